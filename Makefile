@@ -1,0 +1,51 @@
+# make demo   install into .venv and run the main job on sample data
+# make test   install into .venv and run all the tests
+# make check  lint and types      make bench  speed beside its peers      make soak  random kills, for long
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: demo test check lint types soak bench clean
+
+demo: $(STAMP)
+	$(BIN)/batchrun process sample_data/airport_pairs.csv --task sample_data/tasks.py:match --jobs 8
+	@echo
+	@echo "The first results, sample_data/airport_pairs.results.csv:"
+	@$(BIN)/python -c "import csv, itertools; rows = csv.DictReader(open('sample_data/airport_pairs.results.csv', encoding='utf-8')); [print(' ', r['name_a'], '|', r['name_b'], '|', r['result_same']) for r in itertools.islice(rows, 5)]"
+
+test: $(STAMP)-dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types
+
+lint: $(STAMP)-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)-dev
+	$(BIN)/mypy
+
+soak: $(STAMP)-dev
+	SOAK_KILLS=$${SOAK_KILLS:-1000} $(BIN)/python -m pytest tests/test_soak.py -s --timeout 7200
+
+bench: $(STAMP)-dev
+	$(BIN)/python -m benchmarks
+
+$(BIN)/python:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'batchrun needs Python 3.11 or later: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(STAMP): $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(STAMP)-dev: $(STAMP)
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name '*.batchrun' -type d -prune -exec rm -rf {} +

@@ -1,0 +1,33 @@
+"""Apply a function to each row of a table, many at once; never lose, misattribute or repeat a row.
+
+    import batchrun
+
+    summary = batchrun.process("data.csv", task="tasks.py:match", jobs=50)
+    frame = batchrun.results("data.csv", task="tasks.py:match")
+
+A task may raise `Skip`, `RetryLater` or `Abort`, and ask `current()` which row it is working on.
+The heavy half (`process`, `results`, `Summary`) is loaded on first use, so that a worker process, which
+imports this package for `current()`, stays small.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .control import Abort, Current, RetryLater, Skip, current
+
+if TYPE_CHECKING:
+    from .library import process, results
+    from .summary import Summary
+
+__version__ = "0.1.0"
+
+__all__ = ["Abort", "Current", "RetryLater", "Skip", "Summary", "current", "process", "results"]
+
+_LAZY = {"process": "library", "results": "library", "Summary": "summary"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'batchrun' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

@@ -1,0 +1,6 @@
+"""`batchrun` and `python -m batchrun`."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""One attempt: call the task on one row and turn whatever happens into a `Reply`. Never raises."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .control import Abort, Current, RetryLater, Skip, set_current
+from .encode import Unencodable, encode
+from .loading import Function, users_trace
+from .reply import ReplyError, parse
+from .retry import BUSY, http_status_of, kind_of, retry_after_of
+from .wire import Reply, Ticket
+
+Finish = Callable[[Ticket, float, Any], Reply]
+MAX_RESULT_BYTES = 512 << 20
+
+
+def attempt(function: Function, ticket: Ticket, row: dict[str, Any], finish: Finish, started: float) -> Reply:
+    """Run a plain function on `row`. `started` is the monotonic time at which the attempt began."""
+    set_current(Current(ticket.position, ticket.fingerprint.hex(), ticket.attempt))
+    try:
+        value = function(row)
+    except BaseException as error:  # noqa: BLE001 - sys.exit and MemoryError fail the row, not the worker
+        return failed(ticket, time.monotonic() - started, error)
+    return finish(ticket, time.monotonic() - started, value)
+
+
+def finisher(*, strict: bool, accept_truncated: bool) -> Finish:
+    """What becomes of a value that a task returned: text goes down the ladder, all else is encoded."""
+
+    def finish(ticket: Ticket, seconds: float, value: Any) -> Reply:
+        raw = value if isinstance(value, str) else None
+        how, nulled = "value", 0
+        try:
+            if raw is not None:
+                parsed = parse(raw, strict=strict, accept_truncated=accept_truncated)
+                value, how, nulled = parsed.value, parsed.how, parsed.nulled
+            body, more = encode(value)
+            if len(body) > MAX_RESULT_BYTES:
+                raise Unencodable("result", f"{len(body):,} bytes of JSON are more than a row can hold")
+        except BaseException as error:  # noqa: BLE001 - a result may run the user's code while it is encoded
+            return failed(ticket, seconds, error, raw)
+        nulled += more
+        note = f"{nulled} NaN or infinite number(s) became null" if nulled else None
+        return Reply(ticket.position, "done", seconds, body, raw, how, note)
+
+    return finish
+
+
+def failed(ticket: Ticket, seconds: float, error: BaseException, raw: str | None = None) -> Reply:
+    """The reply for an attempt that ended in an exception, told apart by what the exception says."""
+    if isinstance(error, Skip):
+        return Reply(ticket.position, "skipped", seconds, note=safe_text(error))
+    status = http_status_of(error)
+    wait = error.seconds if isinstance(error, RetryLater) else retry_after_of(error, time.time())
+    kind = _kind(error, status)
+    outcome = "failed"
+    if isinstance(error, Abort):
+        outcome = "aborted"
+    elif isinstance(error, RetryLater) or status == 429 or (status in BUSY and wait is not None):
+        outcome = "refused"
+    told = (kind, safe_text(error), type(error).__qualname__, status, _trace(error))
+    return Reply(ticket.position, outcome, seconds, None, raw, error=told, wait=wait)
+
+
+def _kind(error: BaseException, status: int | None) -> str:
+    if isinstance(error, ReplyError):
+        return error.kind
+    if isinstance(error, Unencodable):
+        return "unencodable"
+    return "rate_limited" if isinstance(error, RetryLater) else kind_of(error, status)
+
+
+def safe_text(error: BaseException) -> str:
+    """The message of an exception whose `__str__` may itself be broken, as valid Unicode."""
+    try:
+        text = str(error)
+    except BaseException as second:  # noqa: BLE001 - whatever a user's __str__ does, the row has failed
+        text = f"({type(error).__name__}, whose message raised {type(second).__name__})"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _trace(error: BaseException) -> str:
+    try:
+        return users_trace(error).encode("utf-8", "backslashreplace").decode()
+    except BaseException:  # noqa: BLE001 - see safe_text
+        return ""

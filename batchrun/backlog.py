@@ -1,0 +1,67 @@
+"""Rows that are not handed out: those still in the table, those that came back, those that rest."""
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+
+from .wire import Ticket
+
+
+class Backlog:
+    """Owns every waiting row. `source` yields the rows left, in the table's order, as they are needed.
+
+    Holds in memory only rows that came back or rest. Times are monotonic seconds.
+    """
+
+    def __init__(self, source: Iterator[Ticket], rows: int) -> None:
+        self._source = source
+        self._unread = rows
+        self._returned: deque[Ticket] = deque()
+        self._resting: list[tuple[float, int, Ticket]] = []
+        self.paused_until = 0.0
+
+    def __len__(self) -> int:
+        return self._unread + len(self._returned) + len(self._resting)
+
+    @property
+    def resting(self) -> int:
+        """Rows whose backoff has not ended."""
+        return len(self._resting)
+
+    def take(self, most: int, now: float) -> list[Ticket]:
+        """At most `most` rows to hand out now: those that came back first, then rested ones, then new ones."""
+        taken: list[Ticket] = []
+        if now < self.paused_until:
+            return taken
+        while self._returned and len(taken) < most:
+            taken.append(self._returned.popleft())
+        while self._resting and self._resting[0][0] <= now and len(taken) < most:
+            taken.append(heapq.heappop(self._resting)[2])
+        while self._unread and len(taken) < most:
+            ticket = next(self._source, None)
+            if ticket is None:
+                self._unread = 0
+                break
+            self._unread -= 1
+            taken.append(ticket)
+        return taken
+
+    def give_back(self, tickets: tuple[Ticket, ...]) -> None:
+        """Rows that were handed out and never started, or are not charged: first in line, in their order."""
+        self._returned.extendleft(reversed(tickets))
+
+    def rest(self, ticket: Ticket, until: float) -> None:
+        """Keep a row back until its backoff ends."""
+        heapq.heappush(self._resting, (until, ticket.position, ticket))
+
+    def pause(self, until: float) -> None:
+        """Hand out nothing before `until`."""
+        self.paused_until = max(self.paused_until, until)
+
+    def next_due(self, now: float) -> float | None:
+        """Seconds until `take` could return something that it would not return now; None if nothing waits."""
+        due = self.paused_until if now < self.paused_until else None
+        if self._resting and not (self._unread or self._returned):
+            first = self._resting[0][0]
+            due = first if due is None else max(due, first)
+        return None if due is None else max(0.0, due - now)

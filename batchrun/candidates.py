@@ -1,0 +1,140 @@
+"""Where in a reply JSON may be: fences, and brackets that could open an object or an array."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from batchrun import jsontext
+from batchrun.scan import extent
+
+MAX_REGIONS = 1000  # no honest reply has as many; each failure to decode costs a look at the text before it
+
+# An array of numbers goes on with a comma or closes: [12:30], [0, 1) and [2nd] are prose.
+_NUMBERS = r"-?\d[\d\s.,eE+-]*(?:[\]\[{\"'“]|true|false|null|None|True|False|NaN|//|/\*|\Z)"
+_OPENS = re.compile(
+    r"\{(?=\s*(?:[\"'“”‘’„`＂}]|[^\W\d][\w$-]*\s*[:：]|\d+\s*[:：]\s*[\"'\[{]|//|/\*|\Z))"
+    rf"|\[(?=\s*(?:[{{\[\"'“”„＂\]]|{_NUMBERS}|\Z))"
+)
+_FENCE = re.compile(r"(?:^|(?<=[\s:：*]))(?P<mark>```+|~~~+)[ \t]*(?P<tag>[\w+-]*)[ \t]*", re.MULTILINE)
+_JSON_TAGS = frozenset({"json", "json5", "jsonc", "jsonl", "ndjson"})
+
+
+@dataclass(frozen=True)
+class Fence:
+    """What stands between two fence marks; `start` and `end` take in the marks."""
+
+    body: str
+    tag: str
+    start: int
+    end: int
+
+    @property
+    def is_json(self) -> bool:
+        return self.tag in _JSON_TAGS
+
+
+@dataclass(frozen=True)
+class Region:
+    """A stretch of text that is, or was meant to be, one object or array.
+
+    `state`: whole (then `value` is set), damaged, cut (the text ends inside), twice (a key is given two
+    values), part (of something that begins before the text does), or more (there are too many regions).
+    `nulled` counts NaN and infinities that became None. `alone`: nothing else is in the text.
+    """
+
+    text: str
+    start: int
+    state: str
+    value: object = None
+    nulled: int = 0
+    alone: bool = False
+
+
+def could_open(text: str) -> bool:
+    """Whether any bracket in `text` could open JSON."""
+    return _OPENS.search(text) is not None
+
+
+def opens(text: str) -> bool:
+    """Whether `text` begins with a bracket that could open JSON."""
+    return _OPENS.match(text) is not None
+
+
+def fences(text: str) -> list[Fence]:
+    """The fences of `text`; if any is marked as JSON, only those."""
+    found = list(_fences(text))
+    return [fence for fence in found if fence.is_json] or found
+
+
+def _fences(text: str) -> Iterator[Fence]:
+    opening = _FENCE.search(text)
+    while opening:
+        body, end = _closing(text, opening["mark"], opening.end())
+        yield Fence(text[opening.end() : body].strip(), opening["tag"].lower(), opening.start(), end)
+        opening = _FENCE.search(text, end)
+
+
+def _closing(text: str, mark: str, start: int) -> tuple[int, int]:
+    """Where the body ends and where the fence does: on the same line, else on a line of its own."""
+    newline = text.find("\n", start)
+    inline = text.find(mark, start, newline if newline >= 0 else len(text))
+    if inline >= 0:
+        return inline, inline + len(mark)
+    line = re.compile(rf"^[ \t]*{re.escape(mark)}", re.MULTILINE).search(text, start)
+    if line:
+        return line.start(), line.end()
+    inline = text.find(mark, start)
+    return (len(text), len(text)) if inline < 0 else (inline, inline + len(mark))
+
+
+def regions(text: str) -> Iterator[Region]:
+    """The outermost objects and arrays in `text`, whole or not, left to right, in linear time.
+
+    Nothing inside a damaged region counts by itself: half of an answer may look like a whole one.
+    """
+    position = 0
+    for _ in range(MAX_REGIONS):
+        opening = _OPENS.search(text, position)
+        if opening is None:
+            return
+        region = _region(text, opening.start())
+        position = region.start + len(region.text)
+        if not _is_link(text, region, position):
+            yield region
+    if could_open(text[position:]):
+        yield Region(text[position:], position, "more")
+
+
+def _region(text: str, start: int) -> Region:
+    try:
+        value, end, nulled = jsontext.decode_at(text, start)
+    except (ValueError, RecursionError) as error:
+        state = "twice" if isinstance(error, jsontext.DuplicateKey) else "damaged"
+        return _broken(text, start, state)
+    if _is_part(text, start, end):
+        return Region(text[start:end], start, "part")
+    return Region(text[start:end], start, "whole", value, nulled, end - start == len(text))
+
+
+def _broken(text: str, start: int, state: str) -> Region:
+    end = extent(text, start)
+    if end is None:
+        return Region(text[start:], start, "cut", alone=start == 0)
+    return Region(text[start:end], start, state, alone=end - start == len(text))
+
+
+_MEMBER_BEFORE = re.compile(r"[\"'”]\s*[:：]\s*\Z")
+_MEMBER_AFTER = re.compile(r"\s*(?:[}\]]|,\s*(?:[\"'“}\]]|\Z))")
+
+
+def _is_part(text: str, start: int, end: int) -> bool:
+    """Whether this is a member of something whose beginning is missing, or ends at a quote in its text."""
+    if _MEMBER_BEFORE.search(text[max(0, start - 20) : start]) and _MEMBER_AFTER.match(text, end):
+        return True
+    quote = text[end : end + 1]
+    return quote in ('"', "”") and text[max(0, start - 1) : start] not in ('"', "“")
+
+
+def _is_link(text: str, region: Region, end: int) -> bool:
+    """[text](address) and [text][1]: a link, whatever the text."""
+    return region.text.startswith("[") and text[end : end + 1] in ("(", "[") and region.state != "cut"

@@ -1,0 +1,79 @@
+"""The command line. Each command's module is loaded when it runs, so that `--help` stays quick."""
+
+import os
+import sys
+import traceback
+from typing import Annotated, NoReturn
+
+import typer
+
+from . import __version__
+from .commands import export, init, process, status, verify
+from .errors import BatchrunError
+
+app = typer.Typer(
+    name="batchrun",
+    help="Apply a function to each row of a table, many at once. The same command resumes.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (process, status, export, verify, init):
+    module.add_to(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"batchrun {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Apply a function to each row of a table, many at once. The same command resumes."""
+
+
+def main() -> NoReturn:
+    """The whole program: run a command, print what went wrong, leave with the exit code."""
+    try:
+        app()
+    except BatchrunError as error:
+        complain(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has had enough (`| head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the last door: users never see a traceback of ours
+        if os.environ.get("BATCHRUN_DEBUG"):
+            traceback.print_exc()
+        print(f"batchrun: this is a bug in batchrun: {type(error).__name__}: {error}", file=sys.stderr)
+        print("  Nothing that was settled is lost. BATCHRUN_DEBUG=1 shows the traceback to report.", file=sys.stderr)
+        sys.exit(70)
+    sys.exit(0)
+
+
+def complain(error: BatchrunError) -> None:
+    """Print an error for people, on stderr."""
+    if error.exit_code == 0:
+        print(str(error), file=sys.stderr)
+        return
+    print(f"error: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"  → {error.hint}" if _unicode() else f"  -> {error.hint}", file=sys.stderr)
+
+
+def _unicode() -> bool:
+    try:
+        "→".encode(sys.stderr.encoding or "ascii")
+    except UnicodeError:
+        return False
+    return True

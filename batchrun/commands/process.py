@@ -1,0 +1,154 @@
+"""`batchrun process`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer import Argument, Option
+
+_WHAT = "What to run"
+_HOW = "How to run it"
+_AGAIN = "What to run again, and when to stop"
+_READ = "Reading the table"
+_WRITE = "Results and checkpoint"
+_SHOW = "Display"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(name="process", epilog=_EXAMPLES)(process)
+
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+batchrun process data.csv --task tasks.py:match --jobs 50
+
+batchrun process data.csv --task tasks.py:match --dry-run
+
+batchrun process data.parquet --task my.module:f --timeout 30s --retries 5 --retry all
+"""
+
+
+def process(
+    input: Annotated[Path, Argument(help="CSV, Parquet or JSON Lines file, or a folder of Parquet files.")],  # noqa: A002
+    task: Annotated[
+        str | None,
+        Option("--task", "-t", rich_help_panel=_WHAT,
+               help="file.py:function, package.module:function, or a built-in: repair.  [default: repair]"),
+    ] = None,
+    jobs: Annotated[
+        str | None,
+        Option("--jobs", "-j", rich_help_panel=_HOW, help="Rows in flight at once: N, N% of the CPUs, auto."),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        Option(rich_help_panel=_WHAT, help="Column(s) that name a row; otherwise its content does."),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        Option(rich_help_panel=_WHAT, help="Only these columns are given to the task and make up a row's identity."),
+    ] = None,
+    timeout: Annotated[
+        str | None, Option(rich_help_panel=_HOW, help="Limit for one attempt: 30, 30s, 5m.  [default: none]")
+    ] = None,
+    retries: Annotated[
+        str | None, Option(rich_help_panel=_HOW, help="Further attempts after a failure.  [default: 2]")
+    ] = None,
+    retry: Annotated[
+        str | None,
+        Option(rich_help_panel=_AGAIN,
+               help="Settled failures to take up again: failed, crashed, all, none.  [default: failed]"),
+    ] = None,
+    max_failures: Annotated[
+        str | None,
+        Option(rich_help_panel=_AGAIN,
+               help="Stop early at N or N% failed rows.  [default: when the first 25 all fail]"),
+    ] = None,
+    limit: Annotated[str | None, Option(rich_help_panel=_WHAT, help="Only the first N rows left.")] = None,
+    rows: Annotated[str | None, Option(rich_help_panel=_WHAT, help="Only these rows: 3,17-20.")] = None,
+    on_change: Annotated[
+        str | None,
+        Option(rich_help_panel=_AGAIN,
+               help="Rows settled under other task code or content: keep, redo, stop.  [default: keep]"),
+    ] = None,
+    fresh: Annotated[
+        bool | None,
+        Option("--fresh", rich_help_panel=_AGAIN, help="Start over; the old checkpoint is moved aside, never deleted."),
+    ] = None,
+    if_running: Annotated[
+        str | None,
+        Option(rich_help_panel=_WRITE, help="Another run holds the checkpoint: fail, skip, wait.  [default: fail]"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        Option("--output", "-o", rich_help_panel=_WRITE,
+               help="Results file (.csv .parquet .jsonl .xlsx).  [default: data.results.csv beside data.csv]"),
+    ] = None,
+    no_output: Annotated[bool | None, Option("--no-output", rich_help_panel=_WRITE, help="No results file.")] = None,
+    overwrite: Annotated[
+        bool | None,
+        Option("--overwrite", rich_help_panel=_WRITE, help="Replace a results file that batchrun did not write."),
+    ] = None,
+    dir: Annotated[  # noqa: A002
+        Path | None,
+        Option(rich_help_panel=_WRITE, help="Where checkpoints live.  [default: beside the input]"),
+    ] = None,
+    name: Annotated[
+        str | None,
+        Option(rich_help_panel=_WRITE, help="Name of this task's checkpoint.  [default: the function's name]"),
+    ] = None,
+    task_version: Annotated[
+        str | None,
+        Option(rich_help_panel=_AGAIN, help="Say by hand when the task has changed.  [default: digest of its source]"),
+    ] = None,
+    strict_json: Annotated[
+        bool | None, Option("--strict-json", rich_help_panel=_HOW, help="No repair of replies.")
+    ] = None,
+    accept_truncated: Annotated[
+        bool | None,
+        Option("--accept-truncated", rich_help_panel=_HOW, help="Take replies that were cut off, closed up."),
+    ] = None,
+    reparse: Annotated[
+        bool | None,
+        Option("--reparse", rich_help_panel=_AGAIN, help="Parse the kept replies again; the task is not called."),
+    ] = None,
+    dtype: Annotated[
+        list[str] | None, Option(rich_help_panel=_READ, help="Type of a column: col=str|int|float|bool.")
+    ] = None,
+    encoding: Annotated[str | None, Option(rich_help_panel=_READ, help="Text encoding.  [default: UTF-8]")] = None,
+    sep: Annotated[str | None, Option(rich_help_panel=_READ, help="What separates cells: ';', tab.")] = None,
+    bad_rows: Annotated[
+        str | None, Option(rich_help_panel=_READ, help="Rows with too few or too many cells: stop, skip.")
+    ] = None,
+    dry_run: Annotated[
+        bool | None, Option("--dry-run", rich_help_panel=_WHAT, help="Print the plan and stop.")
+    ] = None,
+    progress: Annotated[
+        str | None, Option(rich_help_panel=_SHOW, help="auto, live, plain, none.  [default: auto]")
+    ] = None,
+    quiet: Annotated[bool | None, Option("--quiet", "-q", rich_help_panel=_SHOW, help="Only errors.")] = None,
+    json: Annotated[
+        bool | None, Option("--json", rich_help_panel=_SHOW, help="One start and one done record on stdout.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Run a function over the rows of a table that are left; put each result on disk as it comes.
+
+    After a crash, Ctrl-C or kill -9 the same command does what is left.
+    """
+    given = dict(locals())
+    raise typer.Exit(_run(given.pop("input"), given))
+
+
+def _run(input_path: Path, given: dict[str, Any]) -> int:
+    from batchrun.display.reporter import make
+    from batchrun.process import process as run
+    from batchrun.settings import here
+
+    settings = here(given)
+    reporter = make(settings.progress, settings.quiet, settings.json, sys.stderr)
+    try:
+        return run(input_path, settings, reporter).exit_code
+    finally:
+        reporter.close()

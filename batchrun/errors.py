@@ -1,0 +1,70 @@
+"""Every error that a user can meet. The tree, with the exit code each one carries:
+
+BatchrunError                  what it says is what the user reads; never a traceback
+├── UsageError              2  an option, a task name, the configuration
+├── InputError              2  the table: missing, malformed, ambiguous
+├── TaskError               2  the user's module cannot be imported (carries its traceback)
+├── ChangedError            2  --on-change stop, and something has changed
+├── StoppedError            3  a threshold, the breaker, or the task's own Abort
+├── CheckpointError         4  the checkpoint is damaged or cannot be written
+├── LockedError            75  another run holds the checkpoint
+└── Interrupted       130/143  a signal ended the run; the same command resumes it
+"""
+
+from typing import ClassVar
+
+
+class BatchrunError(Exception):
+    """Base of all errors that batchrun raises on purpose.
+
+    `str(error)` says what happened and where; `error.hint` says what to do next (may be empty).
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(BatchrunError):
+    """An option, a task's name or the configuration is wrong."""
+
+
+class InputError(BatchrunError):
+    """The table cannot be read as it is."""
+
+
+class TaskError(BatchrunError):
+    """The user's module cannot be imported, or has no such function."""
+
+
+class ChangedError(BatchrunError):
+    """Task or rows have changed, and `--on-change stop` was asked for."""
+
+
+class StoppedError(BatchrunError):
+    """The run ended early: too many failures, or the task asked for it."""
+
+    exit_code = 3
+
+
+class CheckpointError(BatchrunError):
+    """The checkpoint is damaged, of another version, or cannot be written."""
+
+    exit_code = 4
+
+
+class LockedError(BatchrunError):
+    """Another run holds this checkpoint."""
+
+    exit_code = 75
+
+
+class Interrupted(BatchrunError):
+    """SIGINT (130) or SIGTERM (143) ended the run; the same command resumes it."""
+
+    def __init__(self, signum: int, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.signum = signum
+        self.exit_code = 128 + signum  # type: ignore[misc]

@@ -1,0 +1,82 @@
+"""Whether a repaired value says what the text says: the same words and numbers, in order, none missing."""
+
+import re
+from collections.abc import Iterator
+from math import isfinite
+
+from batchrun.relaxed import LITERALS
+from batchrun.scan import tokens
+
+_WORD = re.compile(r"\w+")
+_BEFORE_NUMBER = re.compile(r"[^\w.+-]*")
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)?(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[bfnrt])")
+_LITERALS = {True: ("true",), False: ("false",), None: ("null", "none")}
+
+
+def says(value: object, text: str) -> bool:
+    """Whether walking through `value` passes each word of `text` but its comments, and nothing else."""
+    said = _without_comments(text)
+    position = 0
+    for leaf in _leaves(value):
+        after = _pass(leaf, said, position)
+        if after is None:
+            return False
+        position = after
+    return not _WORD.search(said, position)
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """Keys and values in the order in which they were written."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _leaves(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _pass(leaf: object, said: str, position: int) -> int | None:
+    """The position after `leaf` in `said`, if that is what comes next; else None."""
+    if isinstance(leaf, str):
+        return _pass_text(leaf, said, position)
+    if leaf is None or isinstance(leaf, bool):
+        word = _WORD.search(said, position)
+        return word.end() if word and word[0].lower() in _LITERALS[leaf] else None
+    return _pass_number(leaf, said, position)
+
+
+def _pass_text(leaf: str, said: str, position: int) -> int | None:
+    if leaf in LITERALS:
+        return None  # a NaN or an undefined made text
+    words = _WORD.findall(leaf)
+    if not words and not re.match(r"\W*?([\"'“”‘’`＂])\W*?[\"'“”‘’`＂]", said[position : position + 200]):
+        return None  # an empty text that nobody wrote
+    for word in words:
+        found = _WORD.search(said, position)
+        if found is None or found[0] != word:
+            return None
+        position = found.end()
+    return position
+
+
+def _pass_number(leaf: object, said: str, position: int) -> int | None:
+    gap = _BEFORE_NUMBER.match(said, position)
+    number = _NUMBER.match(said, gap.end() if gap else position)
+    if number is None or not number[0].strip("+-.eE") or said[number.end() : number.end() + 1].isalnum():
+        return None
+    found = float(number[0])
+    return number.end() if isfinite(found) and found == leaf else None
+
+
+def _without_comments(text: str) -> str:
+    pieces, position = [], 0
+    for token in tokens(text):
+        if token.kind == "comment":
+            pieces.append(text[position : token.start])
+            position = token.end
+    plain = "".join(pieces) + text[position:]
+    return _ESCAPE.sub(lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "u" else "\n", plain)

@@ -1,0 +1,117 @@
+"""The ends of a run: what is checked before any row runs, and what is left behind after the last."""
+
+import os
+import time
+from pathlib import Path
+
+from . import outputs
+from .checkpoint import STATUS_NAMES, Checkpoint
+from .errors import BatchrunError, InputError
+from .export import ExportStopped, export, format_of
+from .places import Places
+from .plan import Plan
+from .settings import Settings
+from .signals import Signals
+from .source import Bound
+from .summary import Summary
+from .tally import Tally
+
+
+def output_of(places: Places, settings: Settings) -> Path | None:
+    """The results file that the run leaves, if any."""
+    if settings.no_output or settings.dry_run:
+        return None
+    return Path(os.path.abspath(settings.output)) if settings.output else places.results
+
+
+def check_output(places: Places, settings: Settings) -> None:
+    """Raise before any row runs if the results file could not be written or is not ours to replace."""
+    target = output_of(places, settings)
+    if target is None:
+        return
+    format_of(target)
+    if not os.access(target.parent, os.W_OK):
+        raise InputError(
+            f"{target} cannot be written: {target.parent} is missing or not writable",
+            "give --output another place, or --no-output",
+        )
+    if target == places.input:
+        raise InputError(f"{target} is the input itself", "give --output another name")
+    if not settings.overwrite and not outputs.may_replace(places.folder, target):
+        raise InputError(
+            f"{target} is there already, and batchrun did not write it",
+            "move it away, give --output another name, or --overwrite to replace it",
+        )
+
+
+def fresh_start(places: Places) -> None:
+    """Move the old checkpoint aside (never delete it)."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in ("", "-wal", "-shm"):
+        old = Path(f"{places.checkpoint}{suffix}")
+        if old.exists():
+            old.rename(places.folder / f"{places.name}.{stamp}.old{suffix}")
+    places.inflight.unlink(missing_ok=True)
+
+
+def write_results(
+    places: Places, settings: Settings, bound: Bound, checkpoint: Checkpoint, signals: Signals
+) -> Path | None:
+    """Write the results file if it does not show the checkpoint as it is now. A further signal leaves it."""
+    target = output_of(places, settings)
+    if target is None:
+        return None
+    marker = marker_of(checkpoint)
+    if outputs.is_current(places.folder, target, marker):
+        return target
+    before = signals.count
+    try:
+        export(
+            bound.table, bound.types, checkpoint.db, target, format_of(target),
+            folder=places.folder, marker=marker, stop=lambda: signals.count > before,
+        )  # fmt: skip
+    except ExportStopped:
+        return None
+    return target
+
+
+def marker_of(checkpoint: Checkpoint) -> str:
+    """Changes whenever the results would."""
+    newest = checkpoint.db.execute("SELECT (SELECT max(id) FROM result), (SELECT max(id) FROM failure)").fetchone()
+    return f"{checkpoint.get('digest')} {newest[0]} {newest[1]}"
+
+
+def summarise(
+    places: Places,
+    settings: Settings,
+    checkpoint: Checkpoint,
+    plan: Plan,
+    tally: Tally,
+    output: Path | None = None,
+    stopped: BatchrunError | None = None,
+) -> Summary:
+    """How it went: the counts of the whole table, and the exit code."""
+    counts = checkpoint.counts()
+    bad = _bad_rows(checkpoint, settings, tally, counts)
+    return Summary(
+        task=places.name,
+        input=places.input,
+        rows=plan.rows,
+        left=plan.rows - sum(counts.values()),
+        ran=tally.ran,
+        seconds=time.monotonic() - tally.started,
+        exit_code=stopped.exit_code if stopped else int(bad > 0 and not settings.dry_run),
+        output=output,
+        errors=tuple((kind, text, count) for (kind, text), count in tally.errors.most_common(3)),
+        **counts,
+    )
+
+
+def _bad_rows(checkpoint: Checkpoint, settings: Settings, tally: Tally, counts: dict[str, int]) -> int:
+    """Rows asked for that are neither done nor skipped."""
+    if settings.rows is not None:
+        statuses = (checkpoint.attempts_and_status(row)[1] for row in settings.rows)
+        return sum(STATUS_NAMES[status] not in ("done", "skipped") for status in statuses)
+    if settings.limit is not None:
+        return tally.rows_failed
+    return counts["failed"] + counts["timed_out"] + counts["crashed"]

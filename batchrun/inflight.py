@@ -1,0 +1,95 @@
+"""Who is running where: a memory-mapped file with one cell per slot.
+
+A worker writes its row into its cell when the row starts and clears it when the reply is in the pipe. The
+coordinator reads cells to know since when a row has been running and, after a death, which row was to blame.
+The file outlives both: the next run reads in it which rows were in flight when the coordinator died.
+
+A cell is 64 bytes: monotonic start time in seconds (double), attempt (int64), the row's fingerprint (16
+bytes), row (int64, 0 = none; written last, so that a row is never seen with another's start), and `recall`
+(int64): rows of batches up to this number that have not started must not start any more. The last field is
+the coordinator's, the others are the worker's.
+"""
+
+import mmap
+import os
+import struct
+from pathlib import Path
+from typing import NamedTuple, Self
+
+MAGIC = b"batchrun inflight 1\n"
+HEADER_SIZE = 64
+CELL_SIZE = 64
+_CELL = struct.Struct("<dq16sq")
+_RECALL = struct.Struct("<q")
+_ROW_AT = _CELL.size - _RECALL.size
+_RECALL_AT = _CELL.size
+
+
+class Running(NamedTuple):
+    """A row that has started: monotonic seconds when it did, attempt, fingerprint, number."""
+
+    started: float
+    attempt: int
+    fingerprint: bytes
+    position: int
+
+
+class InFlight:
+    """The mapped file. Use as a context manager."""
+
+    def __init__(self, path: Path, cells: int, *, create: bool) -> None:
+        self.path = path
+        size = HEADER_SIZE + cells * CELL_SIZE
+        flags = os.O_RDWR | (os.O_CREAT | os.O_TRUNC if create else 0)
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        try:
+            if create:
+                # Real blocks, not a hole: a full disk must be an error here, not a SIGBUS at a row's start.
+                os.write(fd, MAGIC.ljust(size, b"\0"))
+            self._map = mmap.mmap(fd, size)
+        finally:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._map.close()
+
+    def start(self, cell: int, position: int, started: float, attempt: int, fingerprint: bytes) -> None:
+        """The row is about to run in this cell."""
+        _CELL.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE, started, attempt, fingerprint, position)
+
+    def clear(self, cell: int) -> None:
+        """The row's reply has been written."""
+        _RECALL.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE + _ROW_AT, 0)
+
+    def running(self, cell: int) -> Running | None:
+        """What runs in this cell now, if anything."""
+        found = Running(*_CELL.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE))
+        return found if found.position else None
+
+    def recall(self, cell: int, batch: int) -> None:
+        """Rows of batches up to `batch` that have not started in this cell must not start any more."""
+        _RECALL.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE + _RECALL_AT, batch)
+
+    def recalled(self, cell: int) -> int:
+        """The highest batch that was recalled from this cell (0 = none)."""
+        return int(_RECALL.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE + _RECALL_AT)[0])
+
+
+def left_behind(path: Path) -> list[Running]:
+    """The rows that were in flight when the last run died (empty after a run that ended by itself).
+
+    A file that is missing, empty or not ours says nothing.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return []
+    if not data.startswith(MAGIC):
+        return []
+    whole = (len(data) - HEADER_SIZE) // CELL_SIZE * CELL_SIZE
+    cells = range(HEADER_SIZE, HEADER_SIZE + whole, CELL_SIZE)
+    found = [Running(*_CELL.unpack_from(data, offset)) for offset in cells]
+    return sorted((running for running in found if running.position), key=lambda running: running.position)

@@ -1,0 +1,35 @@
+"""The log: what workers print, and warnings, one line each with its time and lane."""
+
+import os
+import time
+from pathlib import Path
+from typing import Self
+
+
+class Log:
+    """Appends to `NAME.log`, which is made when the first line comes. Use as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def printed(self, lane: int, lines: list[str]) -> None:
+        """A worker has printed these lines. `lane`: from 0."""
+        self._write([f"lane {lane + 1} {line}" for line in lines])
+
+    def say(self, line: str) -> None:
+        """Something worth keeping about the run itself."""
+        self._write([line])
+
+    def _write(self, lines: list[str]) -> None:
+        if self._fd is None:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        os.write(self._fd, "".join(f"{now} {line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd is not None:
+            os.close(self._fd)

@@ -1,0 +1,71 @@
+"""Where a worker's stdout and stderr go: into a pipe to the coordinator, each line tagged with its row."""
+
+import io
+import os
+import sys
+from collections.abc import Callable
+
+
+class _Tagged(io.TextIOBase):
+    """A text stream that writes whole lines to `fd`, each prefixed with the row that is running."""
+
+    encoding = "utf-8"
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._rest = ""
+        self.row = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        if lines:
+            tag = f"[row {self.row}] " if self.row else ""
+            self._send("".join(f"{tag}{line}\n" for line in lines))
+        return len(text)
+
+    def flush(self) -> None:
+        return
+
+    def end(self) -> None:
+        """Write out a last line that has no end."""
+        if self._rest:
+            self.write("\n")
+
+    def _send(self, text: str) -> None:
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+
+def capture(pipe: int) -> Callable[[int], None]:
+    """Send file descriptors 1 and 2, `sys.stdout` and `sys.stderr` into `pipe`, stdin to nothing.
+
+    Returns `tag(row)`: called with a row's number before it runs and with 0 after it.
+    """
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(pipe, 1)
+    os.dup2(pipe, 2)
+    out, err = _Tagged(1), _Tagged(2)
+    sys.stdout = sys.__stdout__ = out  # type: ignore[assignment, misc]
+    sys.stderr = sys.__stderr__ = err  # type: ignore[assignment, misc]
+
+    def tag(row: int) -> None:
+        if not row:
+            out.end()
+            err.end()
+        out.row = err.row = row
+
+    return tag
+
+
+def untagged(line: str) -> str:
+    """The line as the task printed it."""
+    return line.partition("] ")[2] if line.startswith("[row ") else line

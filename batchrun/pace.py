@@ -1,0 +1,32 @@
+"""How many rows a lane should hold. Pure: times come in, a number comes out."""
+
+WORTH_SECONDS = 0.04
+MAX_HELD = 2000
+_WEIGHT = 0.2
+
+
+class Pace:
+    """The measured pace of one lane, and from it the rows it should hold so as never to wait.
+
+    A lane holds what is worth about 40 ms of its own work: one row while nothing is known or rows are slow,
+    more as short ones have been seen. It never more than doubles what has been finished, so that a table
+    which starts with quick rows does not hoard slow ones.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+        self.finished = 0
+
+    def saw(self, seconds: float) -> None:
+        """One row took so long."""
+        self.finished += 1
+        known = self.seconds
+        self.seconds = seconds if known is None else known + _WEIGHT * (seconds - known)
+
+    def hold(self) -> int:
+        """Rows that the lane should hold now, the one that runs included; at least 1."""
+        if self.seconds is None:
+            return 1
+        # A row costs its worker a few microseconds besides the task itself.
+        by_pace = int(WORTH_SECONDS / (self.seconds + 5e-6))
+        return max(1, min(by_pace, 2 * self.finished, MAX_HELD))

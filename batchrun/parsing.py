@@ -1,0 +1,118 @@
+"""Reading option values, as typed on a command line or written in TOML. Each raises `ValueError` in words."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from .stopping import MaxFailures
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def cpus() -> int:
+    """CPUs that this process may use (containers and batch schedulers give fewer than there are)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def jobs(value: Any) -> int:
+    """`50`, `200%` of the CPUs, or `auto` (the number of CPUs)."""
+    text = str(value).strip()
+    if text == "auto":
+        return cpus()
+    if text.endswith("%") and text[:-1].isdigit() and int(text[:-1]):
+        return max(1, cpus() * int(text[:-1]) // 100)
+    if text.isdigit() and 0 < int(text) <= 100_000:
+        return int(text)
+    raise ValueError(f"{text!r} is not a number of jobs (50, 200%, auto)")
+
+
+def whole(value: Any) -> int:
+    """A whole number, 0 or more."""
+    text = str(value).strip().replace("_", "")
+    if not text.isdigit():
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def duration(value: Any) -> float:
+    """Seconds, from `30`, `30s`, `1.5m`, `2h`, `500ms`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|)", str(value).strip())
+    if not found or not float(found[1]):
+        raise ValueError(f"{value!r} is not a duration (30, 30s, 5m, 1h)")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def names(value: Any) -> tuple[str, ...]:
+    """Column names: `a,b`, or a list."""
+    parts = [value] if isinstance(value, str) else list(value)
+    found = tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
+    if not found:
+        raise ValueError("no column is named")
+    return found
+
+
+def rows(value: Any) -> frozenset[int]:
+    """Row numbers: `3,17-20`."""
+    found: set[int] = set()
+    for part in _parts(value):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last:
+            raise ValueError(f"{part!r} is not a row or a range of rows (3,17-20; the first row is 1)")
+        found.update(range(first, last + 1))
+    if not found:
+        raise ValueError("no row is named")
+    return frozenset(found)
+
+
+def pairs(value: Any) -> Mapping[str, str]:
+    """`col=str`, several times or separated by commas; or a table."""
+    if isinstance(value, Mapping):
+        return {str(name): str(kind) for name, kind in value.items()}
+    found = {}
+    for part in _parts(value):
+        name, equals, kind = part.rpartition("=")
+        if not (name and equals and kind):
+            raise ValueError(f"{part!r} is not column=type (zip=str)")
+        found[name] = kind
+    return found
+
+
+def max_failures(value: Any) -> MaxFailures:
+    """`10`, or `5%` of the rows to run."""
+    text = str(value).strip()
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text)
+    if not found or ("." in found[1] and not found[2]):
+        raise ValueError(f"{text!r} is not a number of rows or a share of them (10, 5%)")
+    return MaxFailures(float(found[1]), bool(found[2]))
+
+
+def yes_no(value: Any) -> bool:
+    """A switch."""
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(f"{value!r} is neither yes nor no")
+
+
+def one_of(*choices: str) -> Callable[[Any], str]:
+    """One of the given words."""
+
+    def read(value: Any) -> str:
+        if str(value) not in choices:
+            raise ValueError(f"{str(value)!r} is none of {', '.join(choices)}")
+        return str(value)
+
+    return read
+
+
+def _parts(value: Any) -> Iterable[str]:
+    several = [value] if isinstance(value, (str, int)) else value
+    return [part.strip() for item in several for part in str(item).split(",") if part.strip()]

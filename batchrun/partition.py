@@ -1,0 +1,77 @@
+"""Find equal 16-byte identities among any number of rows, in flat memory.
+
+Rows are dealt into buckets by their identity's first byte, buckets that grow go to temporary files, and each
+bucket is then small enough to be looked at in memory (a hash partition, as databases join large tables).
+"""
+
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Self
+
+_ENTRY = struct.Struct("<16sq")
+_BUCKETS = 256
+_SPILL = 64 << 10
+
+
+class Partition:
+    """Pairs of identity and position, dealt into buckets. Use as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._memory = [bytearray() for _ in range(_BUCKETS)]
+        self._files: dict[int, IO[bytes]] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add(self, identities: Iterable[bytes], first: int) -> None:
+        """Add rows at positions `first`, `first + 1`, …"""
+        self.add_pairs(zip(identities, range(first, 1 << 62)))
+
+    def add_pairs(self, pairs: Iterable[tuple[bytes, int]]) -> None:
+        """Add identities with their positions."""
+        memory, pack = self._memory, _ENTRY.pack
+        for identity, position in pairs:
+            memory[identity[0]] += pack(identity, position)
+        for number, bucket in enumerate(memory):
+            if len(bucket) > _SPILL:
+                self._spill(number, bucket)
+
+    def buckets(self) -> Iterator[list[tuple[bytes, int]]]:
+        """Each bucket's pairs, in the order in which they were added."""
+        for number, bucket in enumerate(self._memory):
+            yield [*self._spilled(number), *_ENTRY.iter_unpack(bucket)]
+
+    def twins(self) -> Iterator[tuple[int, int, int]]:
+        """Position, occurrence (from 1) and first position of each identity that was there before."""
+        for bucket in self.buckets():
+            if len({identity for identity, _ in bucket}) == len(bucket):
+                continue
+            first: dict[bytes, int] = {}
+            seen: dict[bytes, int] = {}
+            for identity, position in bucket:
+                if identity in first:
+                    seen[identity] = seen.get(identity, 0) + 1
+                    yield position, seen[identity], first[identity]
+                else:
+                    first[identity] = position
+
+    def _spill(self, number: int, bucket: bytearray) -> None:
+        if number not in self._files:
+            file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - the stack closes it
+            self._files[number] = self._stack.enter_context(file)
+        self._files[number].write(bucket)
+        bucket.clear()
+
+    def _spilled(self, number: int) -> Iterator[tuple[bytes, int]]:
+        if number in self._files:
+            self._files[number].seek(0)
+            yield from _ENTRY.iter_unpack(self._files[number].read())
+            self._files[number].seek(0, 2)

@@ -1,0 +1,91 @@
+"""Where things are: the checkpoint's folder and the files in it."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import CheckpointError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files of one task's checkpoint for one input."""
+
+    input: Path
+    folder: Path
+    name: str
+
+    @property
+    def checkpoint(self) -> Path:
+        """The SQLite file."""
+        return self.folder / f"{self.name}.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the run that is going on."""
+        return self.folder / f"{self.name}.lock"
+
+    @property
+    def log(self) -> Path:
+        """What workers print, and warnings."""
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def inflight(self) -> Path:
+        """Which rows are running (see `inflight`)."""
+        return self.folder / f"{self.name}.inflight"
+
+    @property
+    def results(self) -> Path:
+        """The results file if no other is named: `data.results.csv` beside `data.csv`."""
+        stem = self.input.name
+        for suffix in (".gz", ".bz2", ".xz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson"):
+            stem = stem.removesuffix(suffix)
+        return self.input.parent / f"{stem or self.input.name}.results.csv"
+
+
+def folder_of(input_path: Path, directory: Path | None) -> Path:
+    """`DIR/data.csv.batchrun/`, DIR being the input's own folder if none is given."""
+    path = Path(os.path.abspath(input_path))
+    return (directory or path.parent) / f"{path.name}.batchrun"
+
+
+def places_of(input_path: Path, directory: Path | None, name: str) -> Places:
+    """The places of the checkpoint called `name`."""
+    path = Path(os.path.abspath(input_path))
+    return Places(path, folder_of(path, directory), re.sub(r"[^\w.-]+", "_", name) or "task")
+
+
+def names_in(folder: Path) -> list[str]:
+    """The tasks that have a checkpoint in a folder."""
+    return sorted(path.stem for path in folder.glob("*.sqlite"))
+
+
+def prepare(folder: Path) -> None:
+    """Make the checkpoint's folder, for its owner only. Raises `CheckpointError` with the remedy."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch(mode=0o600)
+        probe.unlink()
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} cannot be written: {error.strerror}", "check its permissions, or give --dir another folder"
+        ) from error
+
+
+def find(input_path: Path, directory: Path | None, name: str | None) -> Places:
+    """The checkpoint called `name`, or the only one that an input has. Raises `UsageError` listing what there is."""
+    folder = folder_of(input_path, directory)
+    names = names_in(folder)
+    if name is None and len(names) > 1:
+        raise UsageError(
+            f"{input_path} has checkpoints of several tasks: {', '.join(names)}", "say which with --task or --name"
+        )
+    wanted = name or "".join(names)
+    if wanted not in names:
+        which = f" of a task called {name!r}" if name else ""
+        have = f"it has: {', '.join(names)}" if names else f"'batchrun process {input_path}' makes one"
+        raise UsageError(f"{input_path} has no checkpoint{which} in {folder}", have)
+    return places_of(input_path, directory, wanted)

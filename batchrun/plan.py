@@ -1,0 +1,136 @@
+"""The plan: the pure answer to "what is left?"."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .checkpoint import CRASHED, DONE, FAILED, SKIPPED, STATUS_NAMES, TIMED_OUT
+
+NOT_TO_RUN, NEW, AGAIN = 0, 1, 2
+
+_RETRY = {
+    "failed": frozenset({FAILED, TIMED_OUT}),
+    "crashed": frozenset({CRASHED}),
+    "all": frozenset({FAILED, TIMED_OUT, CRASHED}),
+    "none": frozenset[int](),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the user wants done again, and which rows were asked for.
+
+    `retry`: `failed`, `crashed`, `all` or `none`. `redo_stale`: run rows again that were settled under
+    another task or content. `limit`: at most so many rows. `only`: these row numbers, or None for all.
+    """
+
+    retry: str = "failed"
+    redo_stale: bool = False
+    limit: int | None = None
+    only: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is left to do, in rows. `flags`: one byte a row (row n at n - 1): not to run, new, again.
+
+    `retry` and `kept` count settled rows by state name: taken up again, and left as they are (`kept`
+    includes the done). `stale` were settled under another task or content, `gone` are no longer in the input.
+    """
+
+    rows: int
+    flags: bytearray
+    new: int
+    to_run: int
+    retry: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+    stale: int = 0
+    redone: int = 0
+    gone: int = 0
+
+    def __str__(self) -> str:
+        parts = [f"{self.kept.get('done', 0):,} done", f"{self.new:,} new"]
+        again = sum(self.retry.values())
+        if again:
+            parts.append(f"{again:,} to retry ({_by_state(self.retry)})")
+        if self.redone:
+            parts.append(f"{self.redone:,} to run anew")
+        still = {state: count for state, count in self.kept.items() if state != "done"}
+        parts += [f"{count:,} {state.replace('_', ' ')}" for state, count in still.items()]
+        held = self.new + again + self.redone - self.to_run
+        text = f"{self.rows:,} row{'s' if self.rows != 1 else ''}: {', '.join(parts)}"
+        if held:
+            text += f"; {self.to_run:,} of them asked for"
+        return text + (f"; {self.gone:,} no longer in the input" if self.gone else "")
+
+
+def make_plan(
+    rows: int,
+    settled: Iterable[tuple[int, int, int]],
+    policy: Policy,
+    *,
+    task: int | None = None,
+    changed: Iterable[int] = (),
+    gone: int = 0,
+) -> Plan:
+    """Decide for each of `rows` rows whether it runs.
+
+    `settled`: position, status and task version of each settled row. `task`: today's version (None: unknown,
+    nothing is stale). `changed`: positions settled under other content of the same key.
+    """
+    flags = bytearray([NEW]) * rows
+    again = _RETRY[policy.retry]
+    retry: dict[int, int] = {}
+    kept: dict[int, int] = {}
+    stale = redone = found = 0
+    changed = frozenset(changed)
+    for position, status, version in settled:
+        found += 1
+        flag = NOT_TO_RUN
+        is_stale = (task is not None and version != task) or position in changed
+        stale += is_stale
+        if is_stale and policy.redo_stale:
+            flag = AGAIN
+            redone += 1
+        elif status in again:
+            flag = AGAIN
+            retry[status] = retry.get(status, 0) + 1
+        else:
+            kept[status] = kept.get(status, 0) + 1
+        flags[position - 1] = flag
+    flags = _asked_for(flags, policy)
+    return Plan(
+        rows=rows,
+        flags=flags,
+        new=rows - found,
+        to_run=rows - flags.count(NOT_TO_RUN),
+        retry=_named(retry),
+        kept=_named(kept),
+        stale=stale,
+        redone=redone,
+        gone=gone,
+    )
+
+
+def _asked_for(flags: bytearray, policy: Policy) -> bytearray:
+    if policy.only is not None:
+        asked = bytearray(len(flags))
+        for row in policy.only:
+            asked[row - 1] = flags[row - 1]
+        flags = asked
+    if policy.limit is not None:
+        left = policy.limit
+        for index, flag in enumerate(flags):
+            if flag and left:
+                left -= 1
+            elif flag:
+                flags[index] = NOT_TO_RUN
+    return flags
+
+
+def _named(counts: dict[int, int]) -> dict[str, int]:
+    order = (DONE, FAILED, TIMED_OUT, CRASHED, SKIPPED)
+    return {STATUS_NAMES[status]: counts[status] for status in order if status in counts}
+
+
+def _by_state(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in counts.items())

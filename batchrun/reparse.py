@@ -1,0 +1,58 @@
+"""`--reparse`: run the ladder again over the replies that were kept, without calling the task."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from .attempt import finisher
+from .checkpoint import DONE, FAILED, Checkpoint, Failure, Settled
+from .ledger import Ledger
+from .settings import Settings
+from .tally import Tally
+from .wire import Reply, Ticket
+
+_KEPT = """
+SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, r.body, r.how,
+       coalesce(r.raw, f.raw) AS raw, f.at, f.lane, f.kind
+FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
+WHERE l.position > ? AND coalesce(r.raw, f.raw) IS NOT NULL AND (r.raw IS NOT NULL OR f.http_status IS NULL)
+ORDER BY l.position LIMIT 1000
+"""
+
+
+def reparse(checkpoint: Checkpoint, ledger: Ledger, settings: Settings, tally: Tally) -> int:
+    """Parse every kept reply of the table again; rows that come out otherwise are settled anew.
+
+    Returns how many changed. No attempt is made, none is counted.
+    """
+    finish = finisher(strict=settings.strict_json, accept_truncated=settings.accept_truncated)
+    changed = 0
+    for row in _kept(checkpoint):
+        position, fingerprint, key, status, attempts, task, seconds, body, how, raw, at, lane, kind = row
+        reply = finish(Ticket(position, attempts, fingerprint, ()), seconds or 0.0, raw)
+        told = reply.error[0] if reply.error else None
+        if (reply.body, reply.how, told) == (body, how, kind if status == FAILED else None):
+            continue
+        changed += 1
+        failure = _failure(reply, attempts, at or 0.0, lane or 0, raw)
+        now = Settled(
+            position, fingerprint, key, FAILED if failure else DONE, attempts, task, seconds or 0.0, reply.body,
+            None if failure else raw, reply.how, reply.note, failure,
+        )  # fmt: skip
+        ledger.settle(now, was=status)
+        tally.settled(failed=failure is not None)
+        ledger.commit_if_due(idle=False)
+    ledger.commit()
+    return changed
+
+
+def _kept(checkpoint: Checkpoint) -> Iterator[tuple[Any, ...]]:
+    at = 0
+    while rows := checkpoint.db.execute(_KEPT, (at,)).fetchall():
+        yield from rows
+        at = rows[-1][0]
+
+
+def _failure(reply: Reply, attempts: int, at: float, lane: int, raw: str) -> Failure | None:
+    if reply.error is None:
+        return None
+    return Failure(reply.position, attempts, at, reply.seconds, lane, *reply.error, raw)

@@ -1,0 +1,97 @@
+"""Which columns the results of a table have: a first pass over all of them.
+
+An object's top-level keys are columns, in order of first appearance in the table; any other result goes to
+the column `result`. Results with more than 1,000 different keys are no table: all go to `result` as JSON.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .kinds import JSON, NOTHING, Kind, join, kind_of, storable
+
+MAX_COLUMNS = 1000
+PREFIX = "result_"
+STATUS, ERROR = "batchrun_status", "batchrun_error"
+WHOLE = None
+"""Stands for the key of a result that is no object."""
+
+Key = str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultColumns:
+    """The columns that results add to a table's own.
+
+    `names`, `keys` and `kinds` belong together; kinds are `json` where they were not asked for. `status` and
+    `error` name the last two columns. With `packed`, the only column holds each result as a whole.
+    """
+
+    names: tuple[str, ...]
+    keys: tuple[Key, ...]
+    kinds: tuple[Kind, ...]
+    status: str
+    error: str
+    packed: bool
+
+    def cells(self, values: Sequence[Any]) -> list[list[Any]]:
+        """The results of some rows (None for a row without one) column by column."""
+        if self.packed:
+            return [list(values)]
+        objects = [value if type(value) is dict else {} for value in values]
+        return [_whole(values) if key is WHOLE else [value.get(key) for value in objects] for key in self.keys]
+
+
+def result_columns(
+    pages: Iterable[Sequence[Any]], taken: Sequence[str], *, kinds: bool = False
+) -> ResultColumns:
+    """Look at all results, some rows' at a time. `taken`: the table's own columns.
+
+    A name that is taken gets the prefix `result_`, until it is no other column's.
+    """
+    found: dict[Key, Kind] = {}
+    for values in pages:
+        _meet(values, found)
+        if len(found) > MAX_COLUMNS:
+            return _named({WHOLE: JSON}, taken, packed=True)
+        if kinds:
+            _widen(values, found)
+    return _named(found, taken, packed=False)
+
+
+def _meet(values: Sequence[Any], found: dict[Key, Kind]) -> None:
+    for value in values:
+        if type(value) is not dict:
+            found.setdefault(WHOLE, NOTHING)
+        elif not value.keys() <= found.keys():
+            for key in value:
+                found.setdefault(key, NOTHING)
+
+
+def _widen(values: Sequence[Any], found: dict[Key, Kind]) -> None:
+    objects = [value for value in values if type(value) is dict]
+    for key, kind in found.items():
+        if kind != JSON:
+            cells = _whole(values) if key is WHOLE else [value.get(key) for value in objects]
+            found[key] = join(kind, kind_of(cells))
+
+
+def _named(found: dict[Key, Kind], taken: Sequence[str], *, packed: bool) -> ResultColumns:
+    used = set(taken)
+    status, error = _free(STATUS, used), _free(ERROR, used)
+    if WHOLE in found:
+        # Its name is a promise; a key of the same name has to give way.
+        whole = _free("result", used)
+    names = tuple(whole if key is WHOLE else _free(key, used) for key in found)
+    return ResultColumns(names, tuple(found), tuple(map(storable, found.values())), status, error, packed)
+
+
+def _free(name: str, used: set[str]) -> str:
+    while name in used:
+        name = PREFIX + name
+    used.add(name)
+    return name
+
+
+def _whole(values: Sequence[Any]) -> list[Any]:
+    return [None if type(value) is dict else value for value in values]

@@ -1,0 +1,65 @@
+"""A table's results, as writers of results files and the DataFrame read them: in two passes, by pages."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from .joined import AnyChunk, Outcome, outcomes, pages
+from .json_value import value_of
+from .result_columns import ResultColumns, result_columns
+from .table.table import CHUNK_ROWS, Cells, Table
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A table beside its checkpoint. `types`: of each of its columns, as its scan has settled them.
+
+    `pulse` is called about every thousand rows; an exception that it raises ends the reading.
+    Read all within one `snapshot`.
+    """
+
+    table: Table
+    types: tuple[str, ...]
+    db: sqlite3.Connection
+    pulse: Callable[[], None] = _nothing
+
+    def columns(self, *, kinds: bool = False) -> ResultColumns:
+        """First pass: the columns of the results, and their kinds if asked for."""
+        return result_columns(self._values(), self.table.columns, kinds=kinds)
+
+    def pages(self) -> Iterator[tuple[list[Cells], list[Outcome]]]:
+        """Second pass: raw cells of about a thousand rows, and what has become of them."""
+        return self.beside(self.table.chunks())
+
+    def beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, list[Outcome]]]:
+        """The second pass over the table's rows in another shape."""
+        for page in pages(chunks, self.db):
+            self.pulse()
+            yield page
+
+    def _values(self) -> Iterator[list[Any]]:
+        settled = outcomes(self.db)
+        while page := list(islice(settled, CHUNK_ROWS)):
+            self.pulse()
+            yield [value_of(outcome.body, outcome.row) for outcome in page if outcome.body is not None]
+
+
+def values(page: list[Outcome]) -> list[Any]:
+    """The results of a page; None for a row that has none."""
+    return [None if outcome.body is None else value_of(outcome.body, outcome.row) for outcome in page]
+
+
+def statuses(page: list[Outcome]) -> list[str]:
+    """The states of a page's rows."""
+    return [outcome.status for outcome in page]
+
+
+def messages(page: list[Outcome]) -> list[str | None]:
+    """The error messages of a page. None for skipped rows too: whoever filters by errors wants failures."""
+    return [None if outcome.error is None else str(outcome.error["message"]) for outcome in page]

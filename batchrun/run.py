@@ -1,0 +1,247 @@
+"""The run: one loop, a list of verbs, until nothing is left.
+
+The run owns no rows itself: waiting ones belong to the backlog, rows in flight to the engine, settled ones to
+the ledger. It decides what becomes of an attempt (with the pure rules of `retry` and `stopping`).
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from .backlog import Backlog
+from .checkpoint import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
+from .errors import BatchrunError, Interrupted, StoppedError, TaskError
+from .events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
+from .inflight import Running
+from .ledger import Ledger
+from .retry import Again, after_failure, after_refusal
+from .signals import Signals
+from .stopping import MaxFailures, too_many
+from .tally import Tally
+from .wire import Reply, Ticket
+
+GATHER_SECONDS = 0.005
+TICK_SECONDS = 0.1
+STILLBORN_LIMIT = 3
+
+
+class Engine(Protocol):
+    """Where rows run, as far as the run knows."""
+
+    def room(self) -> int:
+        """Rows that could be sent now."""
+
+    def send(self, tickets: list[Ticket]) -> None:
+        """Hand out at most `room()` rows."""
+
+    def busy(self) -> int:
+        """Rows handed out whose end has not been told."""
+
+    def running(self) -> list[tuple[int, Running]]:
+        """Lane and row of everything that is executing now."""
+
+    def collect(self, wait: float) -> list[Event]:
+        """What has happened, after at most `wait` seconds."""
+
+    def expire(self, now: float, limit: float | None) -> list[Event]:
+        """End attempts older than `limit` seconds."""
+
+    def drain(self) -> list[Event]:
+        """Start nothing more."""
+
+    def kill(self) -> None:
+        """End everything in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the user asked of this run. `timeout`: seconds for one attempt; `task`: number of its version."""
+
+    timeout: float | None
+    max_failures: MaxFailures | None
+    to_run: int
+    task: int
+
+
+class Run:
+    """One invocation, from the plan to the last commit."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        backlog: Backlog,
+        ledger: Ledger,
+        rules: Rules,
+        tally: Tally,
+        signals: Signals,
+        show: Callable[["Run"], None],
+    ) -> None:
+        self.engine = engine
+        self.backlog = backlog
+        self.ledger = ledger
+        self.rules = rules
+        self.tally = tally
+        self.signals = signals
+        self.stopped: BatchrunError | None = None
+        self._show = show
+        self._refused: dict[int, tuple[float, int]] = {}
+        self._stillborn = 0
+        self._killed = False
+
+    def go(self) -> BatchrunError | None:
+        """Run until nothing is left; returns why it ended early, or None. What is settled is committed."""
+        try:
+            while not self._over():
+                self._heed()
+                self._feed()
+                happened = self._collect()
+                self._expire()
+                self.tally.committed(self.ledger.commit_if_due(idle=not happened))
+                self._show(self)
+        finally:
+            self.tally.committed(self.ledger.commit())
+        return self.stopped
+
+    def _over(self) -> bool:
+        return not self.engine.busy() and (self.stopped is not None or not len(self.backlog))
+
+    def _heed(self) -> None:
+        """Do what signals ask for: drain at the first, kill at the second."""
+        if self.signals.count and not isinstance(self.stopped, Interrupted):
+            self.stop(Interrupted(self.signals.first, "interrupted"))
+        if self.signals.count > 1 and not self._killed:
+            self._killed = True
+            self.engine.kill()
+
+    def _feed(self) -> None:
+        if self.stopped is None and (room := self.engine.room()):
+            tickets = self.backlog.take(room, time.monotonic())
+            if tickets:
+                self.engine.send(tickets)
+
+    def _collect(self) -> bool:
+        wait = GATHER_SECONDS if self.ledger.gathered else TICK_SECONDS
+        due = None if self.stopped else self.backlog.next_due(time.monotonic())
+        events = self.engine.collect(wait if due is None else min(wait, due))
+        for event in events:
+            self._take(event)
+        return bool(events)
+
+    def _expire(self) -> None:
+        for event in self.engine.expire(time.monotonic(), self.rules.timeout):
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Finished(lane, ticket, reply):
+                self._finished(lane, ticket, reply)
+            case Returned(_, tickets):
+                self.backlog.give_back(tickets)
+            case TimedOut(lane, ticket, seconds):
+                message = f"ran longer than {self.rules.timeout or seconds:g} s and was ended"
+                self._failed(lane, ticket, seconds, ("timeout", message, None, None, None), TIMED_OUT)
+            case Crashed(lane, ticket, seconds, cause, tail):
+                self._failed(lane, ticket, seconds, ("crash", f"worker {cause}", None, None, tail or None), CRASHED)
+            case Ready(_, hello):
+                self._stillborn = 0
+                if hello.error is not None:
+                    self.stop(TaskError(hello.error, hello.hint))
+            case Stillborn(_, cause, tail):
+                self._stillborn += 1
+                if self._stillborn >= STILLBORN_LIMIT:
+                    self.stop(stillborn(cause, tail))
+
+    def _finished(self, lane: int, ticket: Ticket, reply: Reply) -> None:
+        if reply.outcome == "done":
+            self._settle(ticket, DONE, reply.seconds, reply)
+        elif reply.outcome == "skipped":
+            self._settle(ticket, SKIPPED, reply.seconds, reply)
+        elif reply.outcome == "refused":
+            self._refusal(lane, ticket, reply)
+        elif reply.outcome == "aborted":
+            self.tally.attempted(reply.seconds)
+            self.backlog.give_back((ticket,))
+            message = reply.error[1] if reply.error else ""
+            self.stop(StoppedError(f"the task aborted the run at row {ticket.position}: {message}"))
+        elif reply.error:
+            self._failed(lane, ticket, reply.seconds, reply.error, FAILED, reply)
+
+    def _refusal(self, lane: int, ticket: Ticket, reply: Reply) -> None:
+        """The server is busy: no attempt. All rows wait as long as it asked for."""
+        now = time.monotonic()
+        since, refusals = self._refused.get(ticket.position, (now, 0))
+        again = after_refusal(now - since, refusals + 1, reply.wait, random.random())
+        if again is None and reply.error:
+            self._failed(lane, ticket, reply.seconds, reply.error, FAILED, reply, final=True)
+            return
+        self._refused[ticket.position] = (since, refusals + 1)
+        self.tally.refused(reply.error[1] if reply.error else "busy")
+        if again:
+            self.backlog.rest(ticket, now + again.seconds)
+            if reply.wait:
+                self.backlog.pause(now + again.seconds)
+
+    def _failed(
+        self,
+        lane: int,
+        ticket: Ticket,
+        seconds: float,
+        error: tuple[str, str, str | None, int | None, str | None],
+        status: int,
+        reply: Reply | None = None,
+        *,
+        final: bool = False,
+    ) -> None:
+        raw = reply.raw if reply else None
+        failure = Failure(ticket.position, ticket.attempt, time.time(), seconds, lane, *error, raw)
+        wait = reply.wait if reply else None
+        again = None if final else after_failure(error, ticket.attempt, ticket.last, wait, random.random())
+        self.tally.failed(error[0], error[1])
+        if again is None:
+            self._settle(ticket, status, seconds, reply, failure)
+        else:
+            self._rest(ticket, again, failure, seconds)
+
+    def _rest(self, ticket: Ticket, again: Again, failure: Failure, seconds: float) -> None:
+        self.tally.attempted(seconds, retried=True)
+        self.ledger.note_failure(failure)
+        self.backlog.rest(ticket._replace(attempt=ticket.attempt + 1), time.monotonic() + again.seconds)
+
+    def _settle(
+        self, ticket: Ticket, status: int, seconds: float, reply: Reply | None, failure: Failure | None = None
+    ) -> None:
+        self.tally.attempted(seconds)
+        self._refused.pop(ticket.position, None)
+        body, raw, how, note = (reply.body, reply.raw, reply.how, reply.note) if reply else (None,) * 4
+        self.ledger.settle(
+            Settled(
+                ticket.position, ticket.fingerprint, ticket.key, status, ticket.attempt, self.rules.task, seconds,
+                body, None if failure else raw, how, note, failure,
+            ),  # fmt: skip
+            ticket.was,
+        )
+        failed = status not in (DONE, SKIPPED)
+        self.tally.settled(failed=failed)
+        if failed and self.stopped is None:
+            why = too_many(self.rules.max_failures, self.tally.rows_failed, self.tally.rows, self.rules.to_run)
+            if why:
+                shared = f"; most often: {self.tally.last_error}" if self.tally.last_error else ""
+                self.stop(StoppedError(f"stopped early: {why}{shared}"))
+
+    def stop(self, why: BatchrunError) -> None:
+        """Drain: hand out nothing more, let rows in flight finish. The first reason counts, but a signal wins."""
+        if self.stopped is None or isinstance(why, Interrupted):
+            self.stopped = why
+            for event in self.engine.drain():
+                self._take(event)
+
+
+def stillborn(cause: str, tail: str) -> TaskError:
+    """Workers die before they have loaded the task."""
+    said = f"\nIts last lines:\n{tail}" if tail else ""
+    return TaskError(
+        f"a worker died {STILLBORN_LIMIT} times in a row while it loaded the task: {cause}{said}",
+        "import the task's module by hand to see why",
+    )

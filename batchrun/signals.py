@@ -1,0 +1,41 @@
+"""Signals set a number, nothing else; the run's loop looks at it."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Signals:
+    """How often the user has asked to stop, by which signal first, and whether they asked what is running."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first = 0
+        self.asked = False
+
+    def stop(self, signum: int, _frame: FrameType | None) -> None:
+        """SIGINT or SIGTERM has come."""
+        self.first = self.first or signum
+        self.count += 1
+
+    def ask(self, _signum: int, _frame: FrameType | None) -> None:
+        """SIGUSR1 has come."""
+        self.asked = True
+
+
+@contextmanager
+def listening() -> Iterator[Signals]:
+    """Listen for SIGINT, SIGTERM and SIGUSR1 inside the block (only the main thread can)."""
+    signals = Signals()
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
+    handlers = {signal.SIGINT: signals.stop, signal.SIGTERM: signals.stop, signal.SIGUSR1: signals.ask}
+    before = {signum: signal.signal(signum, handler) for signum, handler in handlers.items()}
+    try:
+        yield signals
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

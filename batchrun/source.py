@@ -1,0 +1,200 @@
+"""From the table to rows that can be handed out: bind the checkpoint to the table, then read what is left."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+from .anchor import Moved, Spool, anchor, occurrence_of
+from .checkpoint import Checkpoint
+from .errors import InputError, Interrupted, UsageError
+from .plan import AGAIN, Plan
+from .settings import Settings
+from .table import ReadOptions, Table, digest_of, identities, open_table, pick, scan, task_columns
+from .wire import Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A table that the checkpoint is bound to. `types`: one a column. `stamp`: tells a later change of the file."""
+
+    table: Table
+    options: ReadOptions
+    rows: int
+    types: tuple[str, ...]
+    stamp: tuple[int, ...]
+    moved: Moved
+    bad_rows: int = 0
+
+    def task_table(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names and types of the columns that the task is given."""
+        names = task_columns(self.table.columns, self.options)
+        kinds = dict(zip(self.table.columns, self.types, strict=True))
+        return names, tuple(kinds[name] for name in names)
+
+    def changed_since(self) -> str | None:
+        """A warning if the table was written to after it had been bound."""
+        try:
+            if stamp_of(self.table.path) == self.stamp:
+                return None
+        except OSError:
+            return f"{self.table.path} has gone while the run went on"
+        return f"{self.table.path} was changed while the run went on: run again to take the change in"
+
+
+def read_options(settings: Settings) -> ReadOptions:
+    """How to read the table."""
+    return ReadOptions(
+        encoding=settings.encoding,
+        sep=settings.sep,
+        skip_bad_rows=settings.bad_rows == "skip",
+        dtypes=settings.dtype,
+        columns=settings.columns,
+        key=settings.key,
+    )
+
+
+def stamp_of(path: Path) -> tuple[int, ...]:
+    """Changes whenever the file (or a folder's files) is written to."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = [os.stat(file) for file in files]
+    return tuple(value for stat in stats for value in (stat.st_size, stat.st_mtime_ns, stat.st_ino))
+
+
+class Binder:
+    """Decides whether the table must be read to know what is in it, and binds the checkpoint to it."""
+
+    def __init__(self, checkpoint: Checkpoint, path: Path, settings: Settings) -> None:
+        self.checkpoint = checkpoint
+        self.path = path
+        self.options = read_options(settings)
+        known = checkpoint.get("columns")
+        self.table = open_table(path, self.options, tuple(known) if known else None)
+        self.stamp = stamp_of(path)
+        self.size = sum(self.stamp[::3])
+        self._reading = {
+            "columns": list(settings.columns or ()),
+            "key": list(settings.key or ()),
+            "dtype": dict(settings.dtype),
+            "encoding": settings.encoding,
+            "sep": settings.sep,
+            "bad_rows": settings.bad_rows,
+        }
+        self.digest = digest_of(path)
+        self.unchanged = checkpoint.get("digest") == self.digest and checkpoint.get("reading") == self._reading
+
+    def bind(self, folder: Path, stop: Callable[[], int]) -> Bound:
+        """Bind, inside the caller's transaction. `stop()` is the signal that asks to end, or 0."""
+        if self.unchanged:
+            return self._bound(self.checkpoint.get("rows"), self.checkpoint.get("types"), Moved(0, 0, 0))
+        self._refuse_other_names()
+        with Spool(folder) as spool:
+
+            def take(fingerprints: list[bytes], keys: list[bytes] | None) -> None:
+                if signum := stop():
+                    raise Interrupted(signum, "interrupted while the table was read; nothing was changed")
+                spool.add(fingerprints, keys)
+
+            found = scan(self.table, self.options, take)
+            spool.finish()
+            moved = anchor(self.checkpoint, spool, folder)
+        self.digest = found.digest
+        self.checkpoint.put(
+            digest=found.digest, reading=self._reading, rows=found.rows, bad_rows=found.bad_rows,
+            columns=found.columns, types=found.types,
+        )  # fmt: skip
+        self.table = open_table(self.path, self.options, found.columns)
+        return self._bound(found.rows, found.types, moved)
+
+    def _bound(self, rows: int, types: Any, moved: Moved) -> Bound:
+        bad_rows = self.checkpoint.get("bad_rows", 0)
+        return Bound(self.table, self.options, rows, tuple(types), self.stamp, moved, bad_rows)
+
+    def _refuse_other_names(self) -> None:
+        """Rows named in another way could not be found again, and would be paid for twice."""
+        before = self.checkpoint.get("reading")
+        settled = self.checkpoint.db.execute("SELECT 1 FROM ledger LIMIT 1").fetchone()
+        if not before or not settled:
+            return
+        for option in ("key", "columns"):
+            if sorted(before[option]) != sorted(self._reading[option]):
+                was = ",".join(before[option])
+                raise UsageError(
+                    f"the rows of this checkpoint were named {f'with --{option} {was}' if was else f'without --{option}'}",
+                    f"say the same --{option} as before, or --name another checkpoint, or --fresh to start over",
+                )
+
+
+def tickets(
+    bound: Bound, plan: Plan, checkpoint: Checkpoint, retries: int, under_way: dict[int, int]
+) -> Iterator[Ticket]:
+    """The rows that the plan runs, in the table's order, read as they are asked for."""
+    fingerprint = identities(bound.table.columns, bound.options)
+    cells_of = pick(bound.table.columns, bound.options)
+    twins = Twins(checkpoint)
+    first, left = 1, plan.to_run
+    for chunk in bound.table.chunks():
+        flags = plan.flags[first - 1 : first - 1 + len(chunk)]
+        if any(flags):
+            positions = list(compress(range(first, first + len(chunk)), flags))
+            rows = list(compress(chunk, flags))
+            names, keys = fingerprint(rows)
+            for n, (position, row) in enumerate(zip(positions, rows, strict=True)):
+                made, was = under_way.get(position, 0), 0
+                if plan.flags[position - 1] == AGAIN:
+                    made, was = checkpoint.attempts_and_status(position)
+                name = names[n] if keys else occurrence_of(names[n], twins.occurrence(position))
+                last = (made if was else 0) + 1 + retries
+                yield Ticket(position, made + 1, name, cells_of(row), max(last, made + 1), was, keys and keys[n])
+            left -= len(rows)
+        first += len(chunk)
+        if not left:
+            return
+
+
+class Twins:
+    """Which rows are the same as one before them; asked in the table's order."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._known = iter(checkpoint.db.execute("SELECT position, occurrence FROM twin ORDER BY position").fetchall())
+        self._next = next(self._known, None)
+
+    def occurrence(self, position: int) -> int:
+        """How many rows before this one are the same."""
+        while self._next and self._next[0] < position:
+            self._next = next(self._known, None)
+        return self._next[1] if self._next and self._next[0] == position else 0
+
+
+def check_rows(asked: frozenset[int] | None, rows: int) -> None:
+    """Raise `InputError` for a row that the table does not have."""
+    if asked and max(asked) > rows:
+        raise InputError(f"there is no row {max(asked):,}: the table has {rows:,} rows", "mend --rows")
+
+
+def open_bound(checkpoint: Checkpoint, path: Path, settings: Settings) -> Bound:
+    """The table as the checkpoint knows it, for readers. Raises `InputError` if it has changed since."""
+    columns = checkpoint.get("columns")
+    reading = checkpoint.get("reading")
+    if columns is None:
+        raise UsageError(f"no run of this task has read {path} yet", f"'batchrun process {path}' does")
+    if checkpoint.get("digest") != digest_of(path):
+        raise InputError(
+            f"{path} has changed since the last run, so that results could be joined to other rows",
+            "'batchrun process' takes the change in (with --limit 0 it runs nothing)",
+        )
+    options = read_options(settings)
+    options = replace(
+        options,
+        encoding=reading["encoding"],
+        sep=reading["sep"],
+        skip_bad_rows=reading["bad_rows"] == "skip",
+        dtypes=reading["dtype"],
+        columns=tuple(reading["columns"]) or None,
+        key=tuple(reading["key"]) or None,
+    )
+    table = open_table(path, options, tuple(columns))
+    types = tuple(checkpoint.get("types"))
+    return Bound(table, options, checkpoint.get("rows"), types, stamp_of(path), Moved(0, 0, 0))

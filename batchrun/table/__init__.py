@@ -1,0 +1,31 @@
+"""Reading tables: CSV, Parquet and JSON Lines, as a stream, twice, without guessing.
+
+    open_table    what kind of file is it, and which columns has it?           -> Table
+    scan          first pass: rows, one type per column, fingerprints, digest  -> Scan
+    Table.chunks  second pass: raw cells, about 1,000 rows at a time
+    identities    fingerprints of such a chunk        pick        the cells that the task is given
+    converter     (in the worker) raw cells to the dicts that the task is called with
+
+A worker process imports this package for `converter`: pyarrow is loaded only to read Parquet or zstd.
+"""
+
+from .convert import converter
+from .detect import open_table
+from .files import digest_of
+from .fingerprint import identities
+from .options import ReadOptions, pick, task_columns
+from .scan import Scan, scan
+from .table import Table
+
+__all__ = [
+    "ReadOptions",
+    "Scan",
+    "Table",
+    "converter",
+    "digest_of",
+    "identities",
+    "open_table",
+    "pick",
+    "scan",
+    "task_columns",
+]

@@ -1,0 +1,106 @@
+"""How a table is to be read, and which of its columns the task is given."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+
+from batchrun.errors import InputError
+
+from .table import Cells
+
+DTYPES = ("str", "int", "float", "bool")
+_SEPARATORS = {"tab": "\t", "\\t": "\t"}
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the user said about the input; each field is an option of the same name on the command line.
+
+    `columns`: only these are given to the task and make up a row's identity. `key`: these name a row.
+    `dtypes`: column -> `str`, `int`, `float` or `bool` (CSV only; other formats carry their own types).
+    """
+
+    encoding: str | None = None
+    sep: str | None = None
+    skip_bad_rows: bool = False
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] | None = None
+    key: tuple[str, ...] | None = None
+
+
+def separator(options: ReadOptions, default: str) -> str:
+    """The one character between cells. Raises `InputError` if `--sep` cannot be one."""
+    if options.sep is None:
+        return default
+    sep = _SEPARATORS.get(options.sep, options.sep)
+    if len(sep) != 1 or sep in '"\r\n\0':
+        raise InputError(
+            f"--sep {options.sep!r} cannot separate cells",
+            "Give one character that is no quote and no line break, such as --sep ';' or --sep tab.",
+        )
+    return sep
+
+
+def check_columns(columns: Sequence[str], options: ReadOptions) -> None:
+    """Raise `InputError` if an option names a column that the table does not have, or an unknown type."""
+    for option, names in (("--columns", options.columns), ("--key", options.key)):
+        if names is not None and not names:
+            raise InputError(f"{option} names no column", f"The table has {listing(columns)}.")
+        _check_names(option, names or (), columns)
+    _check_names("--dtype", options.dtypes, columns)
+    for name, dtype in options.dtypes.items():
+        if dtype not in DTYPES:
+            raise InputError(f"--dtype {name}={dtype}: no such type", _suggest(dtype, DTYPES, "Types"))
+
+
+def task_columns(columns: Sequence[str], options: ReadOptions) -> tuple[str, ...]:
+    """The columns that the task is given, in file order. Raises `InputError` for an unknown one."""
+    _check_names("--columns", options.columns or (), columns)
+    return present(columns, options.columns)
+
+
+def present(columns: Sequence[str], chosen: Sequence[str] | None) -> tuple[str, ...]:
+    """Those of `columns` that were chosen (None = all)."""
+    return tuple(columns) if chosen is None else tuple(name for name in columns if name in chosen)
+
+
+def pick(columns: Sequence[str], options: ReadOptions) -> Callable[[Cells], Cells]:
+    """A function from a full row to the cells of the task's columns."""
+    wanted = task_columns(columns, options)
+    return cells_at([columns.index(name) for name in wanted], len(columns))
+
+
+def cells_at(indices: Sequence[int], width: int) -> Callable[[Cells], Cells]:
+    """A function from a row of `width` cells to the cells at `indices`, always as a tuple."""
+    if list(indices) == list(range(width)):
+        return _all_cells
+    if len(indices) > 1:
+        return itemgetter(*indices)
+    return lambda row: tuple(row[index] for index in indices)
+
+
+def listing(names: Iterable[str], most: int = 12) -> str:
+    """Names for an error's hint, cut off after `most`."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _all_cells(row: Cells) -> Cells:
+    return row
+
+
+def _check_names(option: str, names: Iterable[str], columns: Sequence[str]) -> None:
+    for name in names:
+        if name not in columns:
+            raise InputError(
+                f"{option}: the table has no column {name!r}", _suggest(name, columns, "The columns are")
+            )
+
+
+def _suggest(name: str, known: Sequence[str], what: str) -> str:
+    folded = {other.casefold(): other for other in known}
+    close = [folded[match] for match in difflib.get_close_matches(name.casefold(), folded)]
+    start = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+    return f"{start}{what}: {listing(known)}."

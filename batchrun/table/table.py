@@ -1,0 +1,36 @@
+"""What all kinds of tables have in common."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+Cells = tuple[Any, ...]
+"""One row as it stands in the file: text in a CSV file, native values in Parquet and JSON Lines."""
+
+CHUNK_ROWS = 1000
+"""Rows a chunk. No result depends on it; larger chunks are no faster and hold more memory."""
+
+
+class Table(Protocol):
+    """A file (or folder of files) that can be read as often as need be. Made by `open_table`."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def kind(self) -> str:
+        """`csv`, `parquet` or `jsonl`."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns in file order. For JSON Lines: those met so far, or those handed to `open_table`."""
+
+    @property
+    def bad_rows(self) -> int:
+        """Rows that the last pass left out (`skip_bad_rows`)."""
+
+    def chunks(self) -> Iterator[list[Cells]]:
+        """Read from the start: lists of rows, each with one cell for each of `columns`.
+
+        Raises `InputError` where the file is not what it seemed to be.
+        """

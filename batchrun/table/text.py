@@ -1,0 +1,88 @@
+"""Text of a file: UTF-8, UTF-16 or UTF-32 by their byte-order mark, else as `--encoding` says."""
+
+import codecs
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchrun.errors import InputError
+
+from .compression import NulByteError, open_bytes
+from .garbled import nul_error, wrong_encoding
+
+# UTF-32 first: its little-endian mark starts with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A text file, compressed or not, whose encoding is known (a name that Python knows)."""
+
+    path: Path
+    encoding: str
+
+    @contextmanager
+    def lines(self, newline: str = "") -> Iterator[Iterable[str]]:
+        """The file's lines with their line ends; for `newline` see `open`.
+
+        Raises `InputError`, naming the line, for NUL and for bytes that are no text in this encoding.
+        """
+        wide = is_wide(self.encoding)
+        try:
+            with io.TextIOWrapper(
+                open_bytes(self.path, nul_allowed=wide), self.encoding, newline=newline
+            ) as stream:
+                yield _without_nul(stream) if wide else stream
+        except NulByteError:
+            raise nul_error(self.path, self.encoding) from None
+        except UnicodeError as error:
+            raise wrong_encoding(self.path, self.encoding, error) from None
+
+    def head(self, size: int) -> str:
+        """Up to `size` bytes from the start; what cannot be read is replaced."""
+        with open_bytes(self.path, nul_allowed=True) as stream:
+            return stream.read(size).decode(self.encoding, "replace")
+
+
+def text_file(path: Path, encoding: str | None) -> TextFile:
+    """Settle the encoding. Raises `InputError` if Python has none of this name."""
+    with open_bytes(path, nul_allowed=True) as stream:
+        start = stream.read(4)
+    marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+    if encoding is None:
+        return TextFile(path, marked or "utf-8")
+    name = _known(encoding)
+    # The mark is no part of the first column's name, whichever way the encoding was said.
+    same = marked is not None and name.startswith(marked.removesuffix("-sig"))
+    return TextFile(path, marked if marked and same else name)
+
+
+def is_wide(encoding: str) -> bool:
+    """Do all characters take two or four bytes, so that zero bytes are no NUL characters?"""
+    return encoding.startswith(("utf-16", "utf-32"))
+
+
+def _known(encoding: str) -> str:
+    try:
+        b"a".decode(encoding, "replace")  # unlike lookup(), refuses those that are no text, such as rot13
+        return codecs.lookup(encoding).name
+    except (LookupError, ValueError):
+        raise InputError(
+            f"--encoding {encoding}: no such text encoding",
+            "Names are those of Python, such as utf-8, utf-16, cp1252, gb18030, big5, shift_jis.",
+        ) from None
+
+
+def _without_nul(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if "\0" in line:
+            raise NulByteError
+        yield line

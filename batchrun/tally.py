@@ -1,0 +1,77 @@
+"""What this run has done so far: counts, pace, latencies, errors. Everything that is shown comes from here."""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+
+WINDOW_SECONDS = 30.0
+_KEPT_LATENCIES = 2000
+_KEPT_MESSAGES = 1000
+
+
+class Tally:
+    """Counts of one run. `rows`: settled by this run; `ran`: attempts it made; times are monotonic seconds."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.ran = 0
+        self.rows = 0
+        self.rows_failed = 0
+        self.retried = 0
+        self.refusals = 0
+        self.durable = 0
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.latest: tuple[str, str] | None = None
+        self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
+        self._marks: deque[tuple[float, int]] = deque([(started, 0)])
+
+    def attempted(self, seconds: float, *, retried: bool = False) -> None:
+        """An attempt has ended after `seconds`."""
+        self.ran += 1
+        self.retried += retried
+        self._latencies.append(seconds)
+
+    def settled(self, *, failed: bool) -> None:
+        """A row is settled."""
+        self.rows += 1
+        self.rows_failed += failed
+
+    def failed(self, kind: str, message: str) -> None:
+        """An attempt failed."""
+        self.latest = (kind, message.split("\n", 1)[0][:200])
+        if self.latest in self.errors or len(self.errors) < _KEPT_MESSAGES:
+            self.errors[self.latest] += 1
+
+    def refused(self, message: str) -> None:
+        """A server said that it is busy."""
+        self.refusals += 1
+        self.latest = ("rate_limited", message[:200])
+
+    def committed(self, rows: int) -> None:
+        """So many rows have become durable."""
+        self.durable += rows
+
+    @property
+    def last_error(self) -> str:
+        """The most common error, as one line."""
+        return "" if not self.errors else self.errors.most_common(1)[0][0][1]
+
+    def rate(self, now: float) -> float:
+        """Rows settled per second over the last half minute."""
+        marks = self._marks
+        if now - marks[-1][0] >= 0.2:
+            marks.append((now, self.rows))
+        while len(marks) > 2 and now - marks[1][0] > WINDOW_SECONDS:
+            marks.popleft()
+        then, rows = marks[0]
+        return (self.rows - rows) / (now - then) if now > then else 0.0
+
+    def latency(self, share: float) -> float | None:
+        """The latency in seconds that `share` of the latest attempts did not exceed."""
+        return quantile(sorted(self._latencies), share)
+
+
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """The nearest-rank quantile of numbers in order; None if there are none."""
+    if not ordered:
+        return None
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

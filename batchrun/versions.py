@@ -1,0 +1,75 @@
+"""Which version of the task this is, and whether that can be known without importing it."""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from typing import Any
+
+from . import __version__
+from .checkpoint import Checkpoint
+from .errors import Interrupted, TaskError
+from .events import Ready, Stillborn
+from .lanes import Lanes
+from .loading import source_digest
+from .run import STILLBORN_LIMIT, stillborn
+from .settings import Settings
+from .signals import Signals
+from .wire import Hello
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A task's version, and the files (path, digest) that make it up."""
+
+    text: str
+    sources: tuple[tuple[str, str], ...] = ()
+
+
+def known_version(checkpoint: Checkpoint, settings: Settings) -> Version | None:
+    """The version if it is given by hand, built in, or was found by an earlier run and no file has changed."""
+    if settings.task_version is not None:
+        return Version(settings.task_version)
+    if isinstance(settings.task, str) and ":" not in settings.task:
+        return Version(f"built-in {settings.task}")
+    before = checkpoint.get("task")
+    if not before or before["spec"] != settings.task or not before["sources"]:
+        return None
+    if any(source_digest(path) != digest for path, digest in before["sources"]):
+        return None
+    return Version(before["version"], tuple((path, digest) for path, digest in before["sources"]))
+
+
+def first_hello(lanes: Lanes, signals: Signals) -> Hello:
+    """Wait until a lane has loaded the task. Raises `TaskError` with the user's traceback if it cannot be."""
+    deaths = 0
+    while not signals.count:
+        for event in lanes.collect(0.1):
+            if isinstance(event, Ready):
+                check_hello(event.hello)
+                return event.hello
+            if isinstance(event, Stillborn):
+                deaths += 1
+                if deaths >= STILLBORN_LIMIT:
+                    raise stillborn(event.cause, event.tail)
+    raise Interrupted(signals.first, "interrupted before any row ran")
+
+
+def check_hello(hello: Hello) -> None:
+    """Raise the `TaskError` that a worker met."""
+    if hello.error is not None:
+        trace = f"\n\n{hello.trace.rstrip()}" if hello.trace else ""
+        raise TaskError(hello.error + trace, hello.hint)
+
+
+def versions() -> dict[str, str]:
+    """What a run is written down with."""
+    libraries = {name: installed(name) for name in ("json-repair", "loky", "orjson", "pyarrow")}
+    return {"batchrun": __version__, "python": platform.python_version(), **libraries}
+
+
+def options_of(settings: Settings) -> dict[str, Any]:
+    """The options that differ from their defaults, as text, for the checkpoint's record of the run."""
+    usual = Settings()
+    names = [name for name in Settings.__slots__ if getattr(settings, name) != getattr(usual, name)]
+    values = {name: getattr(settings, name) for name in names}
+    return {name: "(a function)" if isinstance(value, bytes) else str(value) for name, value in values.items()}

@@ -1,0 +1,84 @@
+"""Fixtures: a folder with tasks to run."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+TASKS = '''
+import ctypes, os, signal, subprocess, sys, time
+from pathlib import Path
+import batchrun
+
+STARTED = Path(__file__).with_name("started")
+
+
+def note(row):
+    """Write down that a row has started: one atomic append."""
+    fd = os.open(STARTED, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(fd, f"{row['id']} {time.monotonic()} {os.getpid()}\\n".encode())
+    os.close(fd)
+
+
+def echo(row):
+    return row
+
+def double(row):
+    note(row)
+    return {"double": row["id"] * 2, "text": row["text"]}
+
+def short(row):
+    note(row)
+    time.sleep(float(os.environ.get("SECONDS", "0.02")))
+    return {"double": row["id"] * 2}
+
+def segfault(row):
+    note(row)
+    if row["id"] == 13:
+        print("about to read address 0", file=sys.stderr)
+        ctypes.string_at(0)
+    return {"double": row["id"] * 2}
+
+def stuck(row):
+    note(row)
+    if row["id"] == 13:
+        while True:
+            pass
+    return {"double": row["id"] * 2}
+
+def failing(row):
+    note(row)
+    if row["id"] % 10 == 3:
+        raise ValueError(f"no luck with {row['id']}")
+    return {"double": row["id"] * 2}
+
+def always(row):
+    raise RuntimeError("the service is down")
+
+def choosy(row):
+    if row["id"] == 2:
+        raise batchrun.Skip("an even prime")
+    if row["id"] == 3 and batchrun.current().attempt < 3:
+        raise ValueError("try again")
+    return {"attempt": batchrun.current().attempt, "row": batchrun.current().row}
+
+def aborting(row):
+    if row["id"] == 5:
+        raise batchrun.Abort("the key has expired")
+    return row
+
+def chatty(row):
+    print("hello from", row["id"])
+    sys.stderr.write("and an error line\\n")
+    os.write(1, b"raw bytes\\n")
+    return row
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working folder with `tasks.py`."""
+    (tmp_path / "tasks.py").write_text(TASKS)
+    return tmp_path

@@ -1,0 +1,117 @@
+"""What many tests need: the real command as a real process, tables, and the oracle."""
+
+import csv
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, "-m", "batchrun"]
+
+
+def batchrun(*args: object, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 90):
+    """Run the command to its end; stdout and stderr as text."""
+    return subprocess.run(
+        [*COMMAND, *map(str, args)],
+        cwd=cwd,
+        env=environment(env),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def start(*args: object, cwd: Path | None = None, env: dict[str, str] | None = None, **options: Any):
+    """Start the command and go on; its output is kept in pipes."""
+    return subprocess.Popen(
+        [*COMMAND, *map(str, args)],
+        cwd=cwd,
+        env=environment(env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        **options,
+    )
+
+
+def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """This environment without what would change the command's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BATCHRUN_")}
+    return {**kept, **(extra or {})}
+
+
+def write_table(path: Path, rows: Iterable[Iterable[object]], header: Iterable[str] = ("id", "text")) -> Path:
+    """A CSV file."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+    return path
+
+
+def numbered(path: Path, rows: int) -> Path:
+    """A CSV file with columns id (1, 2, …) and text."""
+    return write_table(path, ((n, f"text {n}") for n in range(1, rows + 1)))
+
+
+def database(table: Path, name: str) -> Path:
+    """The checkpoint of a task."""
+    return table.parent / f"{table.name}.batchrun" / f"{name}.sqlite"
+
+
+def settled(table: Path, name: str) -> dict[int, tuple[int, Any]]:
+    """The oracle's view: position -> (status, result) of every settled row."""
+    with sqlite3.connect(f"file:{database(table, name)}?mode=ro", uri=True) as db:
+        rows = db.execute("SELECT position, status, body FROM ledger LEFT JOIN result ON id = result").fetchall()
+    db.close()
+    return {position: (status, json.loads(body) if body else None) for position, status, body in rows}
+
+
+def records(stdout: str) -> list[dict[str, Any]]:
+    """The records that `process --json` prints."""
+    return [json.loads(line) for line in stdout.splitlines()]
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """The first true value of `condition()`; fails when there is none in time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := condition():
+            return found
+        time.sleep(0.005)
+    raise AssertionError(f"waited {seconds} s in vain")
+
+
+def lines_of(path: Path) -> list[str]:
+    """The lines that tasks have written so far."""
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Every process that `pid` has started."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run (a zombie does not)."""
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    """kill -9, and wait until it is gone."""
+    process.send_signal(signal.SIGKILL)
+    process.communicate()

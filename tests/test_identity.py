@@ -1,0 +1,159 @@
+"""A result always belongs to its row, whatever happens to the table."""
+
+import random
+import sqlite3
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import batchrun, database, lines_of, numbered, records, settled, write_table
+
+
+def run(table, *args, task="double"):
+    return batchrun("process", table, "--task", "tasks.py:" + task, "--json", "--no-output", *args, cwd=table.parent)
+
+
+def ids_and_results(table, task="double"):
+    """id in the table -> what its settled result says the id was."""
+    ids = [line.split(",")[0] for line in table.read_text().splitlines()[1:]]
+    found = settled(table, task)
+    return {ids[position - 1]: body["double"] // 2 for position, (_, body) in found.items() if position > 0}
+
+
+def test_a_row_inserted_on_top_is_the_only_one_that_runs(folder):
+    table = numbered(folder / "data.csv", 2000)
+    run(table)
+    header, *lines = table.read_text().splitlines()
+    table.write_text("\n".join([header, "5000,new", *lines]) + "\n")
+    done = records(run(table).stdout)[1]
+    assert (done["ran"], done["done"]) == (1, 2001)
+    assert all(int(name) == found for name, found in ids_and_results(table).items())
+    assert batchrun("verify", table).returncode == 0
+
+
+def test_results_follow_their_rows_through_any_edit(folder):
+    table = numbered(folder / "data.csv", 60)
+    run(table)
+    dice = random.Random(7)
+    lines = table.read_text().splitlines()[1:]
+    for step in range(4):
+        dice.shuffle(lines)
+        del lines[:5]
+        lines.insert(dice.randrange(len(lines)), f"{1000 + step},added")
+        table.write_text("\n".join(["id,text", *lines]) + "\n")
+        done = records(run(table).stdout)[1]
+        assert done["ran"] == 1, step
+        found = ids_and_results(table)
+        assert len(found) == len(lines)
+        assert all(int(name) == result for name, result in found.items())
+        assert batchrun("verify", table).returncode == 0
+
+
+def test_results_of_rows_that_are_gone_serve_again_when_the_row_comes_back(folder):
+    table = numbered(folder / "data.csv", 10)
+    whole = table.read_text()
+    run(table)
+    table.write_text("".join(whole.splitlines(keepends=True)[:4]))
+    shrunk = run(table)
+    assert "7 no longer in the input" in shrunk.stderr
+    table.write_text(whole)
+    back = run(table)
+    assert records(back.stdout)[1]["ran"] == 0
+    assert len(lines_of(folder / "started")) == 10
+
+
+def test_appended_rows_are_the_only_ones_that_run(folder):
+    table = numbered(folder / "data.csv", 10)
+    run(table)
+    numbered(table, 14)
+    assert records(run(table).stdout)[1]["ran"] == 4
+
+
+def test_rows_that_are_the_same_are_rows_of_their_own(folder):
+    table = write_table(folder / "data.csv", [(1, "a"), (1, "a"), (2, "b"), (1, "a")])
+    run(table)
+    assert len(lines_of(folder / "started")) == 4
+    with sqlite3.connect(database(table, "double")) as db:
+        names = [row[0] for row in db.execute("SELECT fingerprint FROM ledger")]
+    db.close()
+    assert len(set(names)) == 4
+    write_table(table, [(1, "a"), (2, "b"), (1, "a"), (1, "a"), (1, "a")])
+    assert records(run(table).stdout)[1]["ran"] == 1
+
+
+def test_the_order_of_columns_and_quotes_are_no_change(folder):
+    table = write_table(folder / "data.csv", [(1, "a"), (2, "b")])
+    run(table)
+    table.write_text('text,id\n"a",1\n"b",2\n')
+    assert records(run(table).stdout)[1]["ran"] == 0
+
+
+def test_with_a_key_a_row_stays_the_same_row_when_its_content_changes(folder):
+    table = write_table(folder / "data.csv", [(1, "a"), (2, "b"), (3, "c")])
+    run(table, "--key", "id")
+    write_table(table, [(3, "c"), (2, "edited"), (1, "a")])
+    kept = run(table, "--key", "id")
+    assert records(kept.stdout)[1]["ran"] == 0
+    assert "1 rows were settled under another version of the task or other content" in kept.stderr
+    assert run(table, "--key", "id", "--on-change", "stop").returncode == 2
+    redone = run(table, "--key", "id", "--on-change", "redo")
+    assert records(redone.stdout)[1]["ran"] == 1
+    assert settled(table, "double")[2][1]["text"] == "edited"
+    assert records(run(table, "--key", "id", "--on-change", "redo").stdout)[1]["ran"] == 0
+
+
+def test_two_rows_with_one_key_are_refused_with_both_their_numbers(folder):
+    table = write_table(folder / "data.csv", [(1, "a"), (2, "b"), (1, "c")])
+    ran = run(table, "--key", "id")
+    assert ran.returncode == 2
+    assert "rows 1 and 3" in ran.stderr
+
+
+def test_naming_rows_in_another_way_is_refused_instead_of_paying_twice(folder):
+    table = numbered(folder / "data.csv", 5)
+    run(table)
+    ran = run(table, "--key", "id")
+    assert ran.returncode == 2
+    assert "--key" in ran.stderr
+    assert len(lines_of(folder / "started")) == 5
+
+
+def test_only_the_columns_that_the_task_is_given_name_a_row(folder):
+    table = write_table(folder / "data.csv", [(1, "a"), (2, "b")])
+    run(table, "--columns", "id", task="short")
+    write_table(table, [(1, "other"), (2, "text")])
+    assert records(run(table, "--columns", "id", task="short").stdout)[1]["ran"] == 0
+
+
+@pytest.mark.parametrize("seed", [11])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 5), max_size=12), st.lists(st.integers(0, 5), max_size=12))
+def test_anchoring_keeps_each_identity_with_its_record(tmp_path_factory, seed, before, after):
+    """Property: after any change of the table the ledger holds, for each row, the record of an equal row."""
+    from batchrun.anchor import Spool, anchor
+    from batchrun.checkpoint import DONE, Settled, opened
+
+    del seed
+    place = tmp_path_factory.mktemp("anchor")
+
+    def bind(checkpoint, values):
+        with Spool(place) as spool, checkpoint.transaction():
+            spool.add([bytes([value] * 16) for value in values], None)
+            spool.finish()
+            anchor(checkpoint, spool, place)
+            return list(spool.identities())
+
+    with opened(place / "c.sqlite", write=True) as checkpoint:
+        names = bind(checkpoint, before)
+        rows = [
+            Settled(position, name, None, DONE, 1, 1, 0.0, b"%d" % before[position - 1], None, "value")
+            for position, name in enumerate(names, start=1)
+        ]
+        checkpoint.write(1, rows, [])
+        bind(checkpoint, after)
+        sql = "SELECT position, body FROM ledger JOIN result ON id = result WHERE position > 0"
+        found = {position: int(body) for position, body in checkpoint.db.execute(sql)}
+        assert all(after[position - 1] == value for position, value in found.items())
+        both = sum(min(before.count(value), after.count(value)) for value in set(before))
+        assert len(found) == both
+        assert checkpoint.db.execute("SELECT count(*) FROM ledger").fetchone()[0] == len(before)

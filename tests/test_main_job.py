@@ -1,0 +1,266 @@
+"""The main job from the outside: the command, its streams, its files, its exit codes."""
+
+import csv
+import json
+import stat
+import sys
+
+import pytest
+from support import ROOT, batchrun, database, lines_of, numbered, records, settled, write_table
+
+
+def results_of(table):
+    with table.with_name(f"{table.stem}.results.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_row_gets_its_own_result_and_a_second_run_runs_nothing(folder):
+    table = numbered(folder / "data.csv", 300)
+    first = batchrun("process", table, "--task", "tasks.py:double", "--jobs", 4, "--json", cwd=folder)
+    assert first.returncode == 0, first.stderr
+    begin, done = records(first.stdout)
+    assert (begin["event"], begin["rows"], begin["done"], begin["to_run"]) == ("start", 300, 0, 300)
+    assert (done["event"], done["done"], done["left"], done["ran"], done["exit"]) == ("done", 300, 0, 300, 0)
+    assert [row["double"] for row in results_of(table)] == [str(2 * n) for n in range(1, 301)]
+    again = batchrun("process", table, "--task", "tasks.py:double", "--jobs", 4, "--json", cwd=folder)
+    assert records(again.stdout)[1]["ran"] == 0
+    assert len(lines_of(folder / "started")) == 300
+
+
+def test_the_built_in_task_needs_no_configuration(folder):
+    table = write_table(folder / "data.csv", [(1, '```json\n{"same": true,}\n```'), (2, "42")])
+    ran = batchrun("process", table, cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    found = settled(table, "repair")
+    assert found[1][1] == {"id": 1, "text": {"same": True}}
+    assert found[2][1] == {"id": 2, "text": "42"}
+
+
+def test_the_sample_match_agrees_with_the_truth(tmp_path):
+    table = tmp_path / "airport_pairs.csv"
+    table.write_bytes((ROOT / "sample_data/airport_pairs.csv").read_bytes())
+    ran = batchrun("process", table, "--task", f"{ROOT}/sample_data/tasks.py:match", "--jobs", 8)
+    assert ran.returncode == 0, ran.stderr
+    rows = results_of(table)
+    agree = sum((row["result_same"] == "true") == (row["same"] == "1") for row in rows)
+    assert len(rows) == 1000
+    assert agree >= 990
+
+
+def test_every_sample_answer_is_right_or_a_named_failure(tmp_path):
+    table = tmp_path / "llm_answers.csv"
+    table.write_bytes((ROOT / "sample_data/llm_answers.csv").read_bytes())
+    ran = batchrun("process", table, "--jobs", 50, "--retries", 0)
+    assert ran.returncode in (0, 1), ran.stderr
+    with table.open(newline="", encoding="utf-8") as file:
+        truth = list(csv.DictReader(file))
+    found = settled(table, "repair")
+    for number, row in enumerate(truth, start=1):
+        status, result = found[number]
+        reply = result["reply"] if result else None
+        if isinstance(reply, dict):
+            assert row["expect"] == "right", (number, row, reply)
+            assert bool(reply["same"]) == (row["same"] == "1"), (number, row, reply)
+        else:
+            assert row["expect"] == "failure", (number, row, status, reply)
+
+
+@pytest.mark.parametrize("arguments", [["--retries", "0"], ["--retries", "1"]])
+def test_failed_rows_are_named_and_taken_up_again_by_the_next_run(folder, arguments):
+    table = numbered(folder / "data.csv", 40)
+    command = ("process", table, "--task", "tasks.py:failing", "--jobs", 4, "--json", *arguments)
+    ran = batchrun(*command, cwd=folder)
+    assert ran.returncode == 1
+    done = records(ran.stdout)[1]
+    assert (done["done"], done["failed"]) == (36, 4)
+    errors = {row["id"]: row["batchrun_error"] for row in results_of(table) if row["batchrun_status"] == "failed"}
+    assert errors == {str(n): f"no luck with {n}" for n in (3, 13, 23, 33)}
+    again = records(batchrun(*command, cwd=folder).stdout)
+    assert again[0]["to_run"] == 4
+    kept = records(batchrun(*command, "--retry", "none", cwd=folder).stdout)
+    assert (kept[0]["to_run"], kept[1]["exit"]) == (0, 1)
+
+
+def test_a_task_may_skip_a_row_and_count_its_attempts(folder):
+    table = numbered(folder / "data.csv", 4)
+    ran = batchrun("process", table, "--task", "tasks.py:choosy", "--jobs", 2, cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    found = settled(table, "choosy")
+    assert found[2] == (5, None)
+    assert found[3] == (1, {"attempt": 3, "row": 3})
+
+
+def test_a_task_may_end_the_run(folder):
+    table = numbered(folder / "data.csv", 100)
+    ran = batchrun("process", table, "--task", "tasks.py:aborting", "--jobs", 1, cwd=folder)
+    assert ran.returncode == 3
+    assert "the key has expired" in ran.stderr
+    assert 5 not in settled(table, "aborting")
+
+
+def test_the_run_stops_when_the_first_25_rows_all_fail_and_says_why(folder):
+    table = numbered(folder / "data.csv", 500)
+    ran = batchrun("process", table, "--task", "tasks.py:always", "--jobs", 2, "--retries", 0, cwd=folder)
+    assert ran.returncode == 3
+    assert "the service is down" in ran.stderr
+    assert 25 <= len(settled(table, "always")) < 500
+
+
+def test_what_tasks_print_goes_to_the_log_with_its_row_and_never_to_stdout(folder):
+    table = numbered(folder / "data.csv", 3)
+    ran = batchrun("process", table, "--task", "tasks.py:chatty", "--jobs", 1, "--json", cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    assert len(records(ran.stdout)) == 2
+    assert "hello" not in ran.stderr
+    log = (folder / "data.csv.batchrun/chatty.log").read_text()
+    assert "[row 2] hello from 2" in log
+    assert "[row 3] and an error line" in log
+    assert "raw bytes" in log
+
+
+def test_rows_and_replies_are_private(folder):
+    table = numbered(folder / "data.csv", 3)
+    batchrun("process", table, "--task", "tasks.py:chatty", cwd=folder)
+    checkpoint = database(table, "chatty")
+    assert stat.S_IMODE(checkpoint.parent.stat().st_mode) == 0o700
+    for path in checkpoint.parent.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.csv"], "missing.csv"),
+        (["data.csv", "--task", "tasks.py:dubble"], "double"),
+        (["data.csv", "--task", "nothing.py:f"], "nothing.py"),
+        (["data.csv", "--task", "tasks"], "file.py:function"),
+        (["data.csv", "--jobs", "many"], "--jobs"),
+        (["data.csv", "--columns", "idd"], "id"),
+        (["data.csv", "--rows", "7-3"], "--rows"),
+        (["data.csv", "--rows", "99"], "99"),
+        (["data.csv", "--output", "nowhere/out.csv"], "nowhere"),
+        (["data.csv", "--output", "tasks.py"], "tasks.py"),
+    ],
+)
+def test_a_tired_users_mistakes_are_told_with_exit_code_2_before_anything_runs(folder, arguments, said):
+    numbered(folder / "data.csv", 5)
+    ran = batchrun("process", *arguments, cwd=folder)
+    assert ran.returncode == 2, ran.stderr
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (folder / "started").exists()
+
+
+def test_a_module_that_cannot_be_imported_shows_the_users_own_traceback(folder):
+    numbered(folder / "data.csv", 5)
+    (folder / "broken.py").write_text("import json\n\nvalue = json.loads('{')\n\ndef f(row):\n    return row\n")
+    ran = batchrun("process", "data.csv", "--task", "broken.py:f", cwd=folder)
+    assert ran.returncode == 2
+    assert 'broken.py", line 3' in ran.stderr
+    assert "loading.py" not in ran.stderr
+
+
+def test_a_results_file_that_batchrun_did_not_write_is_not_replaced(folder):
+    table = numbered(folder / "data.csv", 3)
+    results = folder / "data.results.csv"
+    results.write_text("mine")
+    command = ("process", table, "--task", "tasks.py:double")
+    refused = batchrun(*command, cwd=folder)
+    assert refused.returncode == 2
+    assert results.read_text() == "mine"
+    assert not (folder / "started").exists()
+    assert batchrun(*command, "--overwrite", cwd=folder).returncode == 0
+    table.write_text(table.read_text() + "4,more\n")
+    assert batchrun(*command, cwd=folder).returncode == 0
+    assert len(results_of(table)) == 4
+
+
+def test_limit_and_rows_run_only_what_was_asked_for(folder):
+    table = numbered(folder / "data.csv", 20)
+    assert batchrun("process", table, "--task", "tasks.py:double", "--limit", 3, cwd=folder).returncode == 0
+    assert sorted(settled(table, "double")) == [1, 2, 3]
+    assert batchrun("process", table, "--task", "tasks.py:double", "--rows", "2,18-19", cwd=folder).returncode == 0
+    assert sorted(settled(table, "double")) == [1, 2, 3, 18, 19]
+    assert len(lines_of(folder / "started")) == 5
+
+
+def test_a_dry_run_prints_the_plan_and_leaves_nothing_behind(folder):
+    table = numbered(folder / "data.csv", 20)
+    ran = batchrun("process", table, "--task", "tasks.py:double", "--dry-run", cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    assert "20 rows" in ran.stderr
+    assert sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") == ["data.csv", "tasks.py"]
+
+
+def test_fresh_starts_over_and_keeps_the_old_checkpoint(folder):
+    table = numbered(folder / "data.csv", 5)
+    for extra in ([], ["--fresh"]):
+        assert batchrun("process", table, "--task", "tasks.py:double", *extra, cwd=folder).returncode == 0
+    assert len(lines_of(folder / "started")) == 10
+    assert len(list((folder / "data.csv.batchrun").glob("double.*.old"))) == 1
+
+
+def test_options_come_from_the_command_line_then_the_environment_then_the_file(folder):
+    numbered(folder / "data.csv", 9)
+    (folder / "batchrun.toml").write_text('task = "tasks.py:double"\nlimit = 2\nname = "from-file"\n')
+    command = ("process", "data.csv", "--json")
+    assert records(batchrun(*command, cwd=folder).stdout)[1]["ran"] == 2
+    assert records(batchrun(*command, cwd=folder, env={"BATCHRUN_LIMIT": "3"}).stdout)[1]["ran"] == 3
+    assert records(batchrun(*command, "--limit", 1, cwd=folder, env={"BATCHRUN_LIMIT": "3"}).stdout)[1]["ran"] == 1
+    assert (folder / "data.csv.batchrun/from-file.sqlite").exists()
+
+
+def test_an_edited_task_is_noticed_and_done_as_asked(folder):
+    table = numbered(folder / "data.csv", 6)
+    command = ("process", table, "--task", "tasks.py:double", "--json")
+    batchrun(*command, cwd=folder)
+    tasks = folder / "tasks.py"
+    tasks.write_text(tasks.read_text() + "\n# edited\n")
+    kept = batchrun(*command, cwd=folder)
+    assert records(kept.stdout)[1]["ran"] == 0
+    assert "another version" in kept.stderr
+    assert batchrun(*command, "--on-change", "stop", cwd=folder).returncode == 2
+    assert records(batchrun(*command, "--on-change", "redo", cwd=folder).stdout)[1]["ran"] == 6
+
+
+def test_status_export_and_verify_tell_the_same(folder):
+    table = numbered(folder / "data.csv", 12)
+    before = batchrun("status", table, "--json", cwd=folder)
+    assert json.loads(before.stdout)["tasks"] == []
+    batchrun("process", table, "--task", "tasks.py:failing", "--retries", 0, cwd=folder)
+    (record,) = json.loads(batchrun("status", table, "--json", cwd=folder).stdout)["tasks"]
+    assert (record["done"], record["failed"], record["left"], record["running"]) == (11, 1, 0, False)
+    assert record["last_run"]["exit"] == 1
+    proof = batchrun("verify", table, cwd=folder)
+    assert proof.returncode == 0, proof.stdout
+    lines = batchrun("export", table, "-o", "-", "--format", "jsonl", cwd=folder).stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["row"] for row in rows] == list(range(1, 13))
+    assert rows[0]["result"] == {"double": 2}
+    assert rows[2]["status"] == "failed"
+    assert rows[2]["error"]["type"] == "ValueError"
+
+
+def test_a_table_without_rows_is_fine(folder):
+    (folder / "data.csv").write_text("id,text\n")
+    ran = batchrun("process", "data.csv", "--task", "tasks.py:double", cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_reparse_reads_kept_replies_again_without_calling_the_task(folder):
+    (folder / "replies.py").write_text(
+        "def reply(row):\n    open('called', 'a').write('x')\n    return '{\"same\": true, \"why\": \"cut'\n"
+    )
+    table = numbered(folder / "data.csv", 3)
+    command = ("process", table, "--task", "replies.py:reply", "--retries", 0, "--json")
+    assert records(batchrun(*command, cwd=folder).stdout)[1]["failed"] == 3
+    done = records(batchrun(*command, "--reparse", "--accept-truncated", cwd=folder).stdout)[1]
+    assert (done["done"], done["failed"], done["ran"]) == (3, 0, 0)
+    assert (folder / "called").read_text() == "xxx"
+    assert settled(table, "reply")[1][1]["same"] is True
+
+
+def test_python_dash_m_and_the_version_agree():
+    assert batchrun("--version").stdout.startswith("batchrun ")
+    assert batchrun("process", "--help").returncode == 0
+    assert sys.version_info >= (3, 11)
