@@ -124,5 +124,6 @@ def _explained(target: Path) -> Iterator[None]:
                 "make room and give the same command again, or give --output another disk",
             ) from error
         raise UsageError(
-            f"{target} cannot be written: {why}", "check the folder and its permissions, or give --output another"
+            f"{target} cannot be written: {why}",
+            "check the folder and its permissions, or give --output another",
         ) from error

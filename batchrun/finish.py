@@ -2,11 +2,12 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from . import outputs
 from .checkpoint import STATUS_NAMES, Checkpoint
-from .errors import BatchrunError, InputError
+from .errors import BatchrunError, InputError, UsageError
 from .export import ExportStopped, export, format_of
 from .places import Places
 from .plan import Plan
@@ -37,11 +38,8 @@ def check_output(places: Places, settings: Settings) -> None:
         )
     if target == places.input:
         raise InputError(f"{target} is the input itself", "give --output another name")
-    if not settings.overwrite and not outputs.may_replace(places.folder, target):
-        raise InputError(
-            f"{target} is there already, and batchrun did not write it",
-            "move it away, give --output another name, or --overwrite to replace it",
-        )
+    if not settings.overwrite:
+        refuse_foreign(places.folder, target)
 
 
 def fresh_start(places: Places) -> None:
@@ -66,13 +64,46 @@ def write_results(
         return target
     before = signals.count
     try:
-        export(
-            bound.table, bound.types, checkpoint.db, target, format_of(target),
-            folder=places.folder, marker=marker, stop=lambda: signals.count > before,
+        export_to(
+            places, bound, checkpoint, target, None, overwrite=True, stop=lambda: signals.count > before
         )  # fmt: skip
     except ExportStopped:
         return None
     return target
+
+
+def export_to(
+    places: Places,
+    bound: Bound,
+    checkpoint: Checkpoint,
+    target: Path | None,
+    wanted: str | None,
+    *,
+    overwrite: bool = False,
+    stop: Callable[[], bool] | None = None,
+) -> int:
+    """Write the results to `target` (None: stdout) as `wanted`, or as its name says; returns the rows written.
+
+    Raises `UsageError` for a file that batchrun did not write, unless `overwrite`.
+    """
+    if target is None:
+        return export(bound.table, bound.types, checkpoint.db, None, wanted or "csv")
+    if not overwrite:
+        refuse_foreign(places.folder, target)
+    marker = marker_of(checkpoint)
+    return export(
+        bound.table, bound.types, checkpoint.db, target, wanted or format_of(target), stop=stop,
+        before_rename=lambda written: outputs.remember(places.folder, target, written, marker),
+    )  # fmt: skip
+
+
+def refuse_foreign(folder: Path, target: Path) -> None:
+    """Raise `UsageError` if `target` is there and batchrun did not write it."""
+    if not outputs.may_replace(folder, target):
+        raise UsageError(
+            f"{target} is there already, and batchrun did not write it",
+            "move it away, give --output another name, or --overwrite to replace it",
+        )
 
 
 def marker_of(checkpoint: Checkpoint) -> str:

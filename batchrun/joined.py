@@ -1,7 +1,7 @@
 """A table and its ledger as one: each row with what has become of it, in input order, as a stream.
 
     snapshot   one state of the checkpoint for all that is read within
-    outcomes   what the ledger says, settled rows only
+    outcomes   what the ledger says, settled rows only; bodies: their results and no more
     pages      the same beside a table's chunks, rows that are left included
     joined     row by row
 """
@@ -18,11 +18,16 @@ from .errors import InputError
 from .table.table import Cells, Table
 
 _SETTLED = """
-SELECT l.position, l.status, r.body, r.how, {raw}, r.note, f.kind, f.message, f.type, f.http_status, f.traceback
+SELECT l.position, l.status, r.body, r.how, {raw}, r.note,
+  f.kind, f.message, f.type, f.http_status, f.traceback
 FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
 WHERE l.position > 0 ORDER BY l.position
 """
 _ERROR_KEYS = ("kind", "message", "type", "http_status", "traceback")
+_BODIES = """
+SELECT l.position, r.body FROM ledger l JOIN result r ON r.id = l.result
+WHERE l.position > 0 AND r.body IS NOT NULL ORDER BY l.position
+"""
 
 
 class Outcome(NamedTuple):
@@ -86,6 +91,12 @@ def outcomes(db: sqlite3.Connection, *, raw: bool = False) -> Iterator[Outcome]:
         for position, status, body, how, reply, note, *error in db.execute(sql):
             told = None if error[0] is None else dict(zip(_ERROR_KEYS, error, strict=True))
             yield Outcome(position, STATUS_NAMES[status], body, how, reply, told, note)
+
+
+def bodies(db: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:
+    """Row and result of each row that has one, in order. Raises `CheckpointError`."""
+    with explained(checkpoint_path(db)):
+        yield from db.execute(_BODIES)
 
 
 def pages(

@@ -103,9 +103,9 @@ def _kind_of_one_type(found: type, values: Sequence[Any], depth: int) -> Kind:
 
 def _kind_of_integers(values: Sequence[int]) -> Kind:
     low, high = min(values), max(values)
-    if -_EXACT <= low and high <= _EXACT:
+    if low >= -_EXACT and high <= _EXACT:
         return INT
-    return LONG if -_LONGEST <= low and high < _LONGEST else JSON
+    return LONG if low >= -_LONGEST and high < _LONGEST else JSON
 
 
 def _kind_of_objects(values: Sequence[dict[str, Any]], depth: int) -> Kind:

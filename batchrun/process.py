@@ -106,7 +106,7 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int) -> Summary:
         under_way = checkpoint.attempts_under_way()
         backlog = Backlog(tickets(bound, plan, checkpoint, settings.retries, under_way), plan.to_run)
         rules = Rules(settings.timeout, settings.max_failures, plan.to_run, task)
-        run = Run(job.lanes, backlog, ledger, rules, tally, job.signals, job.reporter)
+        run = Run(job.lanes, backlog, ledger, rules, tally, job.signals, job.reporter.tick)
         stopped = run.go()
     if moved := bound.changed_since():
         job.reporter.say(moved)

@@ -39,7 +39,9 @@ class ResultColumns:
         if self.packed:
             return [list(values)]
         objects = [value if type(value) is dict else {} for value in values]
-        return [_whole(values) if key is WHOLE else [value.get(key) for value in objects] for key in self.keys]
+        return [
+            _whole(values) if key is WHOLE else [value.get(key) for value in objects] for key in self.keys
+        ]
 
 
 def result_columns(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from .joined import AnyChunk, Outcome, outcomes, pages
+from .joined import AnyChunk, Outcome, bodies, pages
 from .json_value import value_of
 from .result_columns import ResultColumns, result_columns
 from .table.table import CHUNK_ROWS, Cells, Table
@@ -44,10 +44,10 @@ class Results:
             yield page
 
     def _values(self) -> Iterator[list[Any]]:
-        settled = outcomes(self.db)
-        while page := list(islice(settled, CHUNK_ROWS)):
+        stored = bodies(self.db)
+        while page := list(islice(stored, CHUNK_ROWS)):
             self.pulse()
-            yield [value_of(outcome.body, outcome.row) for outcome in page if outcome.body is not None]
+            yield [value_of(body, row) for row, body in page]
 
 
 def values(page: list[Outcome]) -> list[Any]:

@@ -76,7 +76,7 @@ class Run:
         rules: Rules,
         tally: Tally,
         signals: Signals,
-        show: Callable[["Run"], None],
+        show: Callable[["Run", float], None],
     ) -> None:
         self.engine = engine
         self.backlog = backlog
@@ -99,7 +99,7 @@ class Run:
                 happened = self._collect()
                 self._expire()
                 self.tally.committed(self.ledger.commit_if_due(idle=not happened))
-                self._show(self)
+                self._show(self, time.monotonic())
         finally:
             self.tally.committed(self.ledger.commit())
         return self.stopped

@@ -19,6 +19,8 @@ from .stopping import MaxFailures
 
 
 def _option(default: Any, read: Callable[[Any], Any]) -> Any:
+    if default is parsing.NOTHING:
+        return field(default_factory=lambda: default, metadata={"read": read})
     return field(default=default, metadata={"read": read})
 
 

@@ -70,10 +70,6 @@ class Binder:
         self.checkpoint = checkpoint
         self.path = path
         self.options = read_options(settings)
-        known = checkpoint.get("columns")
-        self.table = open_table(path, self.options, tuple(known) if known else None)
-        self.stamp = stamp_of(path)
-        self.size = sum(self.stamp[::3])
         self._reading = {
             "columns": list(settings.columns or ()),
             "key": list(settings.key or ()),
@@ -82,13 +78,16 @@ class Binder:
             "sep": settings.sep,
             "bad_rows": settings.bad_rows,
         }
-        self.digest = digest_of(path)
-        self.unchanged = checkpoint.get("digest") == self.digest and checkpoint.get("reading") == self._reading
+        self.table = open_table(path, self.options)
+        self.stamp = stamp_of(path)
+        self.size = sum(self.stamp[::3])
+        same = checkpoint.get("digest") == digest_of(path) and checkpoint.get("reading") == self._reading
+        self.unchanged = same
 
     def bind(self, folder: Path, stop: Callable[[], int]) -> Bound:
         """Bind, inside the caller's transaction. `stop()` is the signal that asks to end, or 0."""
         if self.unchanged:
-            return self._bound(self.checkpoint.get("rows"), self.checkpoint.get("types"), Moved(0, 0, 0))
+            return self._bound(Moved(0, 0, 0))
         self._refuse_other_names()
         with Spool(folder) as spool:
 
@@ -100,17 +99,16 @@ class Binder:
             found = scan(self.table, self.options, take)
             spool.finish()
             moved = anchor(self.checkpoint, spool, folder)
-        self.digest = found.digest
         self.checkpoint.put(
             digest=found.digest, reading=self._reading, rows=found.rows, bad_rows=found.bad_rows,
             columns=found.columns, types=found.types,
         )  # fmt: skip
-        self.table = open_table(self.path, self.options, found.columns)
-        return self._bound(found.rows, found.types, moved)
+        return self._bound(moved)
 
-    def _bound(self, rows: int, types: Any, moved: Moved) -> Bound:
-        bad_rows = self.checkpoint.get("bad_rows", 0)
-        return Bound(self.table, self.options, rows, tuple(types), self.stamp, moved, bad_rows)
+    def _bound(self, moved: Moved) -> Bound:
+        get = self.checkpoint.get
+        table = open_table(self.path, self.options, tuple(get("columns")))
+        return Bound(table, self.options, get("rows"), tuple(get("types")), self.stamp, moved, get("bad_rows"))
 
     def _refuse_other_names(self) -> None:
         """Rows named in another way could not be found again, and would be paid for twice."""

@@ -13,6 +13,7 @@ from batchrun.results import Results
 from batchrun.table import converter
 from batchrun.table.files import BLOCK, files_of
 from batchrun.table.table import CHUNK_ROWS, Cells
+
 from .arrow import array_of, arrow_type
 
 _KINDS: dict[str, Kind] = {"int": INT, "float": FLOAT, "bool": BOOL, "text": TEXT}

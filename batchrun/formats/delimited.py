@@ -11,6 +11,8 @@ from batchrun.json_value import text_of
 from batchrun.results import Results, messages, statuses, values
 
 _AS_THEY_ARE = {str, int, float, type(None)}  # as csv writes them
+_BOOLEANS = {bool, type(None)}
+_WORDS = {True: "true", False: "false", None: None}
 _LINE_END = "\r\n"
 
 
@@ -37,8 +39,11 @@ def _write(results: Results, sink: IO[bytes], separator: str) -> int:
 
 
 def _plain(column: Sequence[Any]) -> Sequence[Any]:
-    if set(map(type, column)) <= _AS_THEY_ARE:
+    found = set(map(type, column))
+    if found <= _AS_THEY_ARE:
         return column
+    if found <= _BOOLEANS:
+        return [_WORDS[cell] for cell in column]
     return [cell if type(cell) in _AS_THEY_ARE else text_of(cell) for cell in column]
 
 

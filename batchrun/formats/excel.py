@@ -55,7 +55,8 @@ class _Sheet:
         text = self._forbidden.sub("\ufffd", value if type(value) is str else text_of(value))
         if len(text) > _LONGEST:
             raise UsageError(
-                f"row {self.rows + 1:,}: a cell of {len(text):,} characters; Excel holds {_LONGEST:,}", _OTHERWISE
+                f"row {self.rows + 1:,}: a cell of {len(text):,} characters; Excel holds {_LONGEST:,}",
+                _OTHERWISE,
             )
         return self._text(text) if text.startswith("=") else text
 

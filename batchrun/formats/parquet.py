@@ -12,6 +12,7 @@ from pyarrow.parquet import ParquetWriter
 
 from batchrun.result_columns import ResultColumns
 from batchrun.results import Results, messages, statuses, values
+
 from .arrow import array_of, arrow_type
 from .arrow_input import Misfit, input_of
 

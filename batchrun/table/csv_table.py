@@ -145,7 +145,7 @@ class CsvTable:
 def _is_blank(record: list[str]) -> bool:
     """Nothing, or one cell of only spaces and tabs. (A line that holds just `""` is an empty cell, no blank.)
 
-    The `csv` module does not tell whether a cell was quoted, so a quoted `" "` alone on its line is blank too.
+    The `csv` module does not tell whether a cell was quoted, so `" "` alone on its line is blank too.
     """
     return not record or (len(record) == 1 and record[0] != "" and not record[0].strip(" \t"))
 
