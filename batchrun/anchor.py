@@ -34,8 +34,8 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._stack = ExitStack()
-        self._file: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        self._contents: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile(dir=folder))
+        self._file: IO[bytes] = self._stack.enter_context(_scratch(folder))
+        self._contents: IO[bytes] = self._stack.enter_context(_scratch(folder))
         self._partition = self._stack.enter_context(Partition(folder))
         self.rows = 0
         self.keyed = False
@@ -77,6 +77,10 @@ class Spool:
     def contents(self) -> Iterator[bytes]:
         """Each row's fingerprint, in the table's order, where rows are named by a key."""
         return _sixteens(self._contents)
+
+
+def _scratch(folder: Path) -> IO[bytes]:
+    return tempfile.TemporaryFile(dir=folder)
 
 
 def _sixteens(file: IO[bytes]) -> Iterator[bytes]:

@@ -19,9 +19,7 @@ _NAME_PART = 50  # characters of the target's name: a file's name may have 255 b
 
 
 @contextmanager
-def replacing(
-    target: Path, before_rename: BeforeRename | None = None, mode: int = 0o666
-) -> Iterator[IO[bytes]]:
+def replacing(target: Path, before_rename: BeforeRename | None = None, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """A file to write to, which becomes `target` when the block ends without an exception.
 
     `before_rename` is told size and time of the finished file while the old one is still in place. The old

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .control import Abort, Current, RetryLater, Skip, set_current
+from .control import Abort, RetryLater, Skip, set_current
 from .encode import Unencodable, encode
 from .loading import Function, users_trace
 from .reply import ReplyError, parse
@@ -17,7 +17,7 @@ MAX_RESULT_BYTES = 512 << 20
 
 def attempt(function: Function, ticket: Ticket, row: dict[str, Any], finish: Finish, started: float) -> Reply:
     """Run a plain function on `row`. `started` is the monotonic time at which the attempt began."""
-    set_current(Current(ticket.position, ticket.fingerprint.hex(), ticket.attempt))
+    set_current(ticket.position, ticket.fingerprint, ticket.attempt)
     try:
         value = function(row)
     except BaseException as error:  # noqa: BLE001 - sys.exit and MemoryError fail the row, not the worker

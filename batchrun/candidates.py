@@ -12,7 +12,7 @@ MAX_REGIONS = 1000  # no honest reply has as many; each failure to decode costs 
 # An array of numbers goes on with a comma or closes: [12:30], [0, 1) and [2nd] are prose.
 _NUMBERS = r"-?\d[\d\s.,eE+-]*(?:[\]\[{\"'“]|true|false|null|None|True|False|NaN|//|/\*|\Z)"
 _OPENS = re.compile(
-    r"\{(?=\s*(?:[\"'“”‘’„`＂}]|[^\W\d][\w$-]*\s*[:：]|\d+\s*[:：]\s*[\"'\[{]|//|/\*|\Z))"
+    r"\{(?=\s*(?:[\"'“”‘’„`＂}]|[^\W\d][\w$-]*[\"']?\s*[:：]|\d+\s*[:：]\s*[\"'\[{]|//|/\*|\Z))"
     rf"|\[(?=\s*(?:[{{\[\"'“”„＂\]]|{_NUMBERS}|\Z))"
 )
 _FENCE = re.compile(r"(?:^|(?<=[\s:：*]))(?P<mark>```+|~~~+)[ \t]*(?P<tag>[\w+-]*)[ \t]*", re.MULTILINE)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from . import seal
 from .errors import CheckpointError
@@ -20,6 +20,7 @@ from .errors import CheckpointError
 FORMAT = 1
 DONE, FAILED, TIMED_OUT, CRASHED, SKIPPED = 1, 2, 3, 4, 5
 LEFT = 0
+_BLOCK = 8192
 STATUS_NAMES = ("left", "done", "failed", "timed_out", "crashed", "skipped")
 
 _SCHEMA = """
@@ -63,8 +64,7 @@ class Failure:
     raw: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """A row that is settled: what a run leaves on disk about it. `body` is JSON."""
 
     position: int
@@ -139,36 +139,41 @@ class Checkpoint:
                 [_failure_row(next_failure + n, run, failure) for n, failure in enumerate(rows)],
             )
             self._write_settled(run, settled, next_failure + len(failures))
-            self.db.executemany("DELETE FROM changed WHERE position = ?", [(row.position,) for row in settled])
+            if self._any_changed():
+                self.db.executemany("DELETE FROM changed WHERE position = ?", [(row.position,) for row in settled])
 
     def _write_settled(self, run: int, settled: list[Settled], next_failure: int) -> None:
         next_result = self._next("result")
         ledger: list[tuple[Any, ...]] = []
         results: list[tuple[Any, ...]] = []
         for row in settled:
+            position, fingerprint, key, status, attempts, task, seconds, body, raw, how, note, failed = row
             result = failure = None
-            if row.body is not None or row.note is not None or row.raw is not None:
+            if body is not None or note is not None or raw is not None:
                 result = next_result + len(results)
-                results.append((result, row.body, row.raw, row.how, row.note))
-            if row.failure:
+                results.append((result, body, raw, how, note))
+            if failed:
                 failure = next_failure
                 next_failure += 1
-            crc = seal.of(row, row.failure)
-            ledger.append(
-                (row.position, row.fingerprint, row.key, row.status, row.attempts, row.task, run,
-                 row.seconds, result, failure, crc)
-            )  # fmt: skip
+            crc = seal.of(row)
+            ledger.append((position, fingerprint, key, status, attempts, task, run, seconds, result, failure, crc))
         self.db.executemany("INSERT INTO result VALUES (?,?,?,?,?)", results)
         self.db.executemany("INSERT OR REPLACE INTO ledger VALUES (?,?,?,?,?,?,?,?,?,?,?)", ledger)
+
+    def _any_changed(self) -> bool:
+        return self.db.execute("SELECT 1 FROM changed LIMIT 1").fetchone() is not None
 
     def _next(self, table: str) -> int:
         found = self.db.execute(f"SELECT max(id) FROM {table}").fetchone()
         return (found[0] or 0) + 1
 
-    def statuses(self) -> Iterator[tuple[int, int, int]]:
-        """Position, status and task version of each settled row of the table, in order."""
+    def statuses(self) -> Iterator[list[tuple[int, int, int]]]:
+        """Position, status and task version of the table's settled rows, in order, some thousands at a time."""
         with explained(self.path):
-            yield from self.db.execute("SELECT position, status, task FROM ledger WHERE position > 0 ORDER BY position")
+            sql = "SELECT position, status, task FROM ledger WHERE position > 0 ORDER BY position"
+            cursor = self.db.execute(sql)
+            while block := cursor.fetchmany(_BLOCK):
+                yield block
 
     def counts(self) -> dict[str, int]:
         """How many rows of the table have each settled state."""
@@ -241,12 +246,13 @@ def _prepare(db: sqlite3.Connection, path: Path, *, write: bool) -> None:
     if write:
         mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
-            raise CheckpointError(f"{path}: this file system cannot hold a write-ahead log", "give --dir a local folder")
+            raise CheckpointError(
+                f"{path}: this file system cannot hold a write-ahead log", "give --dir a local folder"
+            )
         db.execute("PRAGMA synchronous=FULL")
         os.chmod(path, 0o600)
         if empty:
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
-    db.execute("PRAGMA mmap_size=268435456") if not write else None
 
 
 @contextmanager
@@ -266,7 +272,9 @@ def _in_words(path: Path, error: Exception) -> CheckpointError:
             "make room and run the same command again",
         )
     if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
-        return CheckpointError(f"{path} cannot be written: {text}", "check its permissions, or give --dir another folder")
+        return CheckpointError(
+            f"{path} cannot be written: {text}", "check its permissions, or give --dir another folder"
+        )
     if "malformed" in text or "not a database" in text or "no such" in text:
         return CheckpointError(
             f"{path} is damaged: {text}",

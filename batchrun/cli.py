@@ -56,7 +56,10 @@ def main() -> NoReturn:
         if os.environ.get("BATCHRUN_DEBUG"):
             traceback.print_exc()
         print(f"batchrun: this is a bug in batchrun: {type(error).__name__}: {error}", file=sys.stderr)
-        print("  Nothing that was settled is lost. BATCHRUN_DEBUG=1 shows the traceback to report.", file=sys.stderr)
+        print(
+            "  Nothing that was settled is lost. BATCHRUN_DEBUG=1 shows the traceback to report.",
+            file=sys.stderr,
+        )
         sys.exit(70)
     sys.exit(0)
 

@@ -36,17 +36,18 @@ class Current:
     attempt: int
 
 
-_current: ContextVar[Current] = ContextVar("batchrun.current")
+_current: ContextVar[tuple[int, bytes, int]] = ContextVar("batchrun.current")
 
 
 def current() -> Current:
     """The row that the calling task is working on. Raises `LookupError` outside of a task."""
     try:
-        return _current.get()
+        row, fingerprint, attempt = _current.get()
     except LookupError:
         raise LookupError("batchrun.current() is known only while a task works on a row") from None
+    return Current(row, fingerprint.hex(), attempt)
 
 
-def set_current(now: Current) -> None:
+def set_current(row: int, fingerprint: bytes, attempt: int) -> None:
     """Called by the worker before each row (in the row's own context)."""
-    _current.set(now)
+    _current.set((row, fingerprint, attempt))

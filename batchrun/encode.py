@@ -23,9 +23,7 @@ import orjson
 from batchrun.foreign import NOT_FOREIGN, unwrap
 
 MAX_DEPTH = 150  # four calls a level stay well inside Python's recursion limit
-_OPTIONS = (
-    orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 _NO_ATOM: object = object()
 _ATOMS = frozenset({str, int, bool, type(None)})
 
@@ -131,9 +129,7 @@ class _Walk:
         if isinstance(value, float):
             return self._number(float(value))
         atom = _atom(value)
-        return (
-            self._nested(value) if atom is _NO_ATOM else self._number(atom) if type(atom) is float else atom
-        )
+        return self._nested(value) if atom is _NO_ATOM else self._number(atom) if type(atom) is float else atom
 
     def _number(self, number: float) -> float | None:
         if isfinite(number):

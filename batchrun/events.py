@@ -1,20 +1,18 @@
 """What an engine tells the run. The run needs to know nothing else about where rows run."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .wire import Hello, Reply, Ticket
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """A worker has loaded the task, or could not (`hello.error`)."""
 
     lane: int
     hello: Hello
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """An attempt has ended by itself."""
 
     lane: int
@@ -22,8 +20,7 @@ class Finished:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(NamedTuple):
     """An attempt overran its limit and was killed. `seconds`: how long it had run."""
 
     lane: int
@@ -31,8 +28,7 @@ class TimedOut:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Crashed:
+class Crashed(NamedTuple):
     """An attempt killed its worker. `cause`: the exit in words; `tail`: the worker's last lines."""
 
     lane: int
@@ -42,16 +38,14 @@ class Crashed:
     tail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(NamedTuple):
     """Rows that were handed out and are not charged: they never started, or lost their worker as victims."""
 
     lane: int
     tickets: tuple[Ticket, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Stillborn:
+class Stillborn(NamedTuple):
     """A worker died before it had loaded the task."""
 
     lane: int

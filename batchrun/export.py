@@ -1,7 +1,7 @@
 """Results files: the table joined with its results, in input order, as CSV, Parquet, JSON Lines or Excel.
 
-    format_of   by the file's name
-    export      read both at one moment, write beside the target, and rename
+format_of   by the file's name
+export      read both at one moment, write beside the target, and rename
 """
 
 import errno
@@ -77,9 +77,7 @@ def export(
             return _to_path(write, results, target, before_rename, spool=format in SEEKING)
 
 
-def _to_path(
-    write: Write, results: Results, target: Path, before_rename: BeforeRename | None, *, spool: bool
-) -> int:
+def _to_path(write: Write, results: Results, target: Path, before_rename: BeforeRename | None, *, spool: bool) -> int:
     if target.is_dir():
         raise UsageError(f"{target} is a folder", "give the name of a file in it")
     if target.exists() and not target.is_file():

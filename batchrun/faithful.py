@@ -1,11 +1,15 @@
-"""Whether a repaired value says what the text says: the same words and numbers, in order, none missing."""
+"""Whether a repaired value says what the text says.
+
+The same words and numbers, in order, none missing; and as many objects, arrays and keys as the text has
+brackets and colons, in the same nesting. Else a repair has moved a member, or made two of one.
+"""
 
 import re
 from collections.abc import Iterator
 from math import isfinite
 
 from batchrun.relaxed import LITERALS
-from batchrun.scan import tokens
+from batchrun.scan import PAIRS, tokens
 
 _WORD = re.compile(r"\w+")
 _BEFORE_NUMBER = re.compile(r"[^\w.+-]*")
@@ -16,6 +20,8 @@ _LITERALS = {True: ("true",), False: ("false",), None: ("null", "none")}
 
 def says(value: object, text: str) -> bool:
     """Whether walking through `value` passes each word of `text` but its comments, and nothing else."""
+    if _written_shape(text) != _shape(value):
+        return False
     said = _without_comments(text)
     position = 0
     for leaf in _leaves(value):
@@ -80,3 +86,31 @@ def _without_comments(text: str) -> str:
             position = token.end
     plain = "".join(pieces) + text[position:]
     return _ESCAPE.sub(lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "u" else "\n", plain)
+
+
+def _shape(value: object) -> tuple[int, int, int]:
+    """How many objects, arrays and keys there are in a value."""
+    if isinstance(value, dict):
+        inner, own = [_shape(item) for item in value.values()], (1, 0, len(value))
+    elif isinstance(value, list):
+        inner, own = [_shape(item) for item in value], (0, 1, 0)
+    else:
+        return 0, 0, 0
+    objects, arrays, keys = zip(own, *inner, strict=True)
+    return sum(objects), sum(arrays), sum(keys)
+
+
+def _written_shape(text: str) -> tuple[int, int, int] | None:
+    """The same for a text from bracket to bracket; None if its nesting is unclear before its last bracket."""
+    counts, stack = {"{": 0, "[": 0, ":": 0}, [""]
+    for token in tokens(text):
+        if token.kind == "open":
+            stack.append(text[token.start])
+            counts[stack[-1]] += 1
+        elif token.kind == "colon":
+            counts[":"] += 1
+            if stack[-1] != "{":
+                return None
+        elif token.kind == "close" and token.end < len(text) and stack.pop() != PAIRS[text[token.start]]:
+            return None
+    return counts["{"], counts["["], counts[":"]

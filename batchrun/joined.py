@@ -1,9 +1,9 @@
 """A table and its ledger as one: each row with what has become of it, in input order, as a stream.
 
-    snapshot   one state of the checkpoint for all that is read within
-    outcomes   what the ledger says, settled rows only; bodies: their results and no more
-    pages      the same beside a table's chunks, rows that are left included
-    joined     row by row
+snapshot   one state of the checkpoint for all that is read within
+outcomes   what the ledger says, settled rows only; bodies: their results and no more
+pages      the same beside a table's chunks, rows that are left included
+joined     row by row
 """
 
 import sqlite3
@@ -140,9 +140,7 @@ def _filled(here: list[Outcome], first: int, end: int) -> list[Outcome]:
     return [settled.get(row) or Outcome(row, STATUS_NAMES[LEFT]) for row in range(first, end + 1)]
 
 
-def _check_over(
-    db: sqlite3.Connection, rows: int, ahead: list[Outcome], found: Iterator[Outcome]
-) -> None:
+def _check_over(db: sqlite3.Connection, rows: int, ahead: list[Outcome], found: Iterator[Outcome]) -> None:
     beyond = ahead[0] if ahead else next(found, None)
     if beyond is not None:
         raise InputError(

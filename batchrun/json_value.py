@@ -58,7 +58,7 @@ def _slowly(body: bytes, row: int) -> Any:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"row {row:,}: its stored result is damaged ({error})",
-            "'batchrun verify' lists all such rows; --rows with --fresh or --retry runs them again",
+            "'batchrun verify' names all rows that are damaged",
         ) from error
 
 

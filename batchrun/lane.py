@@ -173,7 +173,7 @@ def exit_in_words(code: int) -> str:
     if code >= 0:
         return f"exited with code {code}"
     name = signal.strsignal(-code) or "unknown"
-    hint = {signal.SIGKILL: "probably out of memory", signal.SIGSEGV: "segmentation fault"}.get(-code, name.lower())
+    hint = {9: "probably out of memory", 11: "segmentation fault"}.get(-code, name.lower())
     return f"killed by signal {-code}: {hint}"
 
 

@@ -18,7 +18,7 @@ from .lane import Lane, wait_gone
 from .lifeline import kill_group
 from .nursery import Nursery
 from .output import untagged
-from .wire import Hello, Reply, Ticket
+from .wire import Hello, Ticket
 from .worker import Orders
 
 STUCK_SECONDS = 0.1

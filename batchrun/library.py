@@ -46,9 +46,7 @@ def process(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
         reporter.close()
 
 
-def results(
-    table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = None, **options: Any
-) -> "pd.DataFrame":
+def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = None, **options: Any) -> "pd.DataFrame":
     """The results so far, joined to the table in its order.
 
     Shape: one row for each row of the table; its columns, then the results' top-level keys, then

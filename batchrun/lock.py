@@ -28,7 +28,8 @@ def held(path: Path, if_running: str, waiting: Callable[[], bool] = lambda: Fals
         _take(lock, path, if_running, waiting)
     except (OSError, NotImplementedError) as error:
         raise CheckpointError(
-            f"{path} cannot be locked: {error}", "this file system has no working locks; give --dir a local folder"
+            f"{path} cannot be locked: {error}",
+            "this file system has no working locks; give --dir a local folder",
         ) from error
     try:
         yield

@@ -116,8 +116,8 @@ def _repair(text: str) -> object:
 
 def _checked(value: object, text: str) -> object:
     """`value` if it says exactly what `text` says. Raises Unreadable."""
-    if not isinstance(value, dict | list) or not value:
-        raise Unreadable("nothing was found in it")
+    if not value or not isinstance(value, dict if text.startswith("{") else list):
+        raise Unreadable("it is not what its first bracket says")
     if not says(value, text):
         raise Unreadable("a repair would change what it says")
     return value

@@ -16,7 +16,7 @@ def notes_on(bound: Bound, plan: Plan, settings: Settings, in_flight: list[Runni
     if in_flight:
         rows = some({running.position for running in in_flight})
         notes.append(f"the last run died while row{'s' * (len(in_flight) > 1)} {rows} ran; not settled, not charged")
-    if plan.stale and not settings.on_change == "redo":
+    if plan.stale and settings.on_change != "redo":
         notes.append(
             f"{plan.stale:,} rows were settled under another version of the task or other content and are kept "
             "(--on-change redo runs them again)"

@@ -13,7 +13,7 @@ class _Tagged(io.TextIOBase):
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._rest = ""
+        self.rest = ""
         self.row = 0
 
     def writable(self) -> bool:
@@ -23,7 +23,7 @@ class _Tagged(io.TextIOBase):
         return self._fd
 
     def write(self, text: str) -> int:
-        *lines, self._rest = (self._rest + text).split("\n")
+        *lines, self.rest = (self.rest + text).split("\n")
         if lines:
             tag = f"[row {self.row}] " if self.row else ""
             self._send("".join(f"{tag}{line}\n" for line in lines))
@@ -34,7 +34,7 @@ class _Tagged(io.TextIOBase):
 
     def end(self) -> None:
         """Write out a last line that has no end."""
-        if self._rest:
+        if self.rest:
             self.write("\n")
 
     def _send(self, text: str) -> None:
@@ -46,7 +46,7 @@ class _Tagged(io.TextIOBase):
 def capture(pipe: int) -> Callable[[int], None]:
     """Send file descriptors 1 and 2, `sys.stdout` and `sys.stderr` into `pipe`, stdin to nothing.
 
-    Returns `tag(row)`: called with a row's number before it runs and with 0 after it.
+    Returns `tag(row)`, to be called with a row's number before it runs and with 0 after it.
     """
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -58,7 +58,7 @@ def capture(pipe: int) -> Callable[[int], None]:
     sys.stderr = sys.__stderr__ = err  # type: ignore[assignment, misc]
 
     def tag(row: int) -> None:
-        if not row:
+        if out.rest or err.rest:
             out.end()
             err.end()
         out.row = err.row = row

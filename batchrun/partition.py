@@ -8,6 +8,7 @@ import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import IO, Self
 
@@ -33,7 +34,7 @@ class Partition:
 
     def add(self, identities: Iterable[bytes], first: int) -> None:
         """Add rows at positions `first`, `first + 1`, …"""
-        self.add_pairs(zip(identities, range(first, 1 << 62)))
+        self.add_pairs(zip(identities, count(first), strict=False))
 
     def add_pairs(self, pairs: Iterable[tuple[bytes, int]]) -> None:
         """Add identities with their positions."""

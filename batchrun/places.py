@@ -71,7 +71,8 @@ def prepare(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise CheckpointError(
-            f"{folder} cannot be written: {error.strerror}", "check its permissions, or give --dir another folder"
+            f"{folder} cannot be written: {error.strerror}",
+            "check its permissions, or give --dir another folder",
         ) from error
 
 
@@ -81,7 +82,8 @@ def find(input_path: Path, directory: Path | None, name: str | None) -> Places:
     names = names_in(folder)
     if name is None and len(names) > 1:
         raise UsageError(
-            f"{input_path} has checkpoints of several tasks: {', '.join(names)}", "say which with --task or --name"
+            f"{input_path} has checkpoints of several tasks: {', '.join(names)}",
+            "say which with --task or --name",
         )
     wanted = name or "".join(names)
     if wanted not in names:

@@ -1,5 +1,6 @@
 """The plan: the pure answer to "what is left?"."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -63,9 +64,12 @@ class Plan:
         return text + (f"; {self.gone:,} no longer in the input" if self.gone else "")
 
 
+Block = list[tuple[int, int, int]]
+
+
 def make_plan(
     rows: int,
-    settled: Iterable[tuple[int, int, int]],
+    settled: Iterable[Block],
     policy: Policy,
     *,
     task: int | None = None,
@@ -74,41 +78,66 @@ def make_plan(
 ) -> Plan:
     """Decide for each of `rows` rows whether it runs.
 
-    `settled`: position, status and task version of each settled row. `task`: today's version (None: unknown,
-    nothing is stale). `changed`: positions settled under other content of the same key.
+    `settled`: position, status and task version of each settled row, in order, in blocks. `task`: today's
+    version (None: unknown, nothing is stale). `changed`: positions settled under other content of the same key.
     """
-    flags = bytearray([NEW]) * rows
-    again = _RETRY[policy.retry]
-    retry: dict[int, int] = {}
-    kept: dict[int, int] = {}
-    stale = redone = found = 0
-    changed = frozenset(changed)
-    for position, status, version in settled:
-        found += 1
-        flag = NOT_TO_RUN
-        is_stale = (task is not None and version != task) or position in changed
-        stale += is_stale
-        if is_stale and policy.redo_stale:
-            flag = AGAIN
-            redone += 1
-        elif status in again:
-            flag = AGAIN
-            retry[status] = retry.get(status, 0) + 1
-        else:
-            kept[status] = kept.get(status, 0) + 1
-        flags[position - 1] = flag
-    flags = _asked_for(flags, policy)
+    count = _Count(bytearray([NEW]) * rows, _RETRY[policy.retry], policy.redo_stale, task, frozenset(changed))
+    for block in settled:
+        count.take(block)
+    flags = _asked_for(count.flags, policy)
     return Plan(
         rows=rows,
         flags=flags,
-        new=rows - found,
+        new=rows - count.settled,
         to_run=rows - flags.count(NOT_TO_RUN),
-        retry=_named(retry),
-        kept=_named(kept),
-        stale=stale,
-        redone=redone,
+        retry=_named(count.retry),
+        kept=_named(count.kept),
+        stale=count.stale,
+        redone=count.redone,
         gone=gone,
     )
+
+
+@dataclass(slots=True)
+class _Count:
+    """The plan while it is being made."""
+
+    flags: bytearray
+    again: frozenset[int]
+    redo: bool
+    task: int | None
+    changed: frozenset[int]
+    settled: int = 0
+    stale: int = 0
+    redone: int = 0
+    retry: Counter[int] = field(default_factory=Counter)
+    kept: Counter[int] = field(default_factory=Counter)
+
+    def take(self, block: Block) -> None:
+        """Rows in order. A stretch of rows that are all done, the usual case by far, is one step."""
+        self.settled += len(block)
+        first, last = block[0][0], block[-1][0]
+        _, states, tasks = zip(*block, strict=True)
+        whole = last - first + 1 == len(block) and set(states) == {DONE}
+        if whole and not self.changed and (self.task is None or set(tasks) == {self.task}):
+            self.flags[first - 1 : last] = bytes(len(block))
+            self.kept[DONE] += len(block)
+        else:
+            for row in block:
+                self._take(*row)
+
+    def _take(self, position: int, status: int, task: int) -> None:
+        is_stale = (self.task is not None and task != self.task) or position in self.changed
+        self.stale += is_stale
+        flag = AGAIN
+        if is_stale and self.redo:
+            self.redone += 1
+        elif status in self.again:
+            self.retry[status] += 1
+        else:
+            self.kept[status] += 1
+            flag = NOT_TO_RUN
+        self.flags[position - 1] = flag
 
 
 def _asked_for(flags: bytearray, policy: Policy) -> bytearray:

@@ -1,13 +1,14 @@
 """The main job, from the table to the results. Read this first: it is the table of contents.
 
-    table          source.py, table/            read once to know it, again for the rows that are left
-    plan           plan.py                      what is left?
-    rows in flight run.py, lanes.py, worker.py  many at once, each attempt's end told as an event
-    settled rows   ledger.py, checkpoint.py     on disk as they come
-    results        finish.py, export.py         joined to the table, in its order
+table          source.py, table/            read once to know it, again for the rows that are left
+plan           plan.py                      what is left?
+rows in flight run.py, lanes.py, worker.py  many at once, each attempt's end told as an event
+settled rows   ledger.py, checkpoint.py     on disk as they come
+results        finish.py, export.py         joined to the table, in its order
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from .run import Rules, Run
 from .settings import Settings
 from .signals import Signals, listening
 from .source import Binder, Bound, check_rows, tickets
-from .summary import Summary
+from .summary import Summary, advice
 from .tally import Tally
 from .versions import Version, first_hello, known_version, options_of, versions
 from .worker import Orders
@@ -46,14 +47,16 @@ class Job:
     places: Places
     settings: Settings
     reporter: Reporter
+    typed: Sequence[str]
     signals: Signals
     checkpoint: Checkpoint
     lanes: Lanes
 
 
-def process(input_path: Path, settings: Settings, reporter: Reporter) -> Summary:
+def process(input_path: Path, settings: Settings, reporter: Reporter, typed: Sequence[str] = ()) -> Summary:
     """Run the task over the rows that are left, and write the results.
 
+    `typed`: the command that the user typed, if there was one: what to do next is said in its words.
     Returns the summary of a run that did all it could. Raises a `BatchrunError` for what kept it from
     running, or ended it early; everything settled until then is on disk, and the same call goes on.
     """
@@ -70,7 +73,7 @@ def process(input_path: Path, settings: Settings, reporter: Reporter) -> Summary
         in_flight = left_behind(places.inflight)
         log = stack.enter_context(Log(places.log))
         lanes = stack.enter_context(Lanes(settings.workers, _orders(settings, places), places.inflight, log.printed))
-        job = Job(places, settings, reporter, signals, checkpoint, lanes)
+        job = Job(places, settings, reporter, typed, signals, checkpoint, lanes)
 
         version = known_version(checkpoint, settings)
         _start_early(job, binder, version)
@@ -106,14 +109,14 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int) -> Summary:
         under_way = checkpoint.attempts_under_way()
         backlog = Backlog(tickets(bound, plan, checkpoint, settings.retries, under_way), plan.to_run)
         rules = Rules(settings.timeout, settings.max_failures, plan.to_run, task)
-        run = Run(job.lanes, backlog, ledger, rules, tally, job.signals, job.reporter.tick)
+        run = Run(job.lanes, backlog, ledger, rules, tally, job.signals, job.reporter)
         stopped = run.go()
     if moved := bound.changed_since():
         job.reporter.say(moved)
     output = write_results(job.places, settings, bound, checkpoint, job.signals)
     summary = summarise(job.places, settings, checkpoint, plan, tally, output, stopped)
     checkpoint.end_run(number, summary.exit_code, summary.as_record())
-    job.reporter.ended(summary)
+    job.reporter.ended(summary, advice(summary, job.typed))
     if stopped:
         raise stopped
     return summary

@@ -17,7 +17,9 @@ LITERALS = {
 }
 _NUMBER = re.compile(r"([+-]?)(0|[1-9]\d*)?(?:\.(\d*))?([eE][+-]?\d+)?", re.ASCII)
 _BARE_KEY = re.compile(r"[^\W\d][\w$-]*|\d+")
-_UNSURE = re.compile(r"[\"＂]\s*[\"＂\n]|[\"＂][ \t]*\r?\n")
+_STRAY = re.compile(r"\"|\d'")
+_TWO_STRINGS = re.compile(r"\"\s*\"")
+_UNSURE = re.compile(r"\"\s*[\"\n:{\[}\]\d]|[,:{\[]\s*\"")
 _ESCAPED = re.compile(r'\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|["\\/bfnrt\'])')
 _ESCAPE = re.compile(rf'{_ESCAPED.pattern}|["\\\x00-\x1f]')
 _CONTROL = re.compile(r"\\[bfnrt]")
@@ -44,7 +46,7 @@ def strict(text: str) -> str:
         if token.kind == "comma" and after in ("close", ""):
             continue
         parts.append(_written(token, text, is_key=after == "colon"))
-    return "".join(parts)
+    return " ".join(parts)  # never glued: [1 2] lacks a comma, and is not [12]
 
 
 def _refuse_gap(kind: str, after: str) -> None:
@@ -63,7 +65,7 @@ def _written(token: Token, text: str, *, is_key: bool) -> str:
         case "colon":
             return ":"
         case "string":
-            return _quoted(piece)
+            return _quoted(piece, is_key)
         case "cut":
             raise Unreadable("a string does not end")
         case "bare":
@@ -76,6 +78,8 @@ def _bare(piece: str) -> str:
         return LITERALS[piece]
     if piece.startswith(("...", "…")):
         raise Unreadable("it is abbreviated (...)", hopeless=True)
+    if _STRAY.search(piece):
+        raise Unreadable("a quote is missing, or one too many", hopeless=True)
     number = _NUMBER.fullmatch(piece)
     if number is None or not (number[2] or number[3]):
         raise Unreadable(f"{piece[:40]!r} is not a JSON value")
@@ -84,15 +88,20 @@ def _bare(piece: str) -> str:
     return f"{sign.replace('+', '')}{whole or '0'}{fraction}{exponent or ''}"
 
 
-def _quoted(piece: str) -> str:
+def _quoted(piece: str, is_key: bool) -> str:
     quote, inner = piece[0], piece[1:-1]
     if quote == "'":
         doubtful = re.sub(r"\\.|(?<=\w)'(?=\w)", "", inner, flags=re.DOTALL)
     else:
         doubtful = re.sub(r"\\.", "", inner, flags=re.DOTALL)
-    # Quotes inside come in pairs, and stand by their words. Else it may be two strings without a comma.
-    if quote in "\"'＂`" and (doubtful.count(quote) % 2 or _UNSURE.search(doubtful.replace(quote, '"'))):
-        raise Unreadable("it is unclear where a string ends")
+    # Quotes inside come in pairs, and stand by their words. Else it may be two strings without a comma,
+    # or one whose end is missing.
+    if quote in "\"'＂`" and quote in doubtful:
+        between = _TWO_STRINGS.search(doubtful.replace(quote, '"'))
+        if not between and (is_key or doubtful.count(quote) % 2):
+            raise Unreadable("a quote is missing, or one too many", hopeless=True)
+        if between or _UNSURE.search(doubtful.replace(quote, '"')):
+            raise Unreadable("it is unclear where a string ends")
     if "\\" in _ESCAPED.sub("", inner) and _CONTROL.search(inner):
         # In C:\Users\new or \alpha\beta the \n and \b are hardly a line feed and a backspace.
         raise Unreadable("a backslash may be an escape or itself", hopeless=True)

@@ -39,14 +39,10 @@ class ResultColumns:
         if self.packed:
             return [list(values)]
         objects = [value if type(value) is dict else {} for value in values]
-        return [
-            _whole(values) if key is WHOLE else [value.get(key) for value in objects] for key in self.keys
-        ]
+        return [_whole(values) if key is WHOLE else [value.get(key) for value in objects] for key in self.keys]
 
 
-def result_columns(
-    pages: Iterable[Sequence[Any]], taken: Sequence[str], *, kinds: bool = False
-) -> ResultColumns:
+def result_columns(pages: Iterable[Sequence[Any]], taken: Sequence[str], *, kinds: bool = False) -> ResultColumns:
     """Look at all results, some rows' at a time. `taken`: the table's own columns.
 
     A name that is taken gets the prefix `result_`, until it is no other column's.

@@ -57,7 +57,12 @@ def backoff(attempt: int, dice: float) -> float:
 def http_status_of(error: BaseException) -> int | None:
     """The HTTP status that an exception carries, as those of requests, httpx, aiohttp, openai and urllib do."""
     response = getattr(error, "response", None)
-    for holder, name in ((error, "status_code"), (response, "status_code"), (error, "status"), (error, "code")):
+    for holder, name in (
+        (error, "status_code"),
+        (response, "status_code"),
+        (error, "status"),
+        (error, "code"),
+    ):
         status = getattr(holder, name, None)
         if isinstance(status, int) and not isinstance(status, bool) and 100 <= status <= 599:
             return status

@@ -6,7 +6,7 @@ the ledger. It decides what becomes of an attempt (with the pure rules of `retry
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +55,16 @@ class Engine(Protocol):
         """End everything in flight."""
 
 
+class Onlooker(Protocol):
+    """Who is shown how the run goes."""
+
+    def tick(self, run: "Run", now: float) -> None:
+        """On every turn of the loop."""
+
+    def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
+        """The user has asked what is executing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the user asked of this run. `timeout`: seconds for one attempt; `task`: number of its version."""
@@ -76,7 +86,7 @@ class Run:
         rules: Rules,
         tally: Tally,
         signals: Signals,
-        show: Callable[["Run", float], None],
+        onlooker: Onlooker,
     ) -> None:
         self.engine = engine
         self.backlog = backlog
@@ -85,7 +95,7 @@ class Run:
         self.tally = tally
         self.signals = signals
         self.stopped: BatchrunError | None = None
-        self._show = show
+        self._onlooker = onlooker
         self._refused: dict[int, tuple[float, int]] = {}
         self._stillborn = 0
         self._killed = False
@@ -99,7 +109,7 @@ class Run:
                 happened = self._collect()
                 self._expire()
                 self.tally.committed(self.ledger.commit_if_due(idle=not happened))
-                self._show(self, time.monotonic())
+                self._onlooker.tick(self, time.monotonic())
         finally:
             self.tally.committed(self.ledger.commit())
         return self.stopped
@@ -108,7 +118,10 @@ class Run:
         return not self.engine.busy() and (self.stopped is not None or not len(self.backlog))
 
     def _heed(self) -> None:
-        """Do what signals ask for: drain at the first, kill at the second."""
+        """Do what signals ask for: drain at the first, kill at the second; say what is running."""
+        if self.signals.asked:
+            self.signals.asked = False
+            self._onlooker.running(self.engine.running(), time.monotonic())
         if self.signals.count and not isinstance(self.stopped, Interrupted):
             self.stop(Interrupted(self.signals.first, "interrupted"))
         if self.signals.count > 1 and not self._killed:
@@ -126,7 +139,10 @@ class Run:
         due = None if self.stopped else self.backlog.next_due(time.monotonic())
         events = self.engine.collect(wait if due is None else min(wait, due))
         for event in events:
-            self._take(event)
+            if type(event) is Finished:  # nearly always
+                self._finished(*event)
+            else:
+                self._take(event)
         return bool(events)
 
     def _expire(self) -> None:
@@ -135,8 +151,8 @@ class Run:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Finished(lane, ticket, reply):
-                self._finished(lane, ticket, reply)
+            case Finished():
+                self._finished(*event)
             case Returned(_, tickets):
                 self.backlog.give_back(tickets)
             case TimedOut(lane, ticket, seconds):
@@ -215,11 +231,12 @@ class Run:
         self.tally.attempted(seconds)
         self._refused.pop(ticket.position, None)
         body, raw, how, note = (reply.body, reply.raw, reply.how, reply.note) if reply else (None,) * 4
+        kept = None if failure else raw  # a failed reply is kept with its failure
         self.ledger.settle(
             Settled(
-                ticket.position, ticket.fingerprint, ticket.key, status, ticket.attempt, self.rules.task, seconds,
-                body, None if failure else raw, how, note, failure,
-            ),  # fmt: skip
+                *(ticket.position, ticket.fingerprint, ticket.key, status, ticket.attempt, self.rules.task, seconds),
+                *(body, kept, how, note, failure),
+            ),
             ticket.was,
         )
         failed = status not in (DONE, SKIPPED)

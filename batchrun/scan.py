@@ -17,8 +17,7 @@ _CLOSERS = {
     "„": "[“”]",
 }
 _STRINGS = {
-    opener: re.compile(rf"((?:\\.|[^\\])*?)(?:{closer}{_AFTER}|\Z)", re.DOTALL)
-    for opener, closer in _CLOSERS.items()
+    opener: re.compile(rf"((?:\\.|[^\\])*?)(?:{closer}{_AFTER}|\Z)", re.DOTALL) for opener, closer in _CLOSERS.items()
 }
 _TOKEN = re.compile(
     r"\s+"
@@ -28,7 +27,10 @@ _TOKEN = re.compile(
     r"|(?P<bare>[^\s{}\[\],:，：]+)",
     re.DOTALL,
 )
-_PAIRS = {"}": "{", "]": "["}
+# A string begins where one may, and after another value too: there, only the comma is missing.
+_BEFORE_STRING = frozenset({"", "open", "comma", "colon", "close", "value"})
+_VALUE = re.compile(r"-?\d[\d.eE+-]*|true|false|null|True|False|None", re.ASCII)
+PAIRS = {"}": "{", "]": "["}
 
 
 class Token(NamedTuple):
@@ -44,10 +46,11 @@ def tokens(text: str, start: int = 0) -> Iterator[Token]:
     position, before = start, ""
     while match := _TOKEN.match(text, position):
         kind, end = match.lastgroup, match.end()
-        if kind == "quote" and before in ("", "open", "comma", "colon"):
+        if kind == "quote" and before in _BEFORE_STRING:
             kind, end = _string(text, position)
         if kind:  # else white space
-            before = before if kind == "comment" else kind
+            if kind != "comment":
+                before = "value" if kind == "bare" and _VALUE.fullmatch(match[0]) else kind
             yield Token("bare" if kind == "quote" else kind, position, end)
         position = end
 
@@ -67,8 +70,8 @@ def extent(text: str, start: int) -> int | None:
         if token.kind == "open":
             stack.append(bracket)
             unclosed[bracket] += 1
-        elif token.kind == "close" and unclosed[_PAIRS[bracket]]:
-            _close(_PAIRS[bracket], stack, unclosed)
+        elif token.kind == "close" and unclosed[PAIRS[bracket]]:
+            _close(PAIRS[bracket], stack, unclosed)
             if not stack:
                 return token.end
     return None

@@ -5,24 +5,34 @@ fingerprint, status, attempts, result and error, xored with that of its position
 changed table is sealed anew without reading its result.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 from zlib import crc32
 
+if TYPE_CHECKING:
+    from .checkpoint import Settled
 
-def of(row: Any, failure: Any) -> int:
-    """The seal of a `Settled` row (or anything with its fields) and of its last failure, if it has one."""
-    crc = crc32(b"%d %d " % (row.status, row.attempts) + row.fingerprint + (row.key or b""))
-    if row.body is not None:
-        crc = crc32(row.body, crc)
-    if row.how is not None:
-        crc = crc32(row.how.encode(), crc)
-    for text in (row.raw, row.note):
-        if text is not None:
-            crc = crc32(b"\0" + text.encode(), crc)
+
+def of(row: "Settled") -> int:
+    """The seal of a settled row, its result and its last failure included."""
+    position, fingerprint, key, status, attempts, _, _, body, raw, how, note, failure = row
+    crc = crc32(b"%d %d %b%b" % (status, attempts, fingerprint, key or b""))
+    if body is not None:
+        crc = crc32(body, crc)
+    if how is not None:
+        crc = crc32(how.encode(), crc)
+    if raw is not None or note is not None:
+        crc = crc32(f"{raw}\0{note}".encode(), crc)
     if failure is not None:
-        told = (failure.kind, failure.message, failure.type, failure.http_status, failure.traceback, failure.raw)
+        told = (
+            failure.kind,
+            failure.message,
+            failure.type,
+            failure.http_status,
+            failure.traceback,
+            failure.raw,
+        )
         crc = crc32(repr(told).encode(), crc)
-    return crc ^ of_position(row.position)
+    return crc ^ crc32(b"@%d" % position)
 
 
 def of_position(position: int) -> int:

@@ -105,7 +105,8 @@ def check_task(task: str | bytes) -> None:
         return
     if ":" not in task or task.startswith(":") or task.endswith(":"):
         raise UsageError(
-            f"{task!r} names no task", "give --task file.py:function, package.module:function, or the built-in: repair"
+            f"{task!r} names no task",
+            "give --task file.py:function, package.module:function, or the built-in: repair",
         )
 
 

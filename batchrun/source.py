@@ -70,7 +70,7 @@ class Binder:
         self.checkpoint = checkpoint
         self.path = path
         self.options = read_options(settings)
-        self._reading = {
+        self._reading: dict[str, Any] = {
             "columns": list(settings.columns or ()),
             "key": list(settings.key or ()),
             "dtype": dict(settings.dtype),
@@ -119,8 +119,9 @@ class Binder:
         for option in ("key", "columns"):
             if sorted(before[option]) != sorted(self._reading[option]):
                 was = ",".join(before[option])
+                how = f"with --{option} {was}" if was else f"without --{option}"
                 raise UsageError(
-                    f"the rows of this checkpoint were named {f'with --{option} {was}' if was else f'without --{option}'}",
+                    f"the rows of this checkpoint were named {how}",
                     f"say the same --{option} as before, or --name another checkpoint, or --fresh to start over",
                 )
 
@@ -145,7 +146,9 @@ def tickets(
                     made, was = checkpoint.attempts_and_status(position)
                 name = names[n] if keys else occurrence_of(names[n], twins.occurrence(position))
                 last = (made if was else 0) + 1 + retries
-                yield Ticket(position, made + 1, name, cells_of(row), max(last, made + 1), was, keys and keys[n])
+                yield Ticket(
+                    position, made + 1, name, cells_of(row), max(last, made + 1), was, keys[n] if keys else None
+                )
             left -= len(rows)
         first += len(chunk)
         if not left:

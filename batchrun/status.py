@@ -47,9 +47,17 @@ def _told(checkpoint: Checkpoint, running: bool) -> dict[str, Any]:
     if last and running and last["ended"] is None:
         seconds = max(time.time() - last["started"], 0.001)
         rate = fresh / seconds
-        record |= {"pid": last["pid"], "rate": round(rate, 3), "eta_seconds": round(left / rate, 1) if rate else None}
+        record |= {
+            "pid": last["pid"],
+            "rate": round(rate, 3),
+            "eta_seconds": round(left / rate, 1) if rate else None,
+        }
     if last:
-        record["last_run"] = {"started": _iso(last["started"]), "ended": _iso(last["ended"]), "exit": last["exit"]}
+        record["last_run"] = {
+            "started": _iso(last["started"]),
+            "ended": _iso(last["ended"]),
+            "exit": last["exit"],
+        }
     return record
 
 

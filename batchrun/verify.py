@@ -13,8 +13,8 @@ from .table import identities
 
 _ROWS = """
 SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, l.result, l.failure, l.crc,
-       r.id, r.body, r.raw, r.how, r.note,
-       f.id, f.position, f.attempt, f.at, f.seconds, f.lane, f.kind, f.message, f.type, f.http_status, f.traceback, f.raw
+       r.id, r.body, r.raw, r.how, r.note, f.id, f.position, f.attempt, f.at, f.seconds, f.lane, f.kind, f.message,
+       f.type, f.http_status, f.traceback, f.raw
 FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
 ORDER BY l.position
 """
@@ -72,7 +72,7 @@ def _seals(db: sqlite3.Connection, proof: Proof) -> Iterator[str]:
 def _seal_fits(row: tuple[Any, ...], crc: int) -> bool:
     failure = Failure(*row[16:]) if row[15] is not None else None
     try:
-        return seal.of(Settled(*row[:7], *row[11:15], failure), failure) == crc
+        return seal.of(Settled._make((*row[:7], *row[11:15], failure))) == crc
     except (TypeError, AttributeError, UnicodeError):  # a flipped bit can change a value's type
         return False
 

@@ -77,9 +77,7 @@ def _introduce(orders: Orders, outbox: int) -> Function | None:
     return function
 
 
-def _serve(
-    function: Function, finish: Finish, cells: InFlight, cell: int, inbox: int, outbox: int, tag: Any
-) -> None:
+def _serve(function: Function, finish: Finish, cells: InFlight, cell: int, inbox: int, outbox: int, tag: Any) -> None:
     fence = threading.Lock()
     own = os.getpid()
     for ticket, row, batch in _rows(inbox):

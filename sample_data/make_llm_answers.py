@@ -272,9 +272,7 @@ def python_literals(case: Case) -> str:
     if case.rng.random() < 0.6:
         return repr(case.answer)
     words = {True: "True", False: "False", None: "None"}
-    return members(
-        case, lambda value: words[value] if value is None or isinstance(value, bool) else dumps(value)
-    )
+    return members(case, lambda value: words[value] if value is None or isinstance(value, bool) else dumps(value))
 
 
 def trailing_comma(case: Case) -> str:
@@ -461,9 +459,7 @@ def refusal(case: Case) -> str:
 
 def prose_only(case: Case) -> str:
     verdict = (
-        ("Yes, they are the same airport.", "Yes.")
-        if truth(case.pair)
-        else ("No, these are two airports.", "No.")
+        ("Yes, they are the same airport.", "Yes.") if truth(case.pair) else ("No, these are two airports.", "No.")
     )
     return f"{case.pick(*verdict)} {case.answer['reason']}"
 

@@ -24,9 +24,7 @@ def starts(folder):
 
 def test_a_row_that_kills_its_worker_is_charged_alone_with_its_cause(folder):
     table = numbered(folder / "data.csv", 40)
-    ran = batchrun(
-        "process", table, "--task", "tasks.py:segfault", "--jobs", 4, "--retries", 0, "--json", cwd=folder
-    )
+    ran = batchrun("process", table, "--task", "tasks.py:segfault", "--jobs", 4, "--retries", 0, "--json", cwd=folder)
     assert ran.returncode == 1, ran.stderr
     done = records(ran.stdout)[1]
     assert (done["done"], done["crashed"], done["ran"]) == (39, 1, 40)
@@ -86,8 +84,8 @@ def test_kill_minus_9_at_random_moments_loses_repeats_and_misattributes_nothing(
     assert settled(table, "short") == undisturbed(rows)
     assert batchrun("verify", table).returncode == 0
     counts = starts(folder)
-    # At each death at most the rows in flight (--jobs) run again.
-    assert sum(counts.values()) - rows <= 4 * len(deaths)
+    # At each death run again: the rows in flight (--jobs), and what had ended and was not yet acknowledged.
+    assert sum(counts.values()) - rows <= (4 + 10) * len(deaths)
 
 
 def test_the_next_run_says_which_rows_were_in_flight(folder):

@@ -85,7 +85,7 @@ def test_every_text_is_valid_utf8_json(text: str) -> None:
         (Point(1, 2), [1, 2]),
         (OrderedDict(b=1), {"b": 1}),
         (MappingProxyType({"a": 1}), {"a": 1}),
-        ({1: "a", 2.5: "b", True: "c", None: "d"}, {"1": "c", "2.5": "b", "null": "d"}),
+        ({1: "a", 2.5: "b", False: "c", None: "d"}, {"1": "a", "2.5": "b", "false": "c", "null": "d"}),
         (
             {Colour.RED: Colour.RED, "level": Level.LOW, "word": Word.YES},
             {"red": "red", "level": 1, "word": "yes"},

@@ -23,9 +23,7 @@ COMPRESS: list[tuple[str, Compress]] = [
     (".xz", lzma.compress),
     (".zst", zstandard.compress),
 ]
-each_compression = pytest.mark.parametrize(
-    ("ending", "compress"), COMPRESS, ids=[name for name, _ in COMPRESS]
-)
+each_compression = pytest.mark.parametrize(("ending", "compress"), COMPRESS, ids=[name for name, _ in COMPRESS])
 
 
 def scanned(path: Path, **options: Any) -> Scan:

@@ -29,9 +29,7 @@ def rows_of(path: Path, columns: tuple[str, ...], **options: Any) -> list[tuple[
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 2, 1000])
-def test_columns_are_the_keys_of_all_rows_in_order_of_first_appearance(
-    tmp_path: Path, chunk_rows: int
-) -> None:
+def test_columns_are_the_keys_of_all_rows_in_order_of_first_appearance(tmp_path: Path, chunk_rows: int) -> None:
     path = written(tmp_path, '{"b": 1}', "", '{"a": null, "b": 2}', '{"c": 3, "a": 4}')
     found, _ = scanned(path, chunk_rows)
     assert (found.rows, found.columns, found.types) == (3, ("b", "a", "c"), ("native",) * 3)

@@ -55,9 +55,7 @@ def test_an_encoding_that_is_none_is_refused(tmp_path: Path, encoding: str) -> N
 
 
 @pytest.mark.parametrize("rows_before", [0, 10, 300_000])
-def test_bytes_that_are_no_text_are_named_with_what_that_line_might_be(
-    tmp_path: Path, rows_before: int
-) -> None:
+def test_bytes_that_are_no_text_are_named_with_what_that_line_might_be(tmp_path: Path, rows_before: int) -> None:
     path = tmp_path / "data.csv"
     start = b"name,city\n" + b"Ann,\xc3\xa4\n" * rows_before + b"Li,"
     path.write_bytes(start + "北京市\n".encode("gb18030"))

@@ -16,11 +16,10 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     input: Input,  # noqa: A002
-    output: Annotated[
-        str, Option("--output", "-o", help="File (.csv .parquet .jsonl .xlsx), or - for stdout.")
-    ],
+    output: Annotated[str, Option("--output", "-o", help="File (.csv .parquet .jsonl .xlsx), or - for stdout.")],
     format: Annotated[  # noqa: A002
-        str | None, Option("--format", help="csv, parquet, jsonl, xlsx.  [default: by the file's name; csv for -]")
+        str | None,
+        Option("--format", help="csv, parquet, jsonl, xlsx.  [default: by the file's name; csv for -]"),
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that batchrun did not write.")] = False,
     dir: Dir = None,  # noqa: A002

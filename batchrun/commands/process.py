@@ -145,10 +145,11 @@ def _run(input_path: Path, given: dict[str, Any]) -> int:
     from batchrun.display.reporter import make
     from batchrun.process import process as run
     from batchrun.settings import here
+    from batchrun.summary import as_typed
 
     settings = here(given)
     reporter = make(settings.progress, settings.quiet, settings.json, sys.stderr)
     try:
-        return run(input_path, settings, reporter).exit_code
+        return run(input_path, settings, reporter, as_typed(sys.argv)).exit_code
     finally:
         reporter.close()

@@ -79,7 +79,8 @@ class _Typed:
 
     def arrays(self, chunk: list[Cells]) -> list[Any]:
         rows = self._convert(chunk)
-        return [self._array(place, [row[name] for row in rows]) for place, name in enumerate(self._table.columns)]
+        cells = ([row[name] for row in rows] for name in self._table.columns)
+        return [self._array(place, column) for place, column in enumerate(cells)]
 
     def _array(self, place: int, cells: list[Any]) -> Any:
         try:

@@ -21,16 +21,24 @@ _OTHERWISE = "write .csv, .parquet or .jsonl"
 
 def write(results: Results, sink: IO[bytes]) -> int:
     """Write a workbook with one sheet; returns the number of rows. Raises `UsageError` without openpyxl."""
-    openpyxl = _openpyxl()
-    book = openpyxl.Workbook(write_only=True)
-    sheet = _Sheet(book.create_sheet("results"))
+    book = _openpyxl().Workbook(write_only=True)
+    own = book.create_sheet("results")
+    try:
+        rows = _fill(_Sheet(own), results)
+    except BaseException:
+        own.close()  # else its half-written part complains when it is collected
+        raise
+    book.save(sink)
+    return rows
+
+
+def _fill(sheet: "_Sheet", results: Results) -> int:
     columns = results.columns()
     sheet.put((*results.table.columns, *columns.names, columns.status, columns.error))
     for chunk, page in results.pages():
         cells: list[Sequence[Any]] = [*zip(*chunk, strict=True), *columns.cells(values(page))]
         for row in zip(*cells, statuses(page), messages(page), strict=True):
             sheet.put(row)
-    book.save(sink)
     return sheet.rows
 
 

@@ -128,8 +128,7 @@ class CsvTable:
         shown = ", ".join(f"line {line} has {cells}" for line, cells in found[:_SHOWN])
         more = ", …" if len(found) > _SHOWN else ""
         return InputError(
-            f"{self.path}: {len(found):,} of {total:,} rows do not have the header's {width:,} cells: "
-            f"{shown}{more}",
+            f"{self.path}: {len(found):,} of {total:,} rows do not have the header's {width:,} cells: {shown}{more}",
             "Quote cells that hold the separator, or leave such rows out with --bad-rows skip.",
         )
 

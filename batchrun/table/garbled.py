@@ -71,9 +71,7 @@ def _line_at(path: Path, offset: int) -> tuple[int, int, bytes]:
 
 
 def _line_of_nul(path: Path, encoding: str) -> int:
-    with io.TextIOWrapper(
-        open_bytes(path, nul_allowed=True), encoding, errors="replace", newline=""
-    ) as lines:
+    with io.TextIOWrapper(open_bytes(path, nul_allowed=True), encoding, errors="replace", newline="") as lines:
         return next((number for number, line in enumerate(lines, 1) if "\0" in line), 0)
 
 

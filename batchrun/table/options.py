@@ -94,9 +94,7 @@ def _all_cells(row: Cells) -> Cells:
 def _check_names(option: str, names: Iterable[str], columns: Sequence[str]) -> None:
     for name in names:
         if name not in columns:
-            raise InputError(
-                f"{option}: the table has no column {name!r}", _suggest(name, columns, "The columns are")
-            )
+            raise InputError(f"{option}: the table has no column {name!r}", _suggest(name, columns, "The columns are"))
 
 
 def _suggest(name: str, known: Sequence[str], what: str) -> str:

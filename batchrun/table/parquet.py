@@ -52,16 +52,12 @@ def _fields(file: Any) -> list[tuple[str, Any]]:
     return [(field.name, field.type) for field in file.schema_arrow]
 
 
-def _check_same(
-    first: Path, fields: list[tuple[str, Any]], part: Path, others: list[tuple[str, Any]]
-) -> None:
+def _check_same(first: Path, fields: list[tuple[str, Any]], part: Path, others: list[tuple[str, Any]]) -> None:
     if others == fields:
         return
     unlike = [f"{name} ({kind})" for name, kind in others if (name, kind) not in fields]
     lacking = [f"{name} ({kind})" for name, kind in fields if (name, kind) not in others]
-    said = "; ".join(
-        f"{what} {', '.join(names[:3])}" for what, names in (("has", unlike), ("lacks", lacking)) if names
-    )
+    said = "; ".join(f"{what} {', '.join(names[:3])}" for what, names in (("has", unlike), ("lacks", lacking)) if names)
     raise InputError(
         f"{part} does not have the columns of {first.name}: it {said or 'has them in another order'}",
         "All files of a folder must have the same columns and types; write them again, or process "

@@ -80,7 +80,6 @@ class _Typing:
     def _no_fit(self, row: int, column: str, cell: str) -> InputError:
         dtype = self._dtypes[column]
         return InputError(
-            f"{self._table.path}, line {self._table.line_of(row)}: "
-            f"{cell[:80]!r} in column {column!r} is no {dtype}",
+            f"{self._table.path}, line {self._table.line_of(row)}: {cell[:80]!r} in column {column!r} is no {dtype}",
             f"Correct the cell, or read the column as text with --dtype {column}=str.",
         )

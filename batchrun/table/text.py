@@ -37,9 +37,7 @@ class TextFile:
         """
         wide = is_wide(self.encoding)
         try:
-            with io.TextIOWrapper(
-                open_bytes(self.path, nul_allowed=wide), self.encoding, newline=newline
-            ) as stream:
+            with io.TextIOWrapper(open_bytes(self.path, nul_allowed=wide), self.encoding, newline=newline) as stream:
                 yield _without_nul(stream) if wide else stream
         except NulByteError:
             raise nul_error(self.path, self.encoding) from None

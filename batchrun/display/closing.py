@@ -1,0 +1,62 @@
+"""The last lines of a run: counts, time, results file, most common errors, next command. Pure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from batchrun.summary import Summary
+
+from .words import counted, duration, one_line
+
+_WIDTH = 8
+_SHOWN_ERRORS = 3
+
+
+def closing(summary: Summary, advice: Sequence[str], here: Path) -> list[tuple[str, str]]:
+    """Lines as label and text (the first line's label is how it ended). `here`: the working directory."""
+    lines = [(_verdict(summary), _headline(summary))]
+    lines.append(("rows", _counts(summary)))
+    if summary.output:
+        lines.append(("results", _shown(summary.output, here)))
+    errors = [
+        f"{count:,} x {one_line(f'{kind}: {message}' if message else kind)}"
+        for kind, message, count in summary.errors[:_SHOWN_ERRORS]
+    ]
+    return [*lines, *_labelled("errors", errors), *_labelled("next", advice)]
+
+
+def as_text(lines: Sequence[tuple[str, str]]) -> list[str]:
+    """The same as plain lines. Commands are never wrapped, so that they can be pasted."""
+    (verdict, headline), *rest = lines
+    return [f"{verdict} {headline}", *(f"  {label:<{_WIDTH}} {text}" for label, text in rest)]
+
+
+def _verdict(summary: Summary) -> str:
+    if summary.exit_code >= 128:
+        return "interrupted"
+    return "finished" if summary.exit_code < 2 else "stopped early"
+
+
+def _headline(summary: Summary) -> str:
+    if not summary.ran:
+        return f"after {duration(summary.seconds)}: no row was run"
+    return f"after {duration(summary.seconds)}, {counted(summary.ran, 'attempt')}"
+
+
+def _counts(summary: Summary) -> str:
+    counts = (
+        ("failed", summary.failed),
+        ("timed out", summary.timed_out),
+        ("crashed", summary.crashed),
+        ("skipped", summary.skipped),
+        ("left", summary.left),
+    )
+    rest = (f", {count:,} {name}" for name, count in counts if count)
+    return f"{summary.done:,} of {summary.rows:,} done{''.join(rest)}"
+
+
+def _labelled(label: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+    return [(label if number == 0 else "", text) for number, text in enumerate(texts)]
+
+
+def _shown(path: Path, here: Path) -> str:
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

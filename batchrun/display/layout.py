@@ -1,0 +1,133 @@
+"""The live view as lines of styled parts, for a width and a set of characters. Pure, and knows no terminal.
+
+A part is a text and the name of its style. Only lines with a text of the task's own may be too long.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from . import phrases
+from .snapshot import Snapshot
+
+Part = tuple[str, str]
+Line = list[Part]
+
+_GAP = 3
+_WIDEST_BAR = 100
+_STYLES = {"done": "good", "failed": "bad", "timed out": "bad", "crashed": "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The characters that draw: a bar's full, half and empty cell, a dot, times, a cut."""
+
+    full: str
+    half: str
+    empty: str
+    dot: str
+    times: str
+    cut: str
+
+
+# Heavy and light lines: the bar can be read without colour.
+FANCY = Glyphs("━", "╸", "─", "·", "×", "…")
+ASCII = Glyphs("#", ".", ".", "|", "x", "...")
+
+
+def glyphs_for(encoding: str, environment: Mapping[str, str]) -> Glyphs:
+    """What can be shown: ASCII where the encoding or the locale has no more."""
+    try:
+        "".join((FANCY.full, FANCY.half, FANCY.empty, FANCY.dot, FANCY.times, FANCY.cut)).encode(encoding)
+    except (UnicodeError, LookupError):
+        return ASCII
+    # Python itself turns a C locale into UTF-8, by setting LC_CTYPE; the terminal may still be none.
+    locale = environment.get("LC_ALL") or environment.get("LANG") or ""
+    return ASCII if locale in ("C", "POSIX") else FANCY
+
+
+def layout(snap: Snapshot, width: int, glyphs: Glyphs) -> list[Line]:
+    """The whole view."""
+    lines = [bar(snap, width, glyphs), *_progress(snap, width, glyphs), [], *_counts(snap, width), []]
+    return lines + _facts(snap, glyphs) + _status(snap, width)
+
+
+def last_frame(snap: Snapshot, width: int, glyphs: Glyphs) -> list[Line]:
+    """What stays on the screen when the run has ended; the summary says the rest."""
+    return [bar(snap, width, glyphs)]
+
+
+def bar(snap: Snapshot, width: int, glyphs: Glyphs) -> Line:
+    """The bar over the rows to run, with the percentage."""
+    share = phrases.share(snap)
+    cells = max(4, min(width, _WIDEST_BAR) - 8)
+    halves = 2 * cells * snap.fresh // snap.to_run if snap.to_run else 2 * cells
+    full, half = divmod(halves, 2)
+    empty = cells - full - half
+    return [
+        (glyphs.full * full, "bar"),
+        (glyphs.half * half, "bar"),
+        (glyphs.empty * empty, "rest"),
+        (f" {share:>7}", "strong"),
+    ]
+
+
+def _progress(snap: Snapshot, width: int, glyphs: Glyphs) -> list[Line]:
+    """How far and how fast, on as many lines as it takes."""
+    rows, speed, remaining = phrases.progress(snap)
+    parts = [(rows, "strong"), (speed, ""), (remaining, "strong"), (phrases.elapsed(snap), "label")]
+    lines: list[Line] = []
+    for part in parts:
+        if lines and sum(len(text) for text, _ in [*lines[-1], part]) + _GAP <= width:
+            lines[-1] += [(f" {glyphs.dot} ", "label"), part]
+        else:
+            lines.append([part])
+    return lines
+
+
+def _counts(snap: Snapshot, width: int) -> list[Line]:
+    """The counts as a grid of as many columns as fit."""
+    cells = [*phrases.states(snap), *phrases.flow(snap)]
+    for columns in (8, 4, 2):
+        grid = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+        widths = [_column(column) for column in zip(*grid, strict=True)]
+        if columns == 2 or sum(map(sum, widths)) + columns + _GAP * (columns - 1) <= width:
+            break
+    return [_row(row, widths) for row in grid]
+
+
+def _column(cells: Sequence[tuple[str, int]]) -> tuple[int, int]:
+    return max(len(name) for name, _ in cells), max(len(f"{count:,}") for _, count in cells)
+
+
+def _row(cells: Sequence[tuple[str, int]], widths: Sequence[tuple[int, int]]) -> Line:
+    line: Line = []
+    for (name, count), (wide_name, wide_count) in zip(cells, widths, strict=True):
+        style = _STYLES.get(name, "") if count else "label"
+        line += [(" " * _GAP if line else "", ""), (f"{name:<{wide_name}} ", "label")]
+        line.append((f"{count:>{wide_count},}", style))
+    return line
+
+
+def _facts(snap: Snapshot, glyphs: Glyphs) -> list[Line]:
+    lanes = phrases.lanes(snap)
+    latency = phrases.latency(snap) or "-"
+    facts = [
+        ("latency", f"{latency} {glyphs.dot} {lanes}" if lanes else latency, ""),
+        ("slowest", phrases.slowest(snap.slowest) or "-", ""),
+    ]
+    if snap.last_error:
+        facts.append(("error", phrases.error(snap.last_error, glyphs.times), "bad"))
+    return [[(f"{label:<8} ", "label"), (text, style)] for label, text, style in facts]
+
+
+def _status(snap: Snapshot, width: int) -> list[Line]:
+    """What is out of the ordinary: worth two lines where one is too short."""
+    if snap.drain:
+        text = phrases.drain(snap.drain, snap.in_flight, snap.slowest)
+    elif snap.pause:
+        text = phrases.pause(snap.pause)
+    else:
+        return []
+    lines = textwrap.wrap(text, width, max_lines=2, placeholder=" ...")
+    return [[], *([(line, "warn")] for line in lines)]

@@ -1,0 +1,14 @@
+"""The first lines of a run: what runs on what, the plan, and what the user should know. Pure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from batchrun.plan import Plan
+
+from .words import counted, one_line
+
+
+def opening(plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> list[str]:  # noqa: A002
+    """Lines: one for the plan, one for each note."""
+    start = f"{one_line(input.name)}, task {one_line(task)}, {counted(jobs, 'job')}: {plan}"
+    return [start, *(f"note: {one_line(note, 500)}" for note in notes)]

@@ -1,0 +1,61 @@
+"""Plain lines for logs: one at the start, one every half minute, a few at the end. No control characters."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from batchrun.inflight import Running
+from batchrun.plan import Plan
+from batchrun.run import Run
+from batchrun.summary import Summary
+
+from . import phrases
+from .closing import as_text, closing
+from .opening import opening
+from .snapshot import Snapshot
+from .stream import Stream
+from .watch import Watch
+from .words import printable
+
+EVERY_SECONDS = 30.0
+
+
+class Plain:
+    """The reporter where nobody may be looking. `ticks`: also say how far the run is."""
+
+    def __init__(self, stream: Stream, *, ticks: bool = True) -> None:
+        self._stream = stream
+        self._watch = Watch(EVERY_SECONDS if ticks else float("inf"), self._show, at_once=False)
+
+    def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
+        """Say the plan."""
+        self._watch.named(task, input.name)
+        self._lines(opening(plan, task=task, input=input, jobs=jobs, notes=notes))
+
+    def tick(self, run: Run, now: float) -> None:
+        """Say how far the run is, every half minute, and when it begins to stop."""
+        self._watch.look(run, now)
+
+    def _show(self, snap: Snapshot) -> None:
+        if snap.drain:
+            self.say(phrases.drain(snap.drain, snap.in_flight, snap.slowest))
+        else:
+            self.say(phrases.line(snap))
+
+    def say(self, text: str) -> None:
+        """Say it, on lines of their own."""
+        self._lines(text.splitlines())
+
+    def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
+        """Say what is executing."""
+        self._lines(phrases.running(rows, now))
+
+    def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
+        """Say how it went."""
+        self._lines(as_text(closing(summary, advice, Path.cwd())))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _lines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._stream.line(printable(line))

@@ -1,0 +1,32 @@
+"""What a run tells to whoever shows it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from batchrun.inflight import Running
+from batchrun.plan import Plan
+from batchrun.run import Run
+from batchrun.summary import Summary
+
+
+class Reporter(Protocol):
+    """What a run tells. Times are monotonic seconds. No call raises because something cannot be shown."""
+
+    def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
+        """Before any row runs: what is left to do, and what the user should know."""
+
+    def tick(self, run: Run, now: float) -> None:
+        """On every turn of the run's loop."""
+
+    def say(self, text: str) -> None:
+        """A line of information or warning."""
+
+    def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
+        """The user asked what is executing: lane and row of each."""
+
+    def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
+        """After the last row, when the results are written."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was; may be called at any time, and twice."""

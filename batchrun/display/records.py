@@ -1,0 +1,53 @@
+"""Records for machines on stdout, beside whatever is shown to people: one `start` and one `done`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from batchrun.inflight import Running
+from batchrun.plan import Plan
+from batchrun.run import Run
+from batchrun.summary import Summary
+
+from .protocol import Reporter
+from .stream import Stream
+
+
+class Records:
+    """A reporter that adds records to another one. A missing `done` means that the run died."""
+
+    def __init__(self, people: Reporter, stdout: Stream) -> None:
+        self._people = people
+        self._stdout = stdout
+
+    def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
+        """Print the `start` record."""
+        self._people.planned(plan, task=task, input=input, jobs=jobs, notes=notes)
+        done = plan.kept.get("done", 0)
+        self._print("start", task=task, input=str(input), rows=plan.rows, done=done, to_run=plan.to_run)
+
+    def tick(self, run: Run, now: float) -> None:
+        """For people only."""
+        self._people.tick(run, now)
+
+    def say(self, text: str) -> None:
+        """For people only."""
+        self._people.say(text)
+
+    def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
+        """For people only."""
+        self._people.running(rows, now)
+
+    def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
+        """Print the `done` record, after what people are told."""
+        self._people.ended(summary, advice)
+        self._print("done", **summary.as_record())
+
+    def close(self) -> None:
+        """Close the other one."""
+        self._people.close()
+
+    def _print(self, event: str, **fields: Any) -> None:
+        # ASCII: whatever the encoding of stdout, the record is the same.
+        self._stdout.line(json.dumps({"event": event, **fields}))

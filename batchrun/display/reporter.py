@@ -1,0 +1,41 @@
+"""Which reporter there is depends on who may be looking."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from .plain import Plain
+from .protocol import Reporter
+from .quiet import Quiet
+from .records import Records
+from .stream import Stream
+
+__all__ = ["Reporter", "make"]
+
+
+def make(progress: str, quiet: bool, json: bool, stream: TextIO) -> Reporter:
+    """The reporter for `--progress` (`auto`, `live`, `plain`, `none`), `--quiet` and `--json`.
+
+    `stream`: where people look. Records for machines go to stdout, whatever else is shown.
+    """
+    reporter = _for_people(progress, quiet, Stream(stream))
+    return Records(reporter, Stream(sys.stdout)) if json else reporter
+
+
+def _for_people(progress: str, quiet: bool, stream: Stream) -> Reporter:
+    if quiet:
+        return Quiet(stream)
+    if is_live(progress, stream.isatty(), os.environ):
+        # Not above: importing rich takes longer than a small run.
+        from .live import Live
+
+        return Live(stream)
+    return Plain(stream, ticks=progress != "none")
+
+
+def is_live(progress: str, terminal: bool, environment: Mapping[str, str]) -> bool:
+    """Whether to draw. A dumb terminal cannot be drawn on, whoever asks for it."""
+    if environment.get("TERM", "") == "dumb":
+        return False
+    return progress == "live" or (progress == "auto" and terminal)

@@ -1,0 +1,175 @@
+"""Everything that a display shows at one moment, read from the run. Reading changes nothing in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from batchrun.backlog import Backlog
+from batchrun.errors import Interrupted
+from batchrun.run import Run
+from batchrun.tally import WINDOW_SECONDS, Tally
+
+_FEW_ROWS = 10
+_TOO_EARLY_SECONDS = 0.5
+
+
+@runtime_checkable
+class HasLanes(Protocol):
+    """An engine that can tell about its lanes."""
+
+    def crew(self) -> tuple[int, int]:
+        """Lanes that are up, and how many workers have been replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is handed out for so many `seconds` more, for this `reason` (may be empty)."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The run ends: nothing is handed out any more. `signum`: the signal that asked for it, or 0.
+
+    `reason`: why it ends without one. `seconds`: since when. `killing`: rows in flight are being ended.
+    """
+
+    signum: int
+    reason: str
+    seconds: float
+    killing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slowest:
+    """The row that has been executing for longest, for so many seconds."""
+
+    row: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """The latest error, and how often this run has met it."""
+
+    kind: str
+    message: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run at one moment.
+
+    `rows` and `counts` (by state name) are of the whole table; `to_run`, `fresh` (settled), `retried`,
+    `refusals`, `rate` (rows settled a second), `p50` and `p95` (seconds an attempt) are of this run. `eta`:
+    seconds until its last row, None while nobody can know.
+    """
+
+    task: str
+    input: str
+    rows: int
+    to_run: int
+    fresh: int
+    counts: Mapping[str, int]
+    retried: int = 0
+    refusals: int = 0
+    in_flight: int = 0
+    resting: int = 0
+    rate: float = 0.0
+    eta: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    lanes: int = 0
+    restarts: int = 0
+    slowest: Slowest | None = None
+    last_error: LastError | None = None
+    pause: Pause | None = None
+    drain: Drain | None = None
+    elapsed: float = 0.0
+
+    @property
+    def draining(self) -> bool:
+        """Whether rows in flight are all that is waited for."""
+        return self.drain is not None
+
+
+def snapshot_of(run: Run, now: float, *, task: str, input_name: str, draining_since: float | None = None) -> Snapshot:
+    """Read the run at `now` (monotonic seconds, as is `draining_since`)."""
+    tally, to_run = run.tally, run.rules.to_run
+    elapsed = max(0.0, now - tally.started)
+    rate = pace(tally.rate(now), tally.rows, elapsed)
+    drain = _drain(run, now, draining_since)
+    lanes, restarts = run.engine.crew() if isinstance(run.engine, HasLanes) else (0, 0)
+    return Snapshot(
+        task=task,
+        input=input_name,
+        rows=run.ledger.rows,
+        to_run=to_run,
+        fresh=tally.rows,
+        counts=dict(run.ledger.counts),
+        retried=tally.retried,
+        refusals=tally.refusals,
+        in_flight=run.engine.busy(),
+        resting=run.backlog.resting,
+        rate=rate,
+        eta=None if drain or elapsed < _TOO_EARLY_SECONDS else eta(to_run - tally.rows, rate),
+        p50=tally.latency(0.5),
+        p95=tally.latency(0.95),
+        lanes=lanes,
+        restarts=restarts,
+        slowest=_slowest(run, now),
+        last_error=_last_error(tally),
+        pause=None if drain else _pause(run.backlog, tally, now),
+        drain=drain,
+        elapsed=elapsed,
+    )
+
+
+def pace(recent: float, rows: int, elapsed: float) -> float:
+    """Rows a second: the recent rate, or that of the whole run where half a minute could see only a few.
+
+    Where many rows were to be expected, a few are news and are shown.
+    """
+    if elapsed <= 0:
+        return 0.0
+    overall = rows / elapsed
+    return recent if overall * min(elapsed, WINDOW_SECONDS) >= _FEW_ROWS else overall
+
+
+def eta(left: int, rate: float) -> float | None:
+    """Seconds that `left` rows need at this rate of fresh ones; None if there is none."""
+    if left <= 0:
+        return 0.0
+    return left / rate if rate > 0 else None
+
+
+def _slowest(run: Run, now: float) -> Slowest | None:
+    first = min((running for _, running in run.engine.running()), default=None)
+    return Slowest(first.position, max(0.0, now - first.started)) if first else None
+
+
+def _last_error(tally: Tally) -> LastError | None:
+    if tally.latest is None:
+        return None
+    kind, message = tally.latest
+    # A refusal is no failed attempt, so it is not among the counted errors.
+    return LastError(kind, message, tally.errors.get(tally.latest) or max(1, tally.refusals))
+
+
+def _pause(backlog: Backlog, tally: Tally, now: float) -> Pause | None:
+    if backlog.paused_until <= now:
+        return None
+    kind, message = tally.latest or ("", "")
+    return Pause(backlog.paused_until - now, message if kind == "rate_limited" else "")
+
+
+def _drain(run: Run, now: float, since: float | None) -> Drain | None:
+    if run.stopped is None:
+        return None
+    signalled = isinstance(run.stopped, Interrupted)
+    reason = "" if signalled else str(run.stopped)
+    seconds = max(0.0, now - since) if since is not None else 0.0
+    return Drain(run.signals.first if signalled else 0, reason, seconds, run.signals.count > 1)

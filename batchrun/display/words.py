@@ -1,0 +1,70 @@
+"""Numbers as people read them. Pure; ASCII only."""
+
+import math
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def duration(seconds: float) -> str:
+    """`0.4 ms`, `250 ms`, `3.2 s`, `12 s`, `4 min 10 s`, `2 h 05 min`, `3 d 04 h`."""
+    if seconds <= 0:
+        return "0 s"
+    if seconds < 0.00995:
+        return f"{max(0.1, seconds * 1000):.1f} ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 9.95 else whole_seconds(seconds)
+
+
+def whole_seconds(seconds: float) -> str:
+    """Like `duration`, but never finer than a second: for what changes while it is looked at."""
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02} s"
+    minutes = round(seconds / _MINUTE)
+    if minutes < 2 * _DAY // _MINUTE:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    hours = round(seconds / _HOUR)
+    return f"{hours // 24} d {hours % 24:02} h"
+
+
+def rate(per_second: float) -> str:
+    """`1,234 rows/s`, `4.2 rows/s`, `12 rows/min`, `3.5 rows/h`: the unit with a digit before the point."""
+    for factor, unit in ((1, "s"), (60, "min")):
+        if round(per_second * factor, 1) >= 1:
+            text = _short(per_second * factor)
+            return f"{text} row{'' if text == '1' else 's'}/{unit}"
+    return f"{_short(per_second * 3600)} rows/h" if per_second > 0 else "0 rows/s"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}".removesuffix(".0")
+
+
+def percent(part: int, whole: int) -> str:
+    """`61.2 %`, rounded down: 100 % means all of them."""
+    share = 1000 * part // whole if whole else 1000
+    return "100 %" if share >= 1000 else f"{share / 10:.1f} %"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 row`, `1,234 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """A text of somebody else's as one line, of at most `most` characters."""
+    clean = " ".join(printable(text[: 4 * most]).split())
+    return clean if len(clean) <= most else f"{clean[: most - 3]}..."
+
+
+def printable(text: str) -> str:
+    """A text that cannot steer a terminal; its spaces stay as they are."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def ceil_seconds(seconds: float) -> str:
+    """A countdown: `1 s` until it is over."""
+    return whole_seconds(math.ceil(seconds))

@@ -1,0 +1,84 @@
+"""Who may import whom: a library enters by one door, and what must be light stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import batchrun
+
+PACKAGE = Path(batchrun.__file__).parent
+DOORS = {
+    "loky": {"nursery.py"},
+    "typer": {"cli.py", "commands/"},
+    "rich": {"display/"},
+    "filelock": {"lock.py"},
+    "json_repair": {"mend.py", "reply/"},
+    "sqlite3": {
+        "checkpoint.py",
+        "anchor.py",
+        "verify.py",
+        "formats/",
+        "export.py",
+        "joined.py",
+        "results.py",
+        "frame.py",
+    },
+    "pandas": {"frame.py", "formats/", "library.py"},
+    "pyarrow": {"formats/", "table/"},
+}
+
+
+def imports(path):
+    """Top-level names of everything that a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("library", sorted(DOORS))
+def test_each_library_enters_by_its_own_door(library):
+    for path in PACKAGE.rglob("*.py"):
+        if library in set(imports(path)):
+            where = path.relative_to(PACKAGE).as_posix()
+            assert any(where.startswith(door) for door in DOORS[library]), f"{where} imports {library}"
+
+
+def loaded(statement):
+    """The modules that a fresh interpreter has loaded after a statement."""
+    code = f"import sys; {statement}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        (
+            "import batchrun.worker",
+            {"pandas", "rich", "typer", "pyarrow", "numpy", "sqlite3", "json_repair", "asyncio"},
+        ),
+        ("import batchrun.cli", {"pandas", "pyarrow", "numpy", "sqlite3", "loky"}),
+        ("import batchrun.process", {"pandas", "pyarrow", "numpy", "rich", "typer"}),
+        ("import batchrun.status", {"pandas", "pyarrow", "numpy", "rich", "loky"}),
+    ],
+)
+def test_what_must_be_light_does_not_load_what_is_heavy(statement, heavy):
+    assert not loaded(statement) & heavy
+
+
+def test_the_public_names_are_exactly_these():
+    public = {"Abort", "Current", "RetryLater", "Skip", "Summary", "current", "process", "results"}
+    assert set(batchrun.__all__) == public
+    assert all(getattr(batchrun, name) for name in public)
+
+
+def test_the_package_imports_without_a_cycle_from_any_module():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.name == "__main__.py":
+            continue
+        module = ".".join(("batchrun", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+        assert "batchrun" in loaded(f"import {module}") or module
