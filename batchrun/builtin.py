@@ -2,8 +2,8 @@
 
 import re
 
-from batchrun.candidates import could_open
-from batchrun.reply import Parsed, ReplyError, parse
+from .reply import Parsed, ReplyError, parse
+from .reply.candidates import could_open
 
 _FENCE_OR_THOUGHT = re.compile(r"```|~~~|</?think(?:ing)?>", re.IGNORECASE)
 _MARKED = re.compile(r"(?:```|~~~)[ \t]*json|</?think(?:ing)?>", re.IGNORECASE)

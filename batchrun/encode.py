@@ -20,7 +20,7 @@ from uuid import UUID
 
 import orjson
 
-from batchrun.foreign import NOT_FOREIGN, unwrap
+from .foreign import NOT_FOREIGN, unwrap
 
 MAX_DEPTH = 150  # four calls a level stay well inside Python's recursion limit
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import outputs
 from .checkpoint import STATUS_NAMES, Checkpoint
 from .errors import BatchrunError, InputError, UsageError
-from .export import ExportStopped, export, format_of
+from .export import outputs
+from .export.writing import ExportStopped, export, format_of
 from .places import Places
 from .plan import Plan
 from .settings import Settings
@@ -108,8 +108,9 @@ def refuse_foreign(folder: Path, target: Path) -> None:
 
 def marker_of(checkpoint: Checkpoint) -> str:
     """Changes whenever the results would."""
+    shape = checkpoint.get("digest"), checkpoint.get("types")
     newest = checkpoint.db.execute("SELECT (SELECT max(id) FROM result), (SELECT max(id) FROM failure)").fetchone()
-    return f"{checkpoint.get('digest')} {newest[0]} {newest[1]}"
+    return f"{shape} {newest}"
 
 
 def summarise(

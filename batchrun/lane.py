@@ -31,13 +31,11 @@ class Lane:
         self.index = index
         self.orders = replace(orders, cell=index)
         self.pace = Pace()
-        self.restarts = -1
         self._cells = cells
         self.start(nursery)
 
     def start(self, nursery: Nursery) -> None:
         """Start a worker (at first, and in place of one that died)."""
-        self.restarts += 1
         self._nursery = nursery
         self.ready = False
         self.batch = 0

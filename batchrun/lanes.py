@@ -39,6 +39,7 @@ class Lanes:
         self._table: tuple[Any, ...] | None = None
         self._selector = selectors.DefaultSelector()
         self._cells = InFlight(inflight, jobs, create=True)
+        self.restarts = 0
         self._replacing = True
         self._nursery: Nursery | None = None
         self._nurseries = 0
@@ -140,6 +141,10 @@ class Lanes:
                 events.extend(self._take_back(lane))
         return events
 
+    def crew(self) -> tuple[int, int]:
+        """Lanes that are up, and workers replaced so far."""
+        return len(self.lanes), self.restarts
+
     def drain(self) -> list[Event]:
         """Start nothing more: rows that have not started come back; a lane that dies stays dead."""
         self._replacing = False
@@ -231,6 +236,7 @@ class Lanes:
             events.append(Stillborn(lane.index, cause, tail))
         events.extend(_blame(lane, running, now, cause, tail))
         if self._replacing:
+            self.restarts += 1
             lane.start(self._born())
             self._welcome(lane)
         else:

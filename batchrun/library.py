@@ -14,8 +14,8 @@ from . import settings as settings_module
 from .checkpoint import opened
 from .display.reporter import make
 from .errors import CheckpointError, InputError, UsageError
+from .main import process as run_process
 from .places import find, prepare
-from .process import process as run_process
 from .settings import OPTIONS, Settings
 from .source import open_bound
 from .summary import Summary
@@ -53,7 +53,7 @@ def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
     `batchrun_status` and `batchrun_error`. `task`, `name` and `dir` say which checkpoint, if there are several.
     Works while a run goes on. Raises `CheckpointError` or `UsageError` if there is none, or several.
     """
-    from .frame import frame
+    from .export.frame import frame
 
     settings = _settings(task, options)
     path = _frame_path(settings) if _is_frame(table) else Path(os.fspath(table))  # type: ignore[arg-type]

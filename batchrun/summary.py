@@ -63,10 +63,10 @@ def advice(summary: Summary, typed: Sequence[str]) -> list[str]:
         steps.append(f"see why: {_errors(summary, typed)}")
     if summary.exit_code > 1:
         return [*steps, f"go on: {_again(typed)}"]
-    steps += _retry(summary, typed)
     if summary.left:
-        steps.append(f"run the other {summary.left:,}: {_again(typed, without=_SELECTING)}")
-    return steps
+        # Takes up failed rows as well, which the same command with --limit would mix with new ones.
+        return [*steps, f"run the other {summary.left:,}: {_again(typed, without=_SELECTING)}"]
+    return [*steps, *_retry(summary, typed)]
 
 
 def _retry(summary: Summary, typed: Sequence[str]) -> list[str]:

@@ -15,19 +15,10 @@ DOORS = {
     "typer": {"cli.py", "commands/"},
     "rich": {"display/"},
     "filelock": {"lock.py"},
-    "json_repair": {"mend.py", "reply/"},
-    "sqlite3": {
-        "checkpoint.py",
-        "anchor.py",
-        "verify.py",
-        "formats/",
-        "export.py",
-        "joined.py",
-        "results.py",
-        "frame.py",
-    },
-    "pandas": {"frame.py", "formats/", "library.py"},
-    "pyarrow": {"formats/", "table/"},
+    "json_repair": {"reply/mend.py"},
+    "sqlite3": {"checkpoint.py", "anchor.py", "verify.py", "export/"},
+    "pandas": {"export/", "library.py"},
+    "pyarrow": {"export/formats/", "table/"},
 }
 
 
@@ -62,7 +53,7 @@ def loaded(statement):
             {"pandas", "rich", "typer", "pyarrow", "numpy", "sqlite3", "json_repair", "asyncio"},
         ),
         ("import batchrun.cli", {"pandas", "pyarrow", "numpy", "sqlite3", "loky"}),
-        ("import batchrun.process", {"pandas", "pyarrow", "numpy", "rich", "typer"}),
+        ("import batchrun.main", {"pandas", "pyarrow", "numpy", "rich", "typer"}),
         ("import batchrun.status", {"pandas", "pyarrow", "numpy", "rich", "loky"}),
     ],
 )
@@ -82,3 +73,8 @@ def test_the_package_imports_without_a_cycle_from_any_module():
             continue
         module = ".".join(("batchrun", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         assert "batchrun" in loaded(f"import {module}") or module
+
+
+def test_importing_a_submodule_does_not_hide_a_public_name():
+    code = "import batchrun.main, batchrun.library, batchrun as b; assert callable(b.process) and callable(b.results)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -19,14 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchrun.atomic import replacing
 from batchrun.checkpoint import CRASHED, DONE, FAILED, SKIPPED, Failure, Settled, opened
 from batchrun.errors import CheckpointError, InputError, UsageError
-from batchrun.export import ExportStopped, export, format_of
-from batchrun.frame import frame
-from batchrun.joined import joined, snapshot
-from batchrun.kinds import FLOAT, INT, JSON, LONG, NOTHING, TEXT, ArrayOf, ObjectOf, join, kind_of
-from batchrun.result_columns import MAX_COLUMNS
+from batchrun.export.atomic import replacing
+from batchrun.export.columns import MAX_COLUMNS
+from batchrun.export.frame import frame
+from batchrun.export.joined import joined, snapshot
+from batchrun.export.kinds import FLOAT, INT, JSON, LONG, NOTHING, TEXT, ArrayOf, ObjectOf, join, kind_of
+from batchrun.export.writing import ExportStopped, export, format_of
 from batchrun.table import ReadOptions, open_table, scan
 
 LEFT = object()
@@ -568,13 +568,14 @@ def test_a_link_stays_a_link(make: Make) -> None:
 def test_what_a_killed_writer_left_is_removed_and_a_living_ones_file_is_not(tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
     (tmp_path / ".out.csv.00000000.part").write_text("left by a writer that was killed")
+    (tmp_path / ".out.csv.mine.part").write_text("somebody else's")
     with replacing(target) as first:
         first.write(b"first")
         with replacing(target) as second:
             second.write(b"second")
         assert target.read_bytes() == b"second"
     assert target.read_bytes() == b"first"
-    assert os.listdir(tmp_path) == ["out.csv"]
+    assert sorted(os.listdir(tmp_path)) == [".out.csv.mine.part", "out.csv"]
 
 
 @pytest.mark.parametrize("length", [60, 240])
@@ -608,7 +609,7 @@ def test_stdout_gets_the_same_bytes_as_a_file(make: Make, name: str) -> None:
     code = f"""
 from pathlib import Path
 from batchrun.checkpoint import opened
-from batchrun.export import export
+from batchrun.export.writing import export
 from batchrun.table import ReadOptions, open_table
 table = open_table(Path({str(table.path)!r}), ReadOptions())
 with opened(Path({str(table.checkpoint)!r}), write=False) as checkpoint:
@@ -647,7 +648,7 @@ def test_csv_and_json_lines_load_neither_pandas_nor_pyarrow() -> None:
     code = """
 import sys
 import batchrun.export
-from batchrun.formats import writer
+from batchrun.export.formats import writer
 writer("csv"), writer("jsonl")
 print([name for name in ("pandas", "pyarrow", "openpyxl") if name in sys.modules])
 """

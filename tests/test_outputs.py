@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.atomic import replacing
-from batchrun.outputs import is_current, may_replace, remember
+from batchrun.export.atomic import replacing
+from batchrun.export.outputs import is_current, may_replace, remember
 
 
 class Killed(BaseException):

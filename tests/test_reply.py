@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.encode import encode
-from batchrun.jsontext import same
 from batchrun.reply import Parsed, ReplyError, parse
+from batchrun.reply.jsontext import same
 
 KINDS = {"empty", "no_json", "ambiguous", "truncated", "schema"}
 F = "```"

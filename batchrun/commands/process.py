@@ -143,7 +143,7 @@ def process(
 
 def _run(input_path: Path, given: dict[str, Any]) -> int:
     from batchrun.display.reporter import make
-    from batchrun.process import process as run
+    from batchrun.main import process as run
     from batchrun.settings import here
     from batchrun.summary import as_typed
 

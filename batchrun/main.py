@@ -89,7 +89,9 @@ def process(input_path: Path, settings: Settings, reporter: Reporter, typed: Seq
         for note in notes:
             log.say(note)
         if settings.dry_run:
-            return summarise(places, settings, checkpoint, plan, Tally(time.monotonic()))
+            summary = summarise(places, settings, checkpoint, plan, Tally(time.monotonic()))
+            reporter.ended(summary)
+            return summary
         return _run(job, bound, plan, task)
 
 

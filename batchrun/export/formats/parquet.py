@@ -10,8 +10,8 @@ from typing import IO, Any
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
-from batchrun.result_columns import ResultColumns
-from batchrun.results import Results, messages, statuses, values
+from batchrun.export.columns import ResultColumns
+from batchrun.export.view import Results, messages, statuses, values
 
 from .arrow import array_of, arrow_type
 from .arrow_input import Misfit, input_of

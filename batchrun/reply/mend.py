@@ -9,13 +9,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from batchrun import jsontext
-from batchrun.faithful import says
-from batchrun.relaxed import Unreadable, strict
-from batchrun.scan import Token, tokens
+from . import jsontext
+from .faithful import says
+from .relaxed import Unreadable, strict
+from .scan import Token, tokens
 
 MAX_CHARACTERS = 64 * 1024
-_READS = 1_500_000  # characters that json-repair may look at: half a second; honest replies need 10 each
+_READS = 1_000_000  # characters that json-repair may look at; honest replies need up to 10 for each they have
 
 
 class _OutOfReads(Exception):

@@ -5,13 +5,14 @@ from typing import Any
 
 import pandas as pd
 
+from batchrun.table import converter
+from batchrun.table.table import Table
+
+from .columns import ResultColumns
 from .joined import snapshot
 from .json_value import valid_text
 from .kinds import BOOL, FLOAT, INT, JSON, LONG, NOTHING, TEXT, Kind, kind_of
-from .result_columns import ResultColumns
-from .results import Results, messages, statuses, values
-from .table import converter
-from .table.table import Table
+from .view import Results, messages, statuses, values
 
 _KINDS: dict[str, Kind] = {"int": INT, "float": FLOAT, "bool": BOOL, "text": TEXT}
 _DTYPES = {

@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from .checkpoint import LEFT, STATUS_NAMES, explained
-from .errors import InputError
-from .table.table import Cells, Table
+from batchrun.checkpoint import LEFT, STATUS_NAMES, explained
+from batchrun.errors import InputError
+from batchrun.table.table import Cells, Table
 
 _SETTLED = """
 SELECT l.position, l.status, r.body, r.how, {raw}, r.note,

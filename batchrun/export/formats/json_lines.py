@@ -2,9 +2,9 @@
 
 from typing import IO, Any
 
-from batchrun.joined import Outcome
-from batchrun.json_value import json_of
-from batchrun.results import Results
+from batchrun.export.joined import Outcome
+from batchrun.export.json_value import json_of
+from batchrun.export.view import Results
 from batchrun.table import converter
 
 

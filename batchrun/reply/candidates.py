@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from batchrun import jsontext
-from batchrun.scan import extent
+from . import jsontext
+from .scan import extent
 
 MAX_REGIONS = 1000  # no honest reply has as many; each failure to decode costs a look at the text before it
 

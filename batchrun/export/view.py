@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from batchrun.table.table import CHUNK_ROWS, Cells, Table
+
+from .columns import ResultColumns, result_columns
 from .joined import AnyChunk, Outcome, bodies, pages
 from .json_value import value_of
-from .result_columns import ResultColumns, result_columns
-from .table.table import CHUNK_ROWS, Cells, Table
 
 
 def _nothing() -> None:

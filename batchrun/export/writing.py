@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from batchrun.errors import CheckpointError, UsageError
+from batchrun.table.table import Table
+
 from .atomic import BeforeRename, replacing
-from .errors import CheckpointError, UsageError
 from .formats import FORMATS, SEEKING, Write, writer
 from .joined import snapshot
-from .results import Results
-from .table.table import Table
+from .view import Results
 
 _SUFFIXES = {
     ".csv": "csv",

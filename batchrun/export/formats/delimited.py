@@ -7,8 +7,8 @@ import csv
 from collections.abc import Sequence
 from typing import IO, Any
 
-from batchrun.json_value import text_of
-from batchrun.results import Results, messages, statuses, values
+from batchrun.export.json_value import text_of
+from batchrun.export.view import Results, messages, statuses, values
 
 _AS_THEY_ARE = {str, int, float, type(None)}  # as csv writes them
 _BOOLEANS = {bool, type(None)}

@@ -6,6 +6,7 @@ a killed writer left behind is known, and the next one removes it.
 
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
@@ -59,8 +60,9 @@ def _new_part(target: Path, mode: int) -> tuple[Path, IO[bytes]]:
 
 def _sweep(target: Path) -> None:
     """Remove what writers that were killed have left."""
+    ours = re.compile(f"{re.escape(_prefix(target))}[0-9a-f]{{8}}{re.escape(_SUFFIX)}")
     for name in os.listdir(target.parent):
-        if name.startswith(_prefix(target)) and name.endswith(_SUFFIX):
+        if ours.fullmatch(name):
             with suppress(OSError), open(target.with_name(name), "rb") as file:
                 if _locked(file.fileno()):
                     os.unlink(file.name)

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from math import isfinite
 
-from batchrun.relaxed import LITERALS
-from batchrun.scan import PAIRS, tokens
+from .relaxed import LITERALS
+from .scan import PAIRS, tokens
 
 _WORD = re.compile(r"\w+")
 _BEFORE_NUMBER = re.compile(r"[^\w.+-]*")

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import IO, Any
 
 from batchrun.errors import UsageError
-from batchrun.json_value import text_of
-from batchrun.results import Results, messages, statuses, values
+from batchrun.export.json_value import text_of
+from batchrun.export.view import Results, messages, statuses, values
 
 _MOST_ROWS = (1 << 20) - 1  # below the header
 _MOST_COLUMNS = 1 << 14

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from batchrun import jsontext
-from batchrun.candidates import Fence, Region, fences, opens, regions
-from batchrun.mend import close, mend
-from batchrun.relaxed import Unreadable
+from . import jsontext
+from .candidates import Fence, Region, fences, opens, regions
+from .mend import close, mend
+from .relaxed import Unreadable
 
 How = Literal["json", "think", "fence", "embedded", "repaired"]
 Kind = Literal["empty", "no_json", "ambiguous", "truncated", "schema"]

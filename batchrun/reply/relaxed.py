@@ -5,7 +5,7 @@ What these rules cannot read without guessing is refused, never guessed.
 
 import re
 
-from batchrun.scan import Token, tokens
+from .scan import Token, tokens
 
 LITERALS = {
     **dict.fromkeys(("true", "True", "TRUE"), "true"),

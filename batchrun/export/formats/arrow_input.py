@@ -8,8 +8,8 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
 from batchrun.errors import InputError
-from batchrun.kinds import BOOL, FLOAT, INT, NOTHING, TEXT, Kind, join, kind_of, storable
-from batchrun.results import Results
+from batchrun.export.kinds import BOOL, FLOAT, INT, NOTHING, TEXT, Kind, join, kind_of, storable
+from batchrun.export.view import Results
 from batchrun.table import converter
 from batchrun.table.files import BLOCK, files_of
 from batchrun.table.table import CHUNK_ROWS, Cells

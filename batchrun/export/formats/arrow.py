@@ -5,8 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from batchrun.json_value import json_of, value_of
-from batchrun.kinds import BOOL, FLOAT, INT, JSON, LONG, TEXT, ArrayOf, Kind, ObjectOf, holds_json
+from batchrun.export.json_value import json_of, value_of
+from batchrun.export.kinds import BOOL, FLOAT, INT, JSON, LONG, TEXT, ArrayOf, Kind, ObjectOf, holds_json
 
 _PLAIN = {
     BOOL: pa.bool_(),

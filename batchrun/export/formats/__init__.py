@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import IO
 
 from batchrun.errors import UsageError
-from batchrun.results import Results
+from batchrun.export.view import Results
 
 Write = Callable[[Results, IO[bytes]], int]
 

@@ -1,0 +1,7 @@
+"""Results: the table joined with what has become of its rows, as files and as a DataFrame.
+
+joined    rows and their records side by side, in the table's order, streaming
+view      the two passes that every writer makes; `columns`, `kinds`: which columns results become
+formats/  one writer for each format            writing  beside the target, then renamed
+outputs   the files that batchrun wrote itself  frame    the same as a pandas DataFrame
+"""

@@ -1,0 +1,81 @@
+"""batchrun in scripts and notebooks: no `__main__` guard, functions and DataFrames, errors as exceptions."""
+
+import subprocess
+import sys
+import textwrap
+
+import pandas as pd
+import pytest
+from support import environment, numbered
+
+import batchrun
+from batchrun.errors import InputError, StoppedError, UsageError
+
+
+def python(folder, source):
+    """Run a script as a user would."""
+    (folder / "script.py").write_text(textwrap.dedent(source))
+    command = [sys.executable, "-W", "error", "script.py"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, env=environment())
+
+
+def test_a_script_needs_no_main_guard_and_runs_its_own_functions(folder):
+    numbered(folder / "data.csv", 30)
+    ran = python(
+        folder,
+        """
+        import batchrun
+
+        FACTOR = 3
+
+        def triple(row):
+            return {"triple": row["id"] * FACTOR}
+
+        summary = batchrun.process("data.csv", task=triple, jobs=4, progress="none")
+        print(summary.done, summary.ran, summary.exit_code, summary.output.name)
+        print(batchrun.results("data.csv", task=triple)["triple"].sum())
+        """,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["30", "30", "0", "data.results.csv", str(3 * 465)]
+    again = python(folder, (folder / "script.py").read_text())
+    assert again.stdout.split()[1] == "0"
+
+
+def test_a_data_frame_is_a_table_and_rows_are_known_again_by_content(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    frame = pd.DataFrame({"id": range(1, 11), "text": [f"text {n}" for n in range(1, 11)]})
+
+    def double(row):
+        return {"double": row["id"] * 2}
+
+    assert batchrun.process(frame, task=double, jobs=2, quiet=True).ran == 10
+    more = pd.concat([pd.DataFrame({"id": [99], "text": ["new"]}), frame])
+    assert batchrun.process(more, task=double, jobs=2, quiet=True).ran == 1
+    found = batchrun.results(more, task=double)
+    assert list(found["double"]) == [198, *range(2, 21, 2)]
+    assert set(found["batchrun_status"]) == {"done"}
+
+
+def test_what_the_command_says_with_a_higher_exit_code_is_an_exception(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    numbered(folder / "data.csv", 40)
+    with pytest.raises(InputError, match=r"nothing\.csv"):
+        batchrun.process("nothing.csv", quiet=True)
+    with pytest.raises(UsageError, match="jobz"):
+        batchrun.process("data.csv", jobz=3)
+    with pytest.raises(StoppedError, match="expired"):
+        batchrun.process("data.csv", task="tasks.py:aborting", jobs=1, quiet=True)
+    failing = batchrun.process("data.csv", task="tasks.py:failing", jobs=2, retries=0, quiet=True)
+    assert (failing.exit_code, failing.failed, failing.left) == (1, 4, 0)
+
+
+def test_current_is_known_only_inside_a_task():
+    with pytest.raises(LookupError, match="only while a task"):
+        batchrun.current()
+
+
+def test_results_of_an_unknown_table_say_what_to_do(folder):
+    numbered(folder / "data.csv", 3)
+    with pytest.raises(UsageError, match="no checkpoint"):
+        batchrun.results(folder / "data.csv")
