@@ -8,6 +8,7 @@ transaction. Rows that are gone get negative positions: their results serve agai
 import sqlite3
 import struct
 import tempfile
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,11 +19,14 @@ from typing import IO, Self
 import xxhash
 
 from . import seal
+from .align import MOST_ASIDE, WIDTH, Aligned, Segment, align
 from .checkpoint import Checkpoint
 from .errors import InputError
 from .partition import Partition
 
 _CHUNK = 4096
+_MOST_SEGMENTS = 20_000
+_FAR = 1 << 60
 _NAME = struct.Struct("16s")
 
 
@@ -40,6 +44,7 @@ class Spool:
         self.rows = 0
         self.keyed = False
         self.twins: dict[int, int] = {}
+        self._twins_in_order: list[int] = []
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +71,7 @@ class Spool:
                     "name rows by more columns (--key a,b), or leave --key out to name them by content",
                 )
             self.twins[position] = occurrence
+        self._twins_in_order = sorted(self.twins)
 
     def identities(self) -> Iterator[bytes]:
         """Each row's identity, in the table's order."""
@@ -73,6 +79,17 @@ class Spool:
             return _sixteens(self._file)
         numbered = enumerate(_sixteens(self._file), start=1)
         return (occurrence_of(name, self.twins.get(position, 0)) for position, name in numbered)
+
+    def names(self, first: int, count: int) -> bytes:
+        """The joined identities of at most `count` rows from position `first`."""
+        self._file.seek(WIDTH * (first - 1))
+        names = self._file.read(WIDTH * count)
+        twins = self._twins_in_order
+        for position in twins[bisect_left(twins, first) : bisect_left(twins, first + count)]:
+            at = WIDTH * (position - first)
+            name = occurrence_of(names[at : at + WIDTH], self.twins[position])
+            names = names[:at] + name + names[at + WIDTH :]
+        return names
 
     def contents(self) -> Iterator[bytes]:
         """Each row's fingerprint, in the table's order, where rows are named by a key."""
@@ -131,52 +148,73 @@ def _other_content(db: sqlite3.Connection, spool: Spool) -> Iterator[tuple[int]]
         at = position
 
 
+def _stands(db: sqlite3.Connection, spool: Spool) -> bool:
+    """Whether every settled row still stands where it stood (the table is the same, or was appended to)."""
+    for first, block in _stretches(db):
+        if spool.names(first, len(block) // WIDTH) != block:
+            return False
+    return db.execute("SELECT 1 FROM ledger WHERE position < 0 LIMIT 1").fetchone() is None
+
+
+def _stretches(db: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:
+    """First position and joined identities of settled rows that follow each other."""
+    cursor = db.execute("SELECT position, coalesce(key, fingerprint) FROM ledger WHERE position > 0 ORDER BY position")
+    while rows := cursor.fetchmany(_CHUNK):
+        if rows[-1][0] - rows[0][0] + 1 == len(rows):
+            yield rows[0][0], b"".join([name for _, name in rows])
+        else:
+            yield from rows
+
+
+def _segments(db: sqlite3.Connection, spool: Spool) -> Aligned | None:
+    """The quick way, for a table of which only some places were edited; None where it does not lead."""
+    gone = db.execute(
+        "SELECT coalesce(key, fingerprint), position FROM ledger WHERE position < 0 LIMIT ?", (MOST_ASIDE + 1,)
+    ).fetchall()
+    if len(gone) > MOST_ASIDE:
+        return None
+    aligned = align(_stretches(db), spool.names, spool.rows, dict(gone))
+    return aligned if aligned and len(aligned.segments) <= _MOST_SEGMENTS else None
+
+
 def _move(db: sqlite3.Connection, spool: Spool, folder: Path) -> Moved:
-    db.execute("CREATE TEMP TABLE move(old INTEGER PRIMARY KEY, new INTEGER NOT NULL)")
+    """Move the ledger's lines to where their rows stand now."""
+    db.execute("CREATE TEMP TABLE move(old INTEGER, length INTEGER, new INTEGER, PRIMARY KEY (old))")
     try:
-        with Partition(folder) as now:
-            _deal(now, spool)
-            _find(db, now, folder)
+        if aligned := _segments(db, spool):
+            db.executemany("INSERT INTO move VALUES (?, ?, ?)", _with_lost(db, aligned))
+        else:
+            _join(db, spool, folder)
         return _apply(db)
     finally:
         db.execute("DROP TABLE move")
 
 
-def _old(db: sqlite3.Connection) -> sqlite3.Cursor:
-    """Identity and position of all settled rows."""
-    return db.execute("SELECT coalesce(key, fingerprint), position FROM ledger ORDER BY position")
+def _with_lost(db: sqlite3.Connection, aligned: Aligned) -> Iterator[Segment]:
+    """The segments, and for each row that is nowhere a negative position: its own, or a fresh one."""
+    yield from aligned.segments
+    lowest = _lowest(db)
+    for old in aligned.aside.values():
+        new = old if old < 0 else (lowest := lowest - 1)
+        yield Segment(old, 1, new)
 
 
-def _stands(db: sqlite3.Connection, spool: Spool) -> bool:
-    """Whether every settled row still stands where it stood (the table is the same, or was appended to)."""
-    identities = spool.identities()
-    at = 0
-    for identity, position in _old(db):
-        if position < 0:
-            continue
-        found = next(islice(identities, position - at - 1, None), None)
-        if found != identity:
-            return False
-        at = position
-    gone = db.execute("SELECT 1 FROM ledger WHERE position < 0 LIMIT 1").fetchone()
-    return gone is None
+def _lowest(db: sqlite3.Connection) -> int:
+    return db.execute("SELECT min(0, min(position)) FROM ledger").fetchone()[0] or 0
 
 
-def _deal(now: Partition, spool: Spool) -> None:
-    identities = spool.identities()
-    first = 1
-    while chunk := list(islice(identities, _CHUNK)):
-        now.add(chunk, first)
-        first += len(chunk)
-
-
-def _find(db: sqlite3.Connection, now: Partition, folder: Path) -> None:
-    """Fill `move`: for every known row its new position; a fresh negative one for those that are gone."""
-    with Partition(folder) as then:
-        cursor = _old(db)
-        while chunk := cursor.fetchmany(_CHUNK):
-            then.add_pairs(chunk)
-        lowest = db.execute("SELECT min(0, min(position)) FROM ledger").fetchone()[0] or 0
+def _join(db: sqlite3.Connection, spool: Spool, folder: Path) -> None:
+    """The general way: deal old and new rows into buckets by their identity, and join bucket by bucket."""
+    with Partition(folder) as then, Partition(folder) as now:
+        names = spool.identities()
+        first = 1
+        while chunk := list(islice(names, _CHUNK)):
+            now.add(chunk, first)
+            first += len(chunk)
+        cursor = db.execute("SELECT coalesce(key, fingerprint), position FROM ledger ORDER BY position")
+        while pairs := cursor.fetchmany(_CHUNK):
+            then.add_pairs(pairs)
+        lowest = _lowest(db)
         for new_bucket, old_bucket in zip(now.buckets(), then.buckets(), strict=True):
             place = dict(new_bucket)
             moves = []
@@ -184,28 +222,31 @@ def _find(db: sqlite3.Connection, now: Partition, folder: Path) -> None:
                 new = place.get(identity)
                 if new is None:
                     new = old if old < 0 else (lowest := lowest - 1)
-                moves.append((old, new))
-            db.executemany("INSERT INTO move VALUES (?, ?)", moves)
+                moves.append((old, 1, new))
+            db.executemany("INSERT INTO move VALUES (?, ?, ?)", moves)
+
+
+_REST = "fingerprint, key, status, attempts, task, run, seconds, result, failure"
+_HERE = "l.position BETWEEN m.old AND m.old + m.length - 1"
 
 
 def _apply(db: sqlite3.Connection) -> Moved:
-    db.create_function("reseal", 3, _reseal, deterministic=True)
-    db.execute("CREATE TEMP TABLE kept AS SELECT * FROM ledger LIMIT 0")
-    columns = "fingerprint, key, status, attempts, task, run, seconds, result, failure"
+    """Write the ledger anew, in the table's order; results and errors stay where they are."""
+    now = "l.position - m.old + m.new"
+    seal_now = seal.sql_moved("l.crc", "l.position", now)
+    db.execute("CREATE TEMP TABLE moved AS SELECT * FROM ledger LIMIT 0")
     db.execute(
-        f"INSERT INTO kept SELECT new, {columns}, reseal(crc, old, new) FROM ledger JOIN move ON old = position "
-        "ORDER BY new"
+        f"INSERT INTO moved SELECT {now}, {_REST}, {seal_now} FROM move m CROSS JOIN ledger l ON {_HERE} ORDER BY m.new"
     )
-    db.execute("DELETE FROM ledger")
-    db.execute("INSERT INTO ledger SELECT * FROM kept")
-    db.execute("DROP TABLE kept")
     # Failed attempts follow their row, by way of positions that no row has.
-    db.execute("UPDATE failure SET position = (SELECT new FROM move WHERE old = position) + (1 << 60)")
-    db.execute("UPDATE failure SET position = position - (1 << 60)")
-    count = "SELECT count(*) FROM move WHERE "
+    db.execute(
+        f"UPDATE failure AS l SET position = (SELECT {now} FROM move m WHERE {_HERE}) + {_FAR} "
+        "WHERE EXISTS (SELECT 1 FROM failure)"
+    )
+    db.execute(f"UPDATE failure SET position = position - {_FAR}")
+    db.execute("DELETE FROM ledger")
+    db.execute("INSERT INTO ledger SELECT * FROM moved")
+    db.execute("DROP TABLE moved")
     tests = ("new != old AND new > 0 AND old > 0", "new < 0 AND old > 0", "new > 0 AND old < 0")
+    count = "SELECT coalesce(sum(length), 0) FROM move WHERE "
     return Moved(*(db.execute(count + test).fetchone()[0] for test in tests))
-
-
-def _reseal(crc: int, old: int, new: int) -> int:
-    return crc ^ seal.of_position(old) ^ seal.of_position(new)

@@ -1,5 +1,6 @@
 """One attempt: call the task on one row and turn whatever happens into a `Reply`. Never raises."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,8 @@ def finisher(*, strict: bool, accept_truncated: bool) -> Finish:
     """What becomes of a value that a task returned: text goes down the ladder, all else is encoded."""
 
     def finish(ticket: Ticket, seconds: float, value: Any) -> Reply:
-        raw = value if isinstance(value, str) else None
+        # Exactly text: no subclass crosses to the coordinator.
+        raw = str.__str__(value) if isinstance(value, str) else None
         how, nulled = "value", 0
         try:
             if raw is not None:
@@ -51,16 +53,25 @@ def failed(ticket: Ticket, seconds: float, error: BaseException, raw: str | None
     """The reply for an attempt that ended in an exception, told apart by what the exception says."""
     if isinstance(error, Skip):
         return Reply(ticket.position, "skipped", seconds, note=safe_text(error))
-    status = http_status_of(error)
-    wait = error.seconds if isinstance(error, RetryLater) else retry_after_of(error, time.time())
-    kind = _kind(error, status)
+    status, wait, kind = _meaning(error)
     outcome = "failed"
     if isinstance(error, Abort):
         outcome = "aborted"
     elif isinstance(error, RetryLater) or status == 429 or (status in BUSY and wait is not None):
         outcome = "refused"
-    told = (kind, safe_text(error), type(error).__qualname__, status, _trace(error))
+    told = (kind, safe_text(error), _valid(type(error).__qualname__), status, _trace(error))
     return Reply(ticket.position, outcome, seconds, None, raw, error=told, wait=wait)
+
+
+def _meaning(error: BaseException) -> tuple[int | None, float | None, str]:
+    """HTTP status, seconds to wait, kind."""
+    try:
+        status = http_status_of(error)
+        wait = error.seconds if isinstance(error, RetryLater) else retry_after_of(error, time.time())
+        wait = None if wait is None or not math.isfinite(wait) else float(wait)
+        return None if status is None else int(status), wait, _kind(error, status)
+    except Exception:  # noqa: BLE001 - an exception's attributes may be code that fails
+        return None, None, "exception"
 
 
 def _kind(error: BaseException, status: int | None) -> str:
@@ -77,11 +88,16 @@ def safe_text(error: BaseException) -> str:
         text = str(error)
     except BaseException as second:  # noqa: BLE001 - whatever a user's __str__ does, the row has failed
         text = f"({type(error).__name__}, whose message raised {type(second).__name__})"
+    return _valid(text)
+
+
+def _valid(text: str) -> str:
+    """Valid Unicode, and exactly text."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _trace(error: BaseException) -> str:
     try:
-        return users_trace(error).encode("utf-8", "backslashreplace").decode()
+        return _valid(users_trace(error))
     except BaseException:  # noqa: BLE001 - see safe_text
         return ""

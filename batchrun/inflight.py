@@ -13,6 +13,7 @@ the coordinator's, the others are the worker's.
 import mmap
 import os
 import struct
+import threading
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -23,6 +24,20 @@ _CELL = struct.Struct("<dq16sq")
 _RECALL = struct.Struct("<q")
 _ROW_AT = _CELL.size - _RECALL.size
 _RECALL_AT = _CELL.size
+
+
+_fence = threading.Lock()
+
+
+def full_barrier() -> None:
+    """What this thread has written so far is seen by others before what it reads next is read.
+
+    Taking a lock does that on x86-64; a second round orders it on processors that are laxer.
+    """
+    with _fence:
+        pass
+    with _fence:
+        pass
 
 
 class Running(NamedTuple):
@@ -40,7 +55,10 @@ class InFlight:
     def __init__(self, path: Path, cells: int, *, create: bool) -> None:
         self.path = path
         size = HEADER_SIZE + cells * CELL_SIZE
-        flags = os.O_RDWR | (os.O_CREAT | os.O_TRUNC if create else 0)
+        if create:
+            # A new file, not the old one emptied: a worker that has still to die may have that one mapped.
+            path.unlink(missing_ok=True)
+        flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0)
         fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
             if create:

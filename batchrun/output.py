@@ -6,13 +6,18 @@ import sys
 from collections.abc import Callable
 
 
+_LONGEST_LINE = 1 << 16
+
+
 class _Tagged(io.TextIOBase):
     """A text stream that writes whole lines to `fd`, each prefixed with the row that is running."""
 
     encoding = "utf-8"
+    errors = "backslashreplace"
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, spare: int) -> None:
         self._fd = fd
+        self._spare = spare
         self.rest = ""
         self.row = 0
 
@@ -22,8 +27,19 @@ class _Tagged(io.TextIOBase):
     def fileno(self) -> int:
         return self._fd
 
+    @property
+    def buffer(self) -> io.FileIO:
+        """For tasks that write bytes: untagged."""
+        return io.FileIO(self._fd, "wb", closefd=False)
+
+    def reconfigure(self, **_: object) -> None:
+        """As of a stream to a terminal, which programs may mean to set to UTF-8."""
+
     def write(self, text: str) -> int:
         *lines, self.rest = (self.rest + text).split("\n")
+        if len(self.rest) > _LONGEST_LINE:
+            lines.append(self.rest)
+            self.rest = ""
         if lines:
             tag = f"[row {self.row}] " if self.row else ""
             self._send("".join(f"{tag}{line}\n" for line in lines))
@@ -40,7 +56,13 @@ class _Tagged(io.TextIOBase):
     def _send(self, text: str) -> None:
         data = memoryview(text.encode("utf-8", "backslashreplace"))
         while data:
-            data = data[os.write(self._fd, data) :]
+            try:
+                data = data[os.write(self._fd, data) :]
+            except OSError:
+                if self._fd == self._spare:
+                    return
+                # A row has closed the descriptor; the rows after it must not fail at their first print.
+                self._fd = self._spare
 
 
 def capture(pipe: int) -> Callable[[int], None]:
@@ -53,7 +75,7 @@ def capture(pipe: int) -> Callable[[int], None]:
     os.close(nothing)
     os.dup2(pipe, 1)
     os.dup2(pipe, 2)
-    out, err = _Tagged(1), _Tagged(2)
+    out, err = _Tagged(1, pipe), _Tagged(2, pipe)
     sys.stdout = sys.__stdout__ = out  # type: ignore[assignment, misc]
     sys.stderr = sys.__stderr__ = err  # type: ignore[assignment, misc]
 

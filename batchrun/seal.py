@@ -1,7 +1,7 @@
 """The checksum over everything that is said of a settled row.
 
 SQLite does not notice flipped bits in what it stores. Each ledger line carries a CRC-32 of the row's
-fingerprint, status, attempts, result and error, xored with that of its position: so a row that moves in a
+fingerprint, status, attempts, result and error, xored with a hash of its position: so a row that moves in a
 changed table is sealed anew without reading its result.
 """
 
@@ -10,6 +10,9 @@ from zlib import crc32
 
 if TYPE_CHECKING:
     from .checkpoint import Settled
+
+_KNUTH = 2654435761
+_MASK = 0xFFFFFFFF
 
 
 def of(row: "Settled") -> int:
@@ -32,9 +35,22 @@ def of(row: "Settled") -> int:
             failure.raw,
         )
         crc = crc32(repr(told).encode(), crc)
-    return crc ^ crc32(b"@%d" % position)
+    return crc ^ of_position(position)
 
 
 def of_position(position: int) -> int:
-    """The part of a seal that changes when a row moves."""
-    return crc32(b"@%d" % position)
+    """The part of a seal that changes when a row moves (Knuth's multiplicative hash: SQL can compute it too)."""
+    return position * _KNUTH & _MASK
+
+
+def sql_moved(crc: str, old: str, new: str) -> str:
+    """An SQL expression: the seal `crc` of a row that moves from position `old` to `new`."""
+    return _sql_xor(_sql_xor(crc, _sql_of_position(old)), _sql_of_position(new))
+
+
+def _sql_of_position(position: str) -> str:
+    return f"((({position}) * {_KNUTH}) & {_MASK})"
+
+
+def _sql_xor(one: str, other: str) -> str:
+    return f"(({one} | {other}) - ({one} & {other}))"

@@ -132,7 +132,7 @@ def test_numpy_and_pandas_values_become_what_they_hold(value: object, expected: 
     assert encode(value) == (orjson.dumps(expected), 0)
 
 
-@pytest.mark.parametrize("missing", [pd.NaT, pd.NA, np.datetime64("NaT"), None])
+@pytest.mark.parametrize("missing", [pd.NaT, pd.NA, np.datetime64("NaT", "s"), None])
 def test_missing_values_are_null_and_no_loss(missing: object) -> None:
     assert encode([missing]) == (b"[null]", 0)
 
