@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from .control import Abort, RetryLater, Skip, set_current
@@ -20,22 +21,32 @@ def attempt(function: Function, ticket: Ticket, row: dict[str, Any], finish: Fin
     """Run a plain function on `row`. `started` is the monotonic time at which the attempt began."""
     set_current(ticket.position, ticket.fingerprint, ticket.attempt)
     try:
+        if isinstance(row, Exception):
+            raise row
         value = function(row)
     except BaseException as error:  # noqa: BLE001 - sys.exit and MemoryError fail the row, not the worker
         return failed(ticket, time.monotonic() - started, error)
     return finish(ticket, time.monotonic() - started, value)
 
 
+def to_its_end(function: Function) -> Function:
+    """A plain function that runs an `async def` one to its end, in one event loop for the worker's life."""
+    import asyncio
+
+    runner = asyncio.Runner()
+    return lambda row: runner.run(function(row), context=copy_context())
+
+
 def finisher(*, strict: bool, accept_truncated: bool) -> Finish:
     """What becomes of a value that a task returned: text goes down the ladder, all else is encoded."""
 
     def finish(ticket: Ticket, seconds: float, value: Any) -> Reply:
-        # Exactly text: no subclass crosses to the coordinator.
-        raw = str.__str__(value) if isinstance(value, str) else None
+        # Exactly text, and valid: neither a subclass nor half a character can be kept by the coordinator.
+        raw = _valid(str.__str__(value)) if isinstance(value, str) else None
         how, nulled = "value", 0
         try:
             if raw is not None:
-                parsed = parse(raw, strict=strict, accept_truncated=accept_truncated)
+                parsed = parse(str.__str__(value), strict=strict, accept_truncated=accept_truncated)
                 value, how, nulled = parsed.value, parsed.how, parsed.nulled
             body, more = encode(value)
             if len(body) > MAX_RESULT_BYTES:
@@ -93,6 +104,8 @@ def safe_text(error: BaseException) -> str:
 
 def _valid(text: str) -> str:
     """Valid Unicode, and exactly text."""
+    if text.isascii() and type(text) is str:
+        return text
     return text.encode("utf-8", "backslashreplace").decode()
 
 

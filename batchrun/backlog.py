@@ -10,6 +10,7 @@ from .wire import Ticket
 class Backlog:
     """Owns every waiting row. `source` yields the rows left, in the table's order, as they are needed.
 
+    `missing` counts rows that the table turned out not to have any more.
     Holds in memory only rows that came back or rest. Times are monotonic seconds.
     """
 
@@ -19,6 +20,7 @@ class Backlog:
         self._returned: deque[Ticket] = deque()
         self._resting: list[tuple[float, int, Ticket]] = []
         self.paused_until = 0.0
+        self.missing = 0
 
     def __len__(self) -> int:
         return self._unread + len(self._returned) + len(self._resting)
@@ -40,7 +42,7 @@ class Backlog:
         while self._unread and len(taken) < most:
             ticket = next(self._source, None)
             if ticket is None:
-                self._unread = 0
+                self.missing, self._unread = self._unread, 0
                 break
             self._unread -= 1
             taken.append(ticket)

@@ -4,6 +4,7 @@ One writer (the coordinator), readers at any time. Everything that a commit has 
 kill -9 and power loss: write-ahead log, `synchronous=FULL`.
 """
 
+import errno
 import json
 import os
 import sqlite3
@@ -13,14 +14,20 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+from zlib import crc32
 
 from . import seal
-from .errors import CheckpointError
+from .errors import BatchrunError, CheckpointError, UsageError
 
 FORMAT = 1
 DONE, FAILED, TIMED_OUT, CRASHED, SKIPPED = 1, 2, 3, 4, 5
 LEFT = 0
 _BLOCK = 8192
+_HERE = "FROM ledger WHERE position BETWEEN ? AND ?"
+_ALIKE = f"SELECT count(*), min(status), max(status), min(task), max(task) {_HERE}"
+_EACH = f"SELECT position, position, status, task {_HERE} ORDER BY position"
+_FACTS_SEAL = "seal"
+_SIGNS_OF_DAMAGE = ("malformed", "not a database", "no such", "constraint failed", "decode", "corrupt", "unsupported")
 STATUS_NAMES = ("left", "done", "failed", "timed_out", "crashed", "skipped")
 
 _SCHEMA = """
@@ -64,6 +71,15 @@ class Failure:
     raw: str | None = None
 
 
+class Stretch(NamedTuple):
+    """Rows `first` to `last`: all settled, in one state, under one version of the task."""
+
+    first: int
+    last: int
+    status: int
+    task: int
+
+
 class Settled(NamedTuple):
     """A row that is settled: what a run leaves on disk about it. `body` is JSON."""
 
@@ -81,22 +97,48 @@ class Settled(NamedTuple):
     failure: Failure | None = None
 
 
+class NothingYet(UsageError):
+    """The file is there, and no run has come as far as to write anything into it."""
+
+
 class Checkpoint:
-    """An open checkpoint. Make one with `opened`."""
+    """An open checkpoint. Make one with `opened`.
+
+    As a context manager it tells what SQLite says inside the block as a `CheckpointError`.
+    """
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self.path = path
         self.db = db
+        self._facts_are_whole = False
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A fact about the checkpoint (any JSON value)."""
-        found = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        """A fact about the checkpoint (any JSON value). Raises `CheckpointError` if the facts are damaged."""
+        with explained(self.path):
+            self._check_facts()
+            found = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if found is None else json.loads(found[0])
 
     def put(self, **facts: Any) -> None:
         """Remember facts (inside a transaction, if one is open)."""
+        if not self.db.in_transaction:
+            with self.transaction():
+                self.put(**facts)
+            return
+        self._check_facts()
         rows = [(key, json.dumps(value)) for key, value in facts.items()]
         self.db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_FACTS_SEAL, str(_seal_of_facts(self.db))))
+
+    def _check_facts(self) -> None:
+        """Raise if the facts do not fit their seal: a wrong one would bind results to other rows."""
+        if self._facts_are_whole:
+            return
+        kept = self.db.execute("SELECT value FROM meta WHERE key = ?", (_FACTS_SEAL,)).fetchone()
+        any_fact = self.db.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
+        if any_fact and (kept is None or kept[0] != str(_seal_of_facts(self.db))):
+            raise damaged(self.path, "what it remembers of the table does not fit its checksum")
+        self._facts_are_whole = True
 
     @contextmanager
     def transaction(self, *, keep: bool = True) -> Iterator[None]:
@@ -114,20 +156,23 @@ class Checkpoint:
     def task_id(self, version: str, spec: str) -> int:
         """The number of a task version, new or known."""
         row = (version, spec, time.time())
-        self.db.execute("INSERT OR IGNORE INTO task(version, spec, first_used) VALUES (?, ?, ?)", row)
-        found = self.db.execute("SELECT id FROM task WHERE version = ?", (version,)).fetchone()
+        with explained(self.path):
+            self.db.execute("INSERT OR IGNORE INTO task(version, spec, first_used) VALUES (?, ?, ?)", row)
+            found = self.db.execute("SELECT id FROM task WHERE version = ?", (version,)).fetchone()
         return int(found[0])
 
     def begin_run(self, versions: dict[str, str], options: dict[str, Any]) -> int:
         """Write down that a run has started; returns its number."""
         row = (time.time(), os.getpid(), json.dumps(versions), json.dumps(options))
         sql = "INSERT INTO run(started, pid, versions, options) VALUES (?, ?, ?, ?)"
-        return int(self.db.execute(sql, row).lastrowid or 0)
+        with explained(self.path):
+            return int(self.db.execute(sql, row).lastrowid or 0)
 
     def end_run(self, run: int, exit_code: int, counts: dict[str, Any]) -> None:
         """Write down how a run ended."""
         row = (time.time(), exit_code, json.dumps(counts), run)
-        self.db.execute("UPDATE run SET ended = ?, exit = ?, counts = ? WHERE id = ?", row)
+        with explained(self.path):
+            self.db.execute("UPDATE run SET ended = ?, exit = ?, counts = ? WHERE id = ?", row)
 
     def write(self, run: int, settled: list[Settled], failures: list[Failure]) -> None:
         """Commit settled rows and failed attempts of rows that will be tried again, in one transaction."""
@@ -167,21 +212,36 @@ class Checkpoint:
         found = self.db.execute(f"SELECT max(id) FROM {table}").fetchone()
         return (found[0] or 0) + 1
 
-    def statuses(self) -> Iterator[list[tuple[int, int, int]]]:
-        """Position, status and task version of the table's settled rows, in order, some thousands at a time."""
+    def stretches(self) -> Iterator[Stretch]:
+        """The table's settled rows in order, neighbours of one state and task version taken together.
+
+        SQLite looks at blocks of rows; where all are alike, the usual case, no row of them becomes a Python object.
+        """
         with explained(self.path):
-            sql = "SELECT position, status, task FROM ledger WHERE position > 0 ORDER BY position"
-            cursor = self.db.execute(sql)
-            while block := cursor.fetchmany(_BLOCK):
-                yield block
+            last = self.db.execute("SELECT coalesce(max(position), 0) FROM ledger").fetchone()[0]
+            for first in range(1, last + 1, _BLOCK):
+                block = (first, min(first + _BLOCK - 1, last))
+                count, low, high, old, new = self.db.execute(_ALIKE, block).fetchone()
+                if count == block[1] - block[0] + 1 and low == high and old == new:
+                    yield Stretch(*block, low, old)
+                else:
+                    yield from map(Stretch._make, self.db.execute(_EACH, block).fetchall())
 
     def counts(self) -> dict[str, int]:
         """How many rows of the table have each settled state."""
         counts = dict.fromkeys(STATUS_NAMES[1:], 0)
         with explained(self.path):
             found = self.db.execute("SELECT status, count(*) FROM ledger WHERE position > 0 GROUP BY status")
-            counts.update((STATUS_NAMES[status], count) for status, count in found)
+            counts.update((status_name(self.path, status), count) for status, count in found)
         return counts
+
+    def failed_rows(self) -> Iterator[tuple[int, str, str, str | None]]:
+        """Position, kind, message and traceback of each row of the table that has failed, in order."""
+        with explained(self.path):
+            yield from self.db.execute(
+                """SELECT l.position, f.kind, f.message, f.traceback FROM ledger l JOIN failure f ON f.id = l.failure
+                   WHERE l.position > 0 ORDER BY l.position"""
+            )
 
     def attempts_under_way(self) -> dict[int, int]:
         """Attempts already made at rows that an earlier run left before it settled them."""
@@ -192,7 +252,8 @@ class Checkpoint:
 
     def attempts_and_status(self, position: int) -> tuple[int, int]:
         """Attempts made at a settled row, and its state."""
-        found = self.db.execute("SELECT attempts, status FROM ledger WHERE position = ?", (position,)).fetchone()
+        with explained(self.path):
+            found = self.db.execute("SELECT attempts, status FROM ledger WHERE position = ?", (position,)).fetchone()
         return found or (0, LEFT)
 
     def close(self) -> None:
@@ -202,8 +263,10 @@ class Checkpoint:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self.close()
+        if isinstance(error, sqlite3.Error):
+            raise _in_words(self.path, error) from error
 
 
 def _failure_row(number: int, run: int, failure: Failure) -> tuple[Any, ...]:
@@ -216,21 +279,36 @@ def _failure_row(number: int, run: int, failure: Failure) -> tuple[Any, ...]:
 def opened(path: Path, *, write: bool) -> Checkpoint:
     """Open the checkpoint at `path`; with `write`, make it if it is missing or empty.
 
-    Raises `CheckpointError` if it is damaged, of a newer format, no checkpoint, or cannot be written.
+    Raises `CheckpointError` if it is damaged, of a newer format, no checkpoint, or cannot be written, and
+    `NothingYet` if it is empty and only to be read.
     """
     with explained(path):
-        mode = "rwc" if write else "ro"
-        # Autocommit: transactions are ours to begin and end. A reader waits for a writer's checkpoint.
-        db = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30,
-            check_same_thread=False, cached_statements=256,
-        )  # fmt: skip
         try:
-            _prepare(db, path, write=write)
-        except BaseException:
-            db.close()
-            raise
+            return _opened(path, "mode=rwc" if write else "mode=ro", write=write)
+        except sqlite3.OperationalError:
+            # A read-only folder has no room for the files that readers share; nor is there a writer then.
+            if write or _has_log(path) or os.access(path.parent, os.W_OK):
+                raise
+            return _opened(path, "immutable=1", write=False)
+
+
+def _opened(path: Path, how: str, *, write: bool) -> Checkpoint:
+    # Autocommit: transactions are ours to begin and end. A reader waits for a writer's checkpoint.
+    db = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{how}", uri=True, isolation_level=None, timeout=30,
+        check_same_thread=False, cached_statements=256,
+    )  # fmt: skip
+    try:
+        _prepare(db, path, write=write)
+    except BaseException:
+        db.close()
+        raise
     return Checkpoint(path, db)
+
+
+def _has_log(path: Path) -> bool:
+    log = Path(f"{path}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 def _prepare(db: sqlite3.Connection, path: Path, *, write: bool) -> None:
@@ -253,6 +331,13 @@ def _prepare(db: sqlite3.Connection, path: Path, *, write: bool) -> None:
         os.chmod(path, 0o600)
         if empty:
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
+    elif empty:
+        raise NothingYet(f"{path} is empty: no run of this task has begun yet", "'batchrun process' begins one")
+
+
+def _seal_of_facts(db: sqlite3.Connection) -> int:
+    facts = db.execute("SELECT key, value FROM meta WHERE key != ? ORDER BY key", (_FACTS_SEAL,))
+    return crc32("".join(f"{key}\0{value}\0" for key, value in facts).encode())
 
 
 @contextmanager
@@ -262,26 +347,41 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise _in_words(path, error) from error
+    except (OverflowError, UnicodeError) as error:  # a flipped bit can make a number or text that is none
+        raise damaged(path, str(error)) from error
 
 
-def _in_words(path: Path, error: Exception) -> CheckpointError:
+def status_name(path: Path, status: Any) -> str:
+    """The name of a settled row's state. Raises `CheckpointError` for a number that stands for none."""
+    if not isinstance(status, int) or not LEFT < status < len(STATUS_NAMES):
+        raise damaged(path, f"it knows of rows in state {status!r}, which there is not")
+    return STATUS_NAMES[status]
+
+
+def damaged(path: Path, why: str) -> CheckpointError:
+    """The error for a file that does not hold what was written."""
+    return CheckpointError(
+        f"{path} is damaged: {why}",
+        "'batchrun verify' says what can be saved; --fresh starts over and keeps the old file",
+    )
+
+
+def _in_words(path: Path, error: Exception) -> BatchrunError:
     text = str(error)
-    if "full" in text or getattr(error, "errno", None) in (28, 122):
+    if "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return CheckpointError(
             f"{path}: the disk is full; everything that was acknowledged is safe",
             "make room and run the same command again",
         )
     if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
+        what = "read" if "unable to open" in text and path.exists() else "written"
         return CheckpointError(
-            f"{path} cannot be written: {text}", "check its permissions, or give --dir another folder"
-        )
-    if "malformed" in text or "not a database" in text or "no such" in text:
-        return CheckpointError(
-            f"{path} is damaged: {text}",
-            "'batchrun verify' says what can be saved; --fresh starts over and keeps the old file",
+            f"{path} cannot be {what}: {text}", "check its permissions and its folder's, or give --dir another folder"
         )
     if "locked" in text:
         return CheckpointError(f"{path} is locked by another program", "close what has it open and run again")
+    if any(word in text for word in _SIGNS_OF_DAMAGE):
+        return damaged(path, text)
     return CheckpointError(f"{path}: {text}", "check the disk, or give --dir another folder")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from . import __version__
-from .commands import export, init, process, status, verify
+from .commands import errors, export, init, process, show, status, verify
 from .errors import BatchrunError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (process, status, export, verify, init):
+for module in (process, status, errors, show, export, verify, init):
     module.add_to(app)
 
 

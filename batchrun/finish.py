@@ -3,10 +3,11 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from .checkpoint import STATUS_NAMES, Checkpoint
-from .errors import BatchrunError, InputError, UsageError
+from .checkpoint import STATUS_NAMES, Checkpoint, opened
+from .errors import BatchrunError, InputError, Interrupted, UsageError
 from .export import outputs
 from .export.writing import ExportStopped, export, format_of
 from .places import Places
@@ -45,6 +46,9 @@ def check_output(places: Places, settings: Settings) -> None:
 def fresh_start(places: Places) -> None:
     """Move the old checkpoint aside (never delete it)."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
+    while (places.folder / f"{places.name}.{stamp}.old").exists():
+        stamp += "+"
+    _fold(places.checkpoint)
     for suffix in ("", "-wal", "-shm"):
         old = Path(f"{places.checkpoint}{suffix}")
         if old.exists():
@@ -52,10 +56,20 @@ def fresh_start(places: Places) -> None:
     places.inflight.unlink(missing_ok=True)
 
 
+def _fold(path: Path) -> None:
+    """Bring what is still in the checkpoint's log into its file, so that one rename moves all of it."""
+    if path.exists():
+        with suppress(BatchrunError), opened(path, write=True):  # damaged: the parts are moved one by one
+            pass
+
+
 def write_results(
     places: Places, settings: Settings, bound: Bound, checkpoint: Checkpoint, signals: Signals
 ) -> Path | None:
-    """Write the results file if it does not show the checkpoint as it is now. A further signal leaves it."""
+    """Write the results file if it does not show the checkpoint as it is now.
+
+    A further signal leaves the old file in place; raises `Interrupted` if it was the first one.
+    """
     target = output_of(places, settings)
     if target is None:
         return None
@@ -68,7 +82,11 @@ def write_results(
             places, bound, checkpoint, target, None, overwrite=True, stop=lambda: signals.count > before
         )  # fmt: skip
     except ExportStopped:
-        return None
+        if before:
+            return None
+        raise Interrupted(
+            signals.first, f"interrupted while {target} was written; every row that ran is in the checkpoint"
+        ) from None
     return target
 
 
@@ -108,7 +126,7 @@ def refuse_foreign(folder: Path, target: Path) -> None:
 
 def marker_of(checkpoint: Checkpoint) -> str:
     """Changes whenever the results would."""
-    shape = checkpoint.get("digest"), checkpoint.get("types")
+    shape = checkpoint.get("id"), checkpoint.get("digest"), checkpoint.get("types")
     newest = checkpoint.db.execute("SELECT (SELECT max(id) FROM result), (SELECT max(id) FROM failure)").fetchone()
     return f"{shape} {newest}"
 
@@ -124,12 +142,13 @@ def summarise(
 ) -> Summary:
     """How it went: the counts of the whole table, and the exit code."""
     counts = checkpoint.counts()
-    bad = _bad_rows(checkpoint, settings, tally, counts)
+    left = plan.rows - sum(counts.values())
+    bad = _bad_rows(checkpoint, settings, tally, counts, left)
     return Summary(
         task=places.name,
         input=places.input,
         rows=plan.rows,
-        left=plan.rows - sum(counts.values()),
+        left=left,
         ran=tally.ran,
         seconds=time.monotonic() - tally.started,
         exit_code=stopped.exit_code if stopped else int(bad > 0 and not settings.dry_run),
@@ -139,11 +158,11 @@ def summarise(
     )
 
 
-def _bad_rows(checkpoint: Checkpoint, settings: Settings, tally: Tally, counts: dict[str, int]) -> int:
+def _bad_rows(checkpoint: Checkpoint, settings: Settings, tally: Tally, counts: dict[str, int], left: int) -> int:
     """Rows asked for that are neither done nor skipped."""
     if settings.rows is not None:
         statuses = (checkpoint.attempts_and_status(row)[1] for row in settings.rows)
         return sum(STATUS_NAMES[status] not in ("done", "skipped") for status in statuses)
     if settings.limit is not None:
         return tally.rows_failed
-    return counts["failed"] + counts["timed_out"] + counts["crashed"]
+    return counts["failed"] + counts["timed_out"] + counts["crashed"] + left

@@ -10,34 +10,41 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
-from .inflight import InFlight, Running
-from .lifeline import kill_group
+from .inflight import InFlight, Running, full_barrier
+from .lifeline import kill_group, kill_trees
 from .nursery import Nursery, NurseryDied
 from .pace import Pace
 from .wire import READ_SIZE, Frames, Hello, Reply, Ticket, pack, unpack_plain
 from .worker import Orders
 
 _PIPE_SIZE = 1 << 20
+_HELD_BYTES = 4 << 20
+_TAIL_LINE = 2000
 TAIL_LINES = 20
 
 
 class Lane:
     """A worker process and the private pipes to it; `index` is its number from 0 and its cell."""
 
-    def __init__(self, index: int, orders: Orders, cells: InFlight, nursery: Nursery) -> None:
+    def __init__(self, index: int, orders: Orders, cells: InFlight) -> None:
         self.index = index
         self.orders = replace(orders, cell=index)
         self.pace = Pace()
         self._cells = cells
-        self.start(nursery)
+        self._row_bytes = 0.0
 
     def start(self, nursery: Nursery) -> None:
-        """Start a worker (at first, and in place of one that died)."""
+        """Start a worker (at first, and in place of one that died). Raises `NurseryDied`, `OSError`."""
         self._nursery = nursery
         self.ready = False
+        self.stuck = False
+        self.garbled = False
+        self.doubt = 0
+        self.finished = 0
+        self.heard = time.monotonic()
         self.batch = 0
         self.sent: dict[int, Ticket] = {}
         self.condemned: Running | None = None
@@ -48,21 +55,22 @@ class Lane:
         self._half_line = b""
         self._cells.clear(self.index)
         self._cells.recall(self.index, 0)
-        theirs_in, self.inbox = os.pipe()
-        self.outbox, theirs_out = os.pipe()
-        self.output, theirs_text = os.pipe()
-        self._ends = [self.inbox, self.outbox, self.output]
-        for fd in self._ends:
-            os.set_blocking(fd, False)
-        _widen(self.outbox)
-        _widen(self.inbox)
-        try:
-            self.pid = nursery.start(self.orders, (theirs_in, theirs_out, theirs_text))
-        finally:
-            for fd in (theirs_in, theirs_out, theirs_text):
-                os.close(fd)
-        # A pidfd, not a pipe's end of file: a child that the worker forked would keep a pipe open.
-        self.death = os.pidfd_open(self.pid)
+        self._ends: list[int] = []
+        with ExitStack() as undo, ExitStack() as theirs:
+            undo.callback(self._close)
+            reads_rows, self.inbox = self._pipe(theirs, ours=1)
+            self.outbox, writes_replies = self._pipe(theirs, ours=0)
+            self.output, prints = self._pipe(theirs, ours=0)
+            _widen(self.outbox)
+            _widen(self.inbox)
+            self.pid = nursery.start(self.orders, (reads_rows, writes_replies, prints))
+            # A pidfd, not a pipe's end of file: a child that the worker forked would keep a pipe open.
+            try:
+                self.death = os.pidfd_open(self.pid)
+            except ProcessLookupError:
+                raise NurseryDied from None
+            self._ends.append(self.death)
+            undo.pop_all()
 
     def running(self) -> Running | None:
         """What runs in this lane now."""
@@ -77,7 +85,18 @@ class Lane:
         """Hand rows to the worker."""
         self.batch += 1
         self.sent.update((ticket[0], ticket) for ticket in tickets)
-        self.tell(("rows", self.batch, [ticket.for_worker() for ticket in tickets]))
+        self.heard = time.monotonic()
+        frame = pack(("rows", self.batch, [ticket.for_worker() for ticket in tickets]))
+        self._row_bytes = max(len(frame) / len(tickets), 0.8 * self._row_bytes)
+        self._outgoing.append(memoryview(frame))
+        self.push()
+
+    def room(self) -> int:
+        """Rows that could be sent now without one of them waiting for long, or taking much memory."""
+        if not self.ready or self.stuck or self._outgoing:
+            return 0
+        by_bytes = int(_HELD_BYTES / (self._row_bytes + 1))
+        return max(0, min(self.pace.hold(), max(1, by_bytes)) - len(self.sent))
 
     def push(self) -> bool:
         """Write what the pipe takes. True when nothing is left to write."""
@@ -107,12 +126,11 @@ class Lane:
         for payload in self._frames.feed(data or b""):
             yield unpack_plain(payload)
 
-    def hear_out(self) -> list[Hello | Reply]:
-        """All that is in the pipe now."""
-        said: list[Hello | Reply] = []
+    def hear_out(self) -> Iterator[Hello | Reply]:
+        """All that is in the pipe now. Raises `ValueError` as `hear` does."""
         while data := _read(self.outbox):
-            said.extend(unpack_plain(payload) for payload in self._frames.feed(data))
-        return said
+            for payload in self._frames.feed(data):
+                yield unpack_plain(payload)
 
     def printed(self, *, at_end: bool = False) -> list[str]:
         """Whole lines that the worker printed since the last call; also kept as the lane's tail.
@@ -132,18 +150,19 @@ class Lane:
             rest = b""
         self._half_line = rest
         texts = [line.decode("utf-8", "replace") for line in lines]
-        self.tail.extend(texts)
+        self.tail.extend(text[:_TAIL_LINE] for text in texts)
         return texts
 
     def take_back(self) -> None:
         """Forbid every row handed out so far that has not started yet to start (see `worker._serve`)."""
         self._cells.recall(self.index, self.batch)
+        full_barrier()
 
     def kill(self, condemned: Running | None = None) -> None:
         """Kill the worker and all that it started, for the sake of the row `condemned`, or of the run's end."""
         self.condemned = condemned
         self.killed = True
-        kill_group(self.pid)
+        kill_trees((self.pid,))
 
     def close_inbox(self) -> None:
         """Let the worker end by itself: it reads end-of-file."""
@@ -157,13 +176,23 @@ class Lane:
         None if the nursery has died, and the worker for no fault of its own with it.
         """
         kill_group(self.pid)
-        for fd in (*self._ends, self.death):
-            os.close(fd)
+        self._close()
         self._cells.clear(self.index)
         try:
             return exit_in_words(self._nursery.reap(self.pid))
         except NurseryDied:
             return None
+
+    def _pipe(self, theirs: ExitStack, *, ours: int) -> tuple[int, int]:
+        ends = os.pipe()
+        self._ends.append(ends[ours])
+        theirs.callback(os.close, ends[1 - ours])
+        os.set_blocking(ends[ours], False)
+        return ends
+
+    def _close(self) -> None:
+        while self._ends:
+            os.close(self._ends.pop())
 
 
 def exit_in_words(code: int) -> str:
@@ -179,7 +208,10 @@ def wait_gone(lanes: Iterable[Lane], seconds: float) -> None:
     """Wait until the workers have ended by themselves, at most `seconds`; then kill them."""
     until = time.monotonic() + seconds
     for lane in lanes:
-        _, _, _ = select.select([lane.death], [], [], max(0.0, until - time.monotonic()))
+        # Not select: it knows no descriptor above 1023.
+        watch = select.poll()
+        watch.register(lane.death, select.POLLIN)
+        watch.poll(max(0.0, until - time.monotonic()) * 1000)
         kill_group(lane.pid)
 
 

@@ -4,7 +4,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection
 from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1
@@ -36,10 +36,14 @@ def kill_group(pid: int) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def kill_tree(pid: int) -> None:
-    """Kill a worker that still lives, its group, and those of its children that have left the group."""
-    left = [child for child in _descendants(pid) if _group_of(child) != pid]
-    kill_group(pid)
+def kill_trees(pids: Collection[int]) -> None:
+    """Kill workers that still live, their groups, and those of their children that have left the group."""
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGSTOP)  # so that none starts anything more
+    left = [child for child in _descendants(pids) if _group_of(child) not in pids]
+    for pid in pids:
+        kill_group(pid)
     for child in left:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(child, signal.SIGKILL)
@@ -52,18 +56,17 @@ def _group_of(pid: int) -> int | None:
         return None
 
 
-def _descendants(pid: int) -> Iterator[int]:
-    """Every process that `pid` has started (as far as the system has /proc)."""
-    parents: dict[int, list[int]] = {}
+def _descendants(pids: Collection[int]) -> list[int]:
+    """Every process that these have started (as far as the system has /proc)."""
+    children: dict[int, list[int]] = {}
     with suppress(OSError):
         for name in os.listdir("/proc"):
             if name.isdigit() and (parent := _parent_of(name)) is not None:
-                parents.setdefault(parent, []).append(int(name))
-    found = [pid]
-    for parent in found:
-        found.extend(parents.get(parent, ()))
-        if parent != pid:
-            yield parent
+                children.setdefault(parent, []).append(int(name))
+    found = list(pids)
+    for pid in found:
+        found.extend(children.get(pid, ()))
+    return found[len(pids) :]
 
 
 def _parent_of(name: str) -> int | None:

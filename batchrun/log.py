@@ -2,12 +2,17 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 
 class Log:
-    """Appends to `NAME.log`, which is made when the first line comes. Use as a context manager."""
+    """Appends to `NAME.log`, which is made when the first line comes. Use as a context manager.
+
+    A line that cannot be written is lost: what a row printed is not worth the run, and on a full disk the
+    checkpoint is what says so.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -22,10 +27,12 @@ class Log:
         self._write([line])
 
     def _write(self, lines: list[str]) -> None:
-        if self._fd is None:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.write(self._fd, "".join(f"{now} {line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+        data = "".join(f"{now} {line}\n" for line in lines).encode("utf-8", "backslashreplace")
+        with suppress(OSError):
+            if self._fd is None:
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.write(self._fd, data)
 
     def __enter__(self) -> Self:
         return self

@@ -22,6 +22,7 @@ from .finish import check_output, fresh_start, summarise, write_results
 from .inflight import left_behind
 from .lanes import Lanes
 from .ledger import Ledger
+from .limits import allow_descriptors
 from .lock import held
 from .log import Log
 from .notes import notes_on
@@ -65,20 +66,22 @@ def process(input_path: Path, settings: Settings, reporter: Reporter, typed: Seq
         places = _places(input_path, settings, stack)
         check_output(places, settings)
         prepare(places.folder)
-        stack.enter_context(held(places.lock, settings.if_running, lambda: signals.count > 0))
+        stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first))
         if settings.fresh and not settings.dry_run:
             fresh_start(places)
+        allow_descriptors(settings.workers)
         checkpoint = stack.enter_context(opened(places.checkpoint, write=True))
         binder = Binder(checkpoint, places.input, settings)
         in_flight = left_behind(places.inflight)
         log = stack.enter_context(Log(places.log))
-        lanes = stack.enter_context(Lanes(settings.workers, _orders(settings, places), places.inflight, log.printed))
+        orders = _orders(settings, places, stack)
+        lanes = stack.enter_context(Lanes(settings.workers, orders, Path(orders.inflight), log.printed))
         job = Job(places, settings, reporter, typed, signals, checkpoint, lanes)
 
         version = known_version(checkpoint, settings)
         _start_early(job, binder, version)
         with checkpoint.transaction(keep=not settings.dry_run):
-            bound = binder.bind(places.folder, lambda: signals.count and signals.first)
+            bound = binder.bind(places.folder, lambda: signals.first)
             check_rows(settings.rows, bound.rows)
             version = version or _version(job)
             task = checkpoint.task_id(version.text, str(settings.task))
@@ -127,16 +130,19 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int) -> Summary:
 def _places(input_path: Path, settings: Settings, stack: ExitStack) -> Places:
     """Where the checkpoint is. A dry run of a new task leaves nothing behind."""
     places = places_of(input_path, settings.dir, settings.checkpoint_name)
-    if settings.dry_run and not places.checkpoint.exists():
+    if settings.dry_run and (settings.fresh or not places.checkpoint.exists()):
         return replace(places, folder=Path(stack.enter_context(TemporaryDirectory(prefix="batchrun-"))))
     return places
 
 
-def _orders(settings: Settings, places: Places) -> Orders:
+def _orders(settings: Settings, places: Places, stack: ExitStack) -> Orders:
+    inflight = places.inflight
+    if settings.dry_run:  # which rows were in flight at a crash is the next real run's to say
+        inflight = Path(stack.enter_context(TemporaryDirectory(prefix="batchrun-"))) / inflight.name
     return Orders(
         spec=settings.task,
         cell=0,
-        inflight=str(places.inflight),
+        inflight=str(inflight),
         strict=settings.strict_json,
         accept_truncated=settings.accept_truncated,
     )
@@ -160,7 +166,7 @@ def _plan(job: Job, bound: Bound, task: int) -> Plan:
     policy = Policy(settings.retry, settings.on_change == "redo", settings.limit, settings.rows)
     changed = [row[0] for row in checkpoint.db.execute("SELECT position FROM changed")]
     gone = checkpoint.db.execute("SELECT count(*) FROM ledger WHERE position < 0").fetchone()[0]
-    plan = make_plan(bound.rows, checkpoint.statuses(), policy, task=task, changed=changed, gone=gone)
+    plan = make_plan(bound.rows, checkpoint.stretches(), policy, task=task, changed=changed, gone=gone)
     if plan.stale and settings.on_change == "stop":
         raise ChangedError(
             f"{plan.stale:,} rows were settled under another version of the task, or with other content",

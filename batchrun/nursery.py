@@ -18,15 +18,19 @@ import signal
 import socket
 import sys
 import traceback
+from contextlib import suppress
+from multiprocessing import resource_tracker as tracker_of_python
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn
 
 from loky.backend import get_context
+from loky.backend import resource_tracker as loky_tracker
 
-from .lifeline import die_with, kill_group
+from .lifeline import die_with, kill_group, kill_trees
 from .worker import Orders, main
 
 _SIZE = 1 << 20
+_ANSWER_SECONDS = 30.0
 _loky = get_context("loky")
 
 
@@ -39,6 +43,7 @@ class Nursery:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.settimeout(_ANSWER_SECONDS)  # a row may have stopped its parent
         self._socket = ours
         end = Connection(theirs.detach())
         # A queue.py in the working directory must not shadow Python's own while the nursery starts.
@@ -50,7 +55,10 @@ class Nursery:
         self.died = False
 
     def start(self, orders: Orders, pipes: tuple[int, int, int]) -> int:
-        """Start a worker with its ends of inbox, outbox and output; returns its process number."""
+        """Start a worker with its ends of inbox, outbox and output; returns its process number.
+
+        Raises `OSError` if the machine lets no further process start.
+        """
         return int(self._ask(("start", orders), pipes))
 
     def reap(self, pid: int) -> int:
@@ -72,35 +80,74 @@ class Nursery:
         if not answer:
             self.died = True
             raise NurseryDied
-        return pickle.loads(answer)
+        told = pickle.loads(answer)
+        if isinstance(told, OSError):
+            raise told
+        return told
 
 
 def _tend(control: Connection, coordinator: int) -> None:
     """The nursery's life: answer until the coordinator closes the socket."""
     os.setpgid(0, 0)
-    die_with(coordinator)
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, _stay)
+    workers: set[int] = set()
+    own = os.getpid()
+
+    def heed(_signum: int, _frame: object) -> None:
+        """Signals are the coordinator's business, but for the one that tells of its death."""
+        if os.getpid() == own and os.getppid() != coordinator:
+            _end(workers)
+
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(signum, heed)
+    die_with(coordinator, signal.SIGTERM)
     os.environ.pop("PYTHONSAFEPATH", None)
     gc.freeze()
+    _leave_loky(control.fileno())
     channel = socket.socket(fileno=control.fileno())
-    own = os.getpid()
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, _SIZE, 3)
         if not message:
-            os._exit(0)
+            _end(workers)
         verb, subject = pickle.loads(message)
+        answer: int | OSError
         if verb == "reap":
             _, status = os.waitpid(subject, 0)
+            workers.discard(subject)
             answer = os.waitstatus_to_exitcode(status)
         else:
-            answer = os.fork()
+            answer = _fork()
             if answer == 0:
                 channel.close()
                 _live(subject, own, descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
+            if isinstance(answer, int):
+                workers.add(answer)
         channel.send(pickle.dumps(answer))
+
+
+def _leave_loky(keep: int) -> None:
+    """Close what loky handed down: rows, and programs that they start, must not write to its tracker."""
+    for tracker in (loky_tracker._resource_tracker, tracker_of_python._resource_tracker):
+        tracker._fd = tracker._pid = None
+    os.set_inheritable(keep, False)
+    for fd in range(3, 256):
+        with suppress(OSError):
+            if os.get_inheritable(fd):
+                os.close(fd)
+
+
+def _fork() -> int | OSError:
+    try:
+        return os.fork()
+    except OSError as error:
+        return error
+
+
+def _end(workers: set[int]) -> NoReturn:
+    """The coordinator is gone: so is everything that was started for it."""
+    kill_trees(workers)
+    os._exit(0)
 
 
 def _live(orders: Orders, nursery: int, pipes: list[int]) -> None:
@@ -118,7 +165,3 @@ def _live(orders: Orders, nursery: int, pipes: list[int]) -> None:
             sys.stderr.flush()
         finally:
             os._exit(code)
-
-
-def _stay(_signum: int, _frame: object) -> None:
-    """Signals are the coordinator's business."""

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable
 
-
 _LONGEST_LINE = 1 << 16
 
 

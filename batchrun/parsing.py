@@ -9,6 +9,7 @@ from typing import Any
 from .stopping import MaxFailures
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+MOST_ROWS = 1_000_000
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -62,6 +63,8 @@ def rows(value: Any) -> frozenset[int]:
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= first <= last:
             raise ValueError(f"{part!r} is not a row or a range of rows (3,17-20; the first row is 1)")
+        if last - first >= MOST_ROWS:
+            raise ValueError(f"{part!r} names more than {MOST_ROWS:,} rows; --limit takes the first ones")
         found.update(range(first, last + 1))
     if not found:
         raise ValueError("no row is named")

@@ -1,5 +1,6 @@
 """Where things are: the checkpoint's folder and the files in it."""
 
+import errno
 import os
 import re
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Places:
     def results(self) -> Path:
         """The results file if no other is named: `data.results.csv` beside `data.csv`."""
         stem = self.input.name
-        for suffix in (".gz", ".bz2", ".xz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson"):
+        for suffix in (".gz", ".bz2", ".xz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson", ".json"):
             stem = stem.removesuffix(suffix)
         return self.input.parent / f"{stem or self.input.name}.results.csv"
 
@@ -54,7 +55,12 @@ def folder_of(input_path: Path, directory: Path | None) -> Path:
 def places_of(input_path: Path, directory: Path | None, name: str) -> Places:
     """The places of the checkpoint called `name`."""
     path = Path(os.path.abspath(input_path))
-    return Places(path, folder_of(path, directory), re.sub(r"[^\w.-]+", "_", name) or "task")
+    return Places(path, folder_of(path, directory), safe(name))
+
+
+def safe(name: str) -> str:
+    """A task's name as the name of a file."""
+    return re.sub(r"[^\w.-]+", "_", name) or "task"
 
 
 def names_in(folder: Path) -> list[str]:
@@ -62,10 +68,18 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.sqlite"))
 
 
+def tables_below(folder: Path) -> list[tuple[Path, Path]]:
+    """Every table that has a checkpoint in `folder` or below: its path as if beside it, and `--dir` for it."""
+    found = (place for place in sorted(folder.rglob("*.batchrun")) if place.is_dir() and names_in(place))
+    return [(place.with_name(place.name.removesuffix(".batchrun")), place.parent) for place in found]
+
+
 def prepare(folder: Path) -> None:
     """Make the checkpoint's folder, for its owner only. Raises `CheckpointError` with the remedy."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _keep(folder)
         probe = folder / f".probe-{os.getpid()}"
         probe.touch(mode=0o600)
         probe.unlink()
@@ -74,6 +88,19 @@ def prepare(folder: Path) -> None:
             f"{folder} cannot be written: {error.strerror}",
             "check its permissions, or give --dir another folder",
         ) from error
+
+
+def _keep(folder: Path) -> None:
+    """Make a new folder durable: what is in it is worth nothing if its name is lost in a power cut."""
+    for place in (folder, folder.parent):
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that cannot sync folders
+                raise
+        finally:
+            os.close(fd)
 
 
 def find(input_path: Path, directory: Path | None, name: str | None) -> Places:
@@ -85,7 +112,7 @@ def find(input_path: Path, directory: Path | None, name: str | None) -> Places:
             f"{input_path} has checkpoints of several tasks: {', '.join(names)}",
             "say which with --task or --name",
         )
-    wanted = name or "".join(names)
+    wanted = safe(name) if name else "".join(names)
     if wanted not in names:
         which = f" of a task called {name!r}" if name else ""
         have = f"it has: {', '.join(names)}" if names else f"'batchrun process {input_path}' makes one"

@@ -1,12 +1,14 @@
 """The plan: the pure answer to "what is left?"."""
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .checkpoint import CRASHED, DONE, FAILED, SKIPPED, STATUS_NAMES, TIMED_OUT
+from .checkpoint import CRASHED, DONE, FAILED, SKIPPED, STATUS_NAMES, TIMED_OUT, Stretch
 
 NOT_TO_RUN, NEW, AGAIN = 0, 1, 2
+_CHANGED = -1
 
 _RETRY = {
     "failed": frozenset({FAILED, TIMED_OUT}),
@@ -35,7 +37,8 @@ class Plan:
     """What is left to do, in rows. `flags`: one byte a row (row n at n - 1): not to run, new, again.
 
     `retry` and `kept` count settled rows by state name: taken up again, and left as they are (`kept`
-    includes the done). `stale` were settled under another task or content, `gone` are no longer in the input.
+    includes the done). `stale`: those kept that were settled under another task or content. `gone`: rows that
+    are no longer in the input.
     """
 
     rows: int
@@ -64,12 +67,9 @@ class Plan:
         return text + (f"; {self.gone:,} no longer in the input" if self.gone else "")
 
 
-Block = list[tuple[int, int, int]]
-
-
 def make_plan(
     rows: int,
-    settled: Iterable[Block],
+    settled: Iterable[Stretch],
     policy: Policy,
     *,
     task: int | None = None,
@@ -78,12 +78,13 @@ def make_plan(
 ) -> Plan:
     """Decide for each of `rows` rows whether it runs.
 
-    `settled`: position, status and task version of each settled row, in order, in blocks. `task`: today's
-    version (None: unknown, nothing is stale). `changed`: positions settled under other content of the same key.
+    `settled`: the settled rows, in order. `task`: today's version of the task (None: unknown, nothing is
+    stale). `changed`: positions settled under other content of the same key.
     """
-    count = _Count(bytearray([NEW]) * rows, _RETRY[policy.retry], policy.redo_stale, task, frozenset(changed))
-    for block in settled:
-        count.take(block)
+    count = _Count(bytearray([NEW]) * rows, _RETRY[policy.retry], policy.redo_stale)
+    for stretch in _apart(settled, sorted(changed)):
+        first, last, status, version = stretch
+        count.take(first, last, status, stale=version == _CHANGED or (task is not None and version != task))
     flags = _asked_for(count.flags, policy)
     return Plan(
         rows=rows,
@@ -98,6 +99,19 @@ def make_plan(
     )
 
 
+def _apart(settled: Iterable[Stretch], changed: list[int]) -> Iterator[Stretch]:
+    """The stretches, with rows whose content has changed as stretches of their own, of no version."""
+    for stretch in settled:
+        first = stretch.first
+        for position in changed[bisect_left(changed, first) : bisect_right(changed, stretch.last)]:
+            if position > first:
+                yield stretch._replace(first=first, last=position - 1)
+            yield Stretch(position, position, stretch.status, _CHANGED)
+            first = position + 1
+        if first <= stretch.last:
+            yield stretch._replace(first=first)
+
+
 @dataclass(slots=True)
 class _Count:
     """The plan while it is being made."""
@@ -105,39 +119,26 @@ class _Count:
     flags: bytearray
     again: frozenset[int]
     redo: bool
-    task: int | None
-    changed: frozenset[int]
     settled: int = 0
     stale: int = 0
     redone: int = 0
     retry: Counter[int] = field(default_factory=Counter)
     kept: Counter[int] = field(default_factory=Counter)
 
-    def take(self, block: Block) -> None:
-        """Rows in order. A stretch of rows that are all done, the usual case by far, is one step."""
-        self.settled += len(block)
-        first, last = block[0][0], block[-1][0]
-        _, states, tasks = zip(*block, strict=True)
-        whole = last - first + 1 == len(block) and set(states) == {DONE}
-        if whole and not self.changed and (self.task is None or set(tasks) == {self.task}):
-            self.flags[first - 1 : last] = bytes(len(block))
-            self.kept[DONE] += len(block)
-        else:
-            for row in block:
-                self._take(*row)
-
-    def _take(self, position: int, status: int, task: int) -> None:
-        is_stale = (self.task is not None and task != self.task) or position in self.changed
-        self.stale += is_stale
+    def take(self, first: int, last: int, status: int, *, stale: bool) -> None:
+        """Settled rows that are all alike."""
+        rows = last - first + 1
+        self.settled += rows
         flag = AGAIN
-        if is_stale and self.redo:
-            self.redone += 1
+        if stale and self.redo:
+            self.redone += rows
         elif status in self.again:
-            self.retry[status] += 1
+            self.retry[status] += rows
         else:
-            self.kept[status] += 1
+            self.kept[status] += rows
+            self.stale += rows if stale else 0
             flag = NOT_TO_RUN
-        self.flags[position - 1] = flag
+        self.flags[first - 1 : last] = bytes([flag]) * rows
 
 
 def _asked_for(flags: bytearray, policy: Policy) -> bytearray:

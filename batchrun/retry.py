@@ -56,6 +56,8 @@ def backoff(attempt: int, dice: float) -> float:
 
 def http_status_of(error: BaseException) -> int | None:
     """The HTTP status that an exception carries, as those of requests, httpx, aiohttp, openai and urllib do."""
+    if not isinstance(error, Exception):  # the code of a SystemExit is none of HTTP's
+        return None
     response = getattr(error, "response", None)
     for holder, name in (
         (error, "status_code"),

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from .backlog import Backlog
 from .checkpoint import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
-from .errors import BatchrunError, Interrupted, StoppedError, TaskError
+from .errors import BatchrunError, InputError, Interrupted, StoppedError, TaskError
 from .events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
 from .inflight import Running
 from .ledger import Ledger
@@ -130,9 +130,20 @@ class Run:
 
     def _feed(self) -> None:
         if self.stopped is None and (room := self.engine.room()):
-            tickets = self.backlog.take(room, time.monotonic())
+            try:
+                tickets = self.backlog.take(room, time.monotonic())
+            except BatchrunError as error:  # the table cannot be read on
+                self.stop(error)
+                return
             if tickets:
                 self.engine.send(tickets)
+            elif self.backlog.missing:
+                self.stop(
+                    InputError(
+                        f"the table was changed while the run went on: {self.backlog.missing:,} rows are gone",
+                        "run again to take the change in",
+                    )
+                )
 
     def _collect(self) -> bool:
         wait = GATHER_SECONDS if self.ledger.gathered else TICK_SECONDS
@@ -240,9 +251,9 @@ class Run:
             ticket.was,
         )
         failed = status not in (DONE, SKIPPED)
-        self.tally.settled(failed=failed)
+        self.tally.settled(failed=failed, first=not ticket.was)
         if failed and self.stopped is None:
-            why = too_many(self.rules.max_failures, self.tally.rows_failed, self.tally.rows, self.rules.to_run)
+            why = too_many(self.rules.max_failures, self.tally, self.rules.to_run)
             if why:
                 shared = f"; most often: {self.tally.last_error}" if self.tally.last_error else ""
                 self.stop(StoppedError(f"stopped early: {why}{shared}"))

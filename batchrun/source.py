@@ -99,7 +99,9 @@ class Binder:
             found = scan(self.table, self.options, take)
             spool.finish()
             moved = anchor(self.checkpoint, spool, folder)
+        name = self.checkpoint.get("id") or os.urandom(16).hex()
         self.checkpoint.put(
+            id=name,
             digest=found.digest, reading=self._reading, rows=found.rows, bad_rows=found.bad_rows,
             columns=found.columns, types=found.types,
         )  # fmt: skip

@@ -5,15 +5,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import STATUS_NAMES, Checkpoint, last_run, opened
+from .checkpoint import STATUS_NAMES, Checkpoint, NothingYet, last_run, opened, status_name
+from .errors import InputError, UsageError
 from .lock import is_held
-from .places import names_in, places_of
+from .places import names_in, places_of, safe
 
 
 def statuses(input_path: Path, directory: Path | None, name: str | None = None) -> list[dict[str, Any]]:
     """One record for each task of an input (or the one called `name`), as `status --json` prints it."""
     folder = places_of(input_path, directory, "any").folder
-    names = [name] if name else names_in(folder)
+    names = names_in(folder)
+    if not names and not input_path.exists():
+        raise InputError(f"there is no {input_path}", "check the name; 'batchrun status' alone lists what is here")
+    if name is not None:
+        if names and safe(name) not in names:
+            raise UsageError(f"{input_path} has no checkpoint {name!r}", f"it has: {', '.join(names)}")
+        names = [known for known in names if known == safe(name)]
     return [status_of(input_path, directory, task) for task in names]
 
 
@@ -21,11 +28,12 @@ def status_of(input_path: Path, directory: Path | None, name: str) -> dict[str, 
     """Rows by state, and whether a run goes on, its pid, rate (rows a second) and ETA (seconds)."""
     places = places_of(input_path, directory, name)
     running = is_held(places.lock)
-    if not places.checkpoint.exists() or not places.checkpoint.stat().st_size:
-        counts = dict.fromkeys((*STATUS_NAMES[1:], "left"), 0)
-        return {"task": name, "rows": 0, **counts, **_idle(running), "checkpoint": str(places.checkpoint)}
-    with opened(places.checkpoint, write=False) as checkpoint:
-        return {"task": name, **_told(checkpoint, running), "checkpoint": str(places.checkpoint)}
+    try:
+        with opened(places.checkpoint, write=False) as checkpoint:
+            told = _told(checkpoint, running)
+    except NothingYet:
+        told = {"rows": 0, **dict.fromkeys((*STATUS_NAMES[1:], "left"), 0), **_idle(running)}
+    return {"task": name, **told, "checkpoint": str(places.checkpoint)}
 
 
 def _idle(running: bool) -> dict[str, Any]:
@@ -39,7 +47,7 @@ def _told(checkpoint: Checkpoint, running: bool) -> dict[str, Any]:
     fresh = 0
     sql = "SELECT status, run = ?, count(*) FROM ledger WHERE position > 0 GROUP BY 1, 2"
     for status, by_this_run, count in checkpoint.db.execute(sql, (run,)):
-        counts[STATUS_NAMES[status]] += count
+        counts[status_name(checkpoint.path, status)] += count
         fresh += count if by_this_run else 0
     rows = checkpoint.get("rows", 0)
     left = rows - sum(counts.values())

@@ -1,6 +1,7 @@
 """When a run should end before the table does. Pure."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 BREAKER_ROWS = 25
 
@@ -22,18 +23,27 @@ class MaxFailures:
         return f"{self.number:g}{'%' if self.percent else ''}"
 
 
-def too_many(limit: MaxFailures | None, failed: int, settled: int, to_run: int) -> str | None:
-    """Why the run should stop now, or None.
+class Counts(Protocol):
+    """Rows settled by this run and those of them that failed; `first_…`: settled for the first time."""
 
-    `failed` and `settled` count the rows settled by this run, of `to_run`. Without a limit of the user's the
-    breaker holds: the first 25 rows have all failed, and there are more.
+    rows: int
+    rows_failed: int
+    first_rows: int
+    first_failed: int
+
+
+def too_many(limit: MaxFailures | None, counts: Counts, to_run: int) -> str | None:
+    """Why a run of `to_run` rows should stop now, or None.
+
+    Without a limit of the user's the breaker holds: the first 25 rows have all failed, and there are more.
+    Rows that had failed before and were taken up again say nothing about the others: they don't count there.
     """
-    if settled >= to_run:
+    if counts.rows >= to_run:
         return None
     if limit is not None:
-        if failed and limit.reached(failed, to_run):
-            return f"{failed:,} rows have failed (--max-failures {limit})"
+        if counts.rows_failed and limit.reached(counts.rows_failed, to_run):
+            return f"{counts.rows_failed:,} rows have failed (--max-failures {limit})"
         return None
-    if failed == settled and settled >= BREAKER_ROWS:
-        return f"the first {settled} rows have all failed"
+    if counts.first_failed == counts.first_rows >= BREAKER_ROWS:
+        return f"the first {counts.first_rows} rows have all failed"
     return None

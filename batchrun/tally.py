@@ -16,6 +16,8 @@ class Tally:
         self.ran = 0
         self.rows = 0
         self.rows_failed = 0
+        self.first_rows = 0
+        self.first_failed = 0
         self.retried = 0
         self.refusals = 0
         self.durable = 0
@@ -30,10 +32,12 @@ class Tally:
         self.retried += retried
         self._latencies.append(seconds)
 
-    def settled(self, *, failed: bool) -> None:
-        """A row is settled."""
+    def settled(self, *, failed: bool, first: bool = True) -> None:
+        """A row is settled; `first`: no earlier run had settled it."""
         self.rows += 1
         self.rows_failed += failed
+        self.first_rows += first
+        self.first_failed += first and failed
 
     def failed(self, kind: str, message: str) -> None:
         """An attempt failed."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from . import seal
 from .anchor import occurrence_of
-from .checkpoint import Checkpoint, Failure, Settled, explained
+from .checkpoint import STATUS_NAMES, Checkpoint, Failure, Settled
+from .errors import CheckpointError
 from .source import Bound, Twins
 from .table import identities
 
@@ -23,32 +24,50 @@ _SHOWN = 10
 
 @dataclass(slots=True)
 class Proof:
-    """What was checked. `damage`: what is wrong, in words; `left`: rows without a settled record."""
+    """What was checked. `damage`: what is wrong, in words; `left`: rows without a settled record.
+
+    `whole`: settled rows whose record is as it was written. `compared`: whether the table was at hand.
+    """
 
     rows: int = 0
     settled: int = 0
+    whole: int = 0
     left: int = 0
     gone: int = 0
+    compared: bool = True
     damage: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """0: every row is settled and whole; 1: whole, but rows are left; 4: damaged."""
-        return 4 if self.damage else int(self.left > 0)
+        """0: every row is settled and whole; 1: whole, but rows are left, or nobody can know; 4: damaged."""
+        return 4 if self.damage else int(self.left > 0 or not self.compared)
 
 
 def verify(checkpoint: Checkpoint, bound: Bound | None) -> Proof:
     """Check database, seals and, where the table is at hand, each row's fingerprint against its record."""
-    proof = Proof(rows=checkpoint.get("rows", 0))
-    try:
-        proof.damage += _database(checkpoint.db)
-        proof.damage += _seals(checkpoint.db, proof)
-        if bound:
-            proof.damage += _fingerprints(checkpoint, bound)
-    except sqlite3.DatabaseError as error:
-        proof.damage.append(f"the database cannot be read to its end: {error}")
+    proof = Proof(compared=bound is not None)
+    checks = (lambda: _facts(checkpoint, proof), lambda: _database(checkpoint.db), lambda: _seals(checkpoint, proof))
+    for check in checks:
+        _note(proof, check)
+    if bound and not proof.damage:
+        _note(proof, lambda: _fingerprints(checkpoint, bound))
     proof.left = max(0, proof.rows - proof.settled)
     return proof
+
+
+def _note(proof: Proof, check: Any) -> None:
+    """Run one check. One that cannot go on does not keep the others from what they may find."""
+    try:
+        proof.damage.extend(check())
+    except sqlite3.Error as error:
+        proof.damage.append(f"the database cannot be read to its end: {error}")
+    except CheckpointError as error:
+        proof.damage.append(str(error))
+
+
+def _facts(checkpoint: Checkpoint, proof: Proof) -> list[str]:
+    proof.rows = checkpoint.get("rows", 0)
+    return []
 
 
 def _database(db: sqlite3.Connection) -> list[str]:
@@ -56,24 +75,42 @@ def _database(db: sqlite3.Connection) -> list[str]:
     return [] if found == ["ok"] else [f"database: {text}" for text in found]
 
 
-def _seals(db: sqlite3.Connection, proof: Proof) -> Iterator[str]:
+def _seals(checkpoint: Checkpoint, proof: Proof) -> Iterator[str]:
+    db = checkpoint.db
+    before, db.text_factory = db.text_factory, _lenient
+    try:
+        yield from _unfitting(db, proof)
+    finally:
+        db.text_factory = before
+
+
+def _lenient(text: bytes) -> str:
+    """Text as it is stored. What is no UTF-8 any more must not hide the rows behind it."""
+    return text.decode("utf-8", "surrogateescape")
+
+
+def _unfitting(db: sqlite3.Connection, proof: Proof) -> Iterator[str]:
     for row in db.execute(_ROWS):
         position, crc = row[0], row[9]
-        if position > proof.rows:
-            yield f"row {position:,}: the table has only {proof.rows:,} rows"
         proof.settled += position > 0
         proof.gone += position < 0
-        if (row[7] is not None and row[10] is None) or (row[8] is not None and row[15] is None):
+        if proof.rows and position > proof.rows:
+            yield f"row {position:,}: the table has only {proof.rows:,} rows"
+        elif (row[7] is not None and row[10] is None) or (row[8] is not None and row[15] is None):
             yield f"row {position:,}: its result or error is missing"
         elif not _seal_fits(row, crc):
             yield f"row {position:,}: its checksum does not fit what is stored"
+        elif not 0 < row[3] < len(STATUS_NAMES):
+            yield f"row {position:,}: it is in state {row[3]}, which there is not"
+        else:
+            proof.whole += position > 0
 
 
 def _seal_fits(row: tuple[Any, ...], crc: int) -> bool:
     failure = Failure(*row[16:]) if row[15] is not None else None
     try:
         return seal.of(Settled._make((*row[:7], *row[11:15], failure))) == crc
-    except (TypeError, AttributeError, UnicodeError):  # a flipped bit can change a value's type
+    except (TypeError, AttributeError, ValueError):  # a flipped bit can change a value's type
         return False
 
 
@@ -93,6 +130,8 @@ def _fingerprints(checkpoint: Checkpoint, bound: Bound) -> Iterator[str]:
                 if expected[1] != (name if keys else occurrence_of(name, twins.occurrence(position))):
                     yield f"row {position:,}: its record belongs to a row with other content"
                 expected = next(settled, None)
+    if position != bound.rows:
+        yield f"the table has {position:,} rows, the checkpoint knows of {bound.rows:,}"
 
 
 def in_words(proof: Proof, name: str) -> str:
@@ -100,13 +139,10 @@ def in_words(proof: Proof, name: str) -> str:
     if proof.damage:
         shown = "\n".join(f"  {text}" for text in proof.damage[:_SHOWN])
         more = f"\n  and {len(proof.damage) - _SHOWN:,} more" if len(proof.damage) > _SHOWN else ""
-        return f"{name}: DAMAGED, {len(proof.damage):,} findings\n{shown}{more}"
+        saved = f"  {proof.whole:,} settled rows can be read and are whole"
+        return f"{name}: DAMAGED, {len(proof.damage):,} findings\n{shown}{more}\n{saved}"
     text = f"{name}: {proof.settled:,} of {proof.rows:,} rows have one settled record each; checksums agree"
     text += f"; {proof.gone:,} results of rows no longer in the input" if proof.gone else ""
+    if not proof.compared:
+        return text + "\n  whether they are the input's rows was not checked"
     return text + (f"\n  {proof.left:,} rows are left" if proof.left else "\n  nothing is left")
-
-
-def check_readable(checkpoint: Checkpoint) -> None:
-    """Raise `CheckpointError` if the file is no readable database."""
-    with explained(checkpoint.path):
-        checkpoint.db.execute("SELECT count(*) FROM ledger").fetchone()

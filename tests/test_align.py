@@ -47,7 +47,9 @@ def test_a_table_that_was_shuffled_gives_up():
     old = list(range(60_000))
     new = old.copy()
     random.Random(1).shuffle(new)
-    assert align([(1, joined(old))], lambda first, count: joined(new[first - 1 : first - 1 + count]), 60_000, {}) is None
+    assert (
+        align([(1, joined(old))], lambda first, count: joined(new[first - 1 : first - 1 + count]), 60_000, {}) is None
+    )
 
 
 @given(st.binary(max_size=80), st.binary(max_size=80))

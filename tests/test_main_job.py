@@ -270,3 +270,53 @@ def test_python_dash_m_and_the_version_agree():
     assert batchrun("--version").stdout.startswith("batchrun ")
     assert batchrun("process", "--help").returncode == 0
     assert sys.version_info >= (3, 11)
+
+
+def test_errors_groups_failures_by_what_they_have_in_common(folder):
+    table = numbered(folder / "data.csv", 40)
+    batchrun("process", table, "--task", "tasks.py:failing", "--retries", 0, cwd=folder)
+    (group,) = json.loads(batchrun("errors", table, "--json", cwd=folder).stdout)
+    assert group == {"kind": "exception", "message": "no luck with N", "count": 4, "rows": [3, 13, 23, 33]}
+    told = batchrun("errors", table, "--full", cwd=folder).stdout
+    assert "4 × exception (100%): no luck with N" in told
+    assert "tasks.py" in told
+
+
+def test_show_tells_all_of_one_row_and_whether_it_will_run_again(folder):
+    table = numbered(folder / "data.csv", 5)
+    batchrun("process", table, "--task", "tasks.py:failing", "--retries", 1, cwd=folder)
+    record = json.loads(batchrun("show", table, 3, "--json", cwd=folder).stdout)
+    assert (record["status"], record["attempts"], record["input"]) == ("failed", 2, {"id": 3, "text": "text 3"})
+    assert [attempt["attempt"] for attempt in record["failed_attempts"]] == [1, 2]
+    assert "takes it up again" in record["next"]
+    told = batchrun("show", table, 3, cwd=folder).stdout
+    assert "ValueError: no luck with 3" in told
+    assert "it is done" in batchrun("show", table, 1, cwd=folder).stdout
+    assert batchrun("show", table, 6, cwd=folder).returncode == 2
+
+
+def test_an_async_task_runs_to_its_end(folder):
+    (folder / "waits.py").write_text(
+        "import asyncio, batchrun\n\nasync def f(row):\n    await asyncio.sleep(0.01)\n"
+        "    return {'row': batchrun.current().row}\n"
+    )
+    table = numbered(folder / "data.csv", 8)
+    ran = batchrun("process", table, "--task", "waits.py:f", "--jobs", 2, cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    assert settled(table, "f")[8][1] == {"row": 8}
+
+
+def test_results_of_another_task_replace_those_of_the_last(folder):
+    table = numbered(folder / "data.csv", 3)
+    batchrun("process", table, "--task", "tasks.py:double", cwd=folder)
+    batchrun("process", table, "--task", "tasks.py:echo", cwd=folder)
+    assert "double" not in results_of(table)[0]
+    batchrun("process", table, "--task", "tasks.py:double", cwd=folder)
+    assert results_of(table)[0]["double"] == "2"
+
+
+def test_rows_that_fail_again_do_not_trip_the_breaker(folder):
+    table = numbered(folder / "data.csv", 400)
+    command = ("process", table, "--task", "tasks.py:failing", "--jobs", 4, "--retries", 0)
+    assert batchrun(*command, cwd=folder).returncode == 1
+    assert batchrun(*command, cwd=folder).returncode == 1

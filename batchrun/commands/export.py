@@ -1,5 +1,6 @@
 """`batchrun export`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ def export(
     output: Annotated[str, Option("--output", "-o", help="File (.csv .parquet .jsonl .xlsx), or - for stdout.")],
     format: Annotated[  # noqa: A002
         str | None,
-        Option("--format", help="csv, parquet, jsonl, xlsx.  [default: by the file's name; csv for -]"),
+        Option("--format", help="csv, parquet, jsonl, xlsx.  \\[default: by the file's name; csv for -]"),
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that batchrun did not write.")] = False,
     dir: Dir = None,  # noqa: A002
@@ -35,6 +36,10 @@ def export(
     target = None if output == "-" else Path(output).absolute()
     with opened(places.checkpoint, write=False) as checkpoint:
         bound = open_bound(checkpoint, input, settings)
-        rows = export_to(places, bound, checkpoint, target, format, overwrite=overwrite)
+        try:
+            rows = export_to(places, bound, checkpoint, target, format, overwrite=overwrite)
+        except BrokenPipeError:  # whoever reads it has had enough: `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise typer.Exit(0) from None
     if target is not None:
         typer.echo(f"{rows:,} rows in {target}", err=True)

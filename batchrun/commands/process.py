@@ -36,7 +36,7 @@ def process(
     task: Annotated[
         str | None,
         Option("--task", "-t", rich_help_panel=_WHAT,
-               help="file.py:function, package.module:function, or a built-in: repair.  [default: repair]"),
+               help="file.py:function, package.module:function, or a built-in: repair.  \\[default: repair]"),
     ] = None,
     jobs: Annotated[
         str | None,
@@ -51,27 +51,27 @@ def process(
         Option(rich_help_panel=_WHAT, help="Only these columns are given to the task and make up a row's identity."),
     ] = None,
     timeout: Annotated[
-        str | None, Option(rich_help_panel=_HOW, help="Limit for one attempt: 30, 30s, 5m.  [default: none]")
+        str | None, Option(rich_help_panel=_HOW, help="Limit for one attempt: 30, 30s, 5m.  \\[default: none]")
     ] = None,
     retries: Annotated[
-        str | None, Option(rich_help_panel=_HOW, help="Further attempts after a failure.  [default: 2]")
+        str | None, Option(rich_help_panel=_HOW, help="Further attempts after a failure.  \\[default: 2]")
     ] = None,
     retry: Annotated[
         str | None,
         Option(rich_help_panel=_AGAIN,
-               help="Settled failures to take up again: failed, crashed, all, none.  [default: failed]"),
+               help="Settled failures to take up again: failed, crashed, all, none.  \\[default: failed]"),
     ] = None,
     max_failures: Annotated[
         str | None,
         Option(rich_help_panel=_AGAIN,
-               help="Stop early at N or N% failed rows.  [default: when the first 25 all fail]"),
+               help="Stop early at N or N% failed rows.  \\[default: when the first 25 all fail]"),
     ] = None,
     limit: Annotated[str | None, Option(rich_help_panel=_WHAT, help="Only the first N rows left.")] = None,
     rows: Annotated[str | None, Option(rich_help_panel=_WHAT, help="Only these rows: 3,17-20.")] = None,
     on_change: Annotated[
         str | None,
         Option(rich_help_panel=_AGAIN,
-               help="Rows settled under other task code or content: keep, redo, stop.  [default: keep]"),
+               help="Rows settled under other task code or content: keep, redo, stop.  \\[default: keep]"),
     ] = None,
     fresh: Annotated[
         bool | None,
@@ -79,12 +79,12 @@ def process(
     ] = None,
     if_running: Annotated[
         str | None,
-        Option(rich_help_panel=_WRITE, help="Another run holds the checkpoint: fail, skip, wait.  [default: fail]"),
+        Option(rich_help_panel=_WRITE, help="Another run holds the checkpoint: fail, skip, wait.  \\[default: fail]"),
     ] = None,
     output: Annotated[
         Path | None,
         Option("--output", "-o", rich_help_panel=_WRITE,
-               help="Results file (.csv .parquet .jsonl .xlsx).  [default: data.results.csv beside data.csv]"),
+               help="Results file (.csv .parquet .jsonl .xlsx).  \\[default: data.results.csv beside data.csv]"),
     ] = None,
     no_output: Annotated[bool | None, Option("--no-output", rich_help_panel=_WRITE, help="No results file.")] = None,
     overwrite: Annotated[
@@ -93,15 +93,15 @@ def process(
     ] = None,
     dir: Annotated[  # noqa: A002
         Path | None,
-        Option(rich_help_panel=_WRITE, help="Where checkpoints live.  [default: beside the input]"),
+        Option(rich_help_panel=_WRITE, help="Where checkpoints live.  \\[default: beside the input]"),
     ] = None,
     name: Annotated[
         str | None,
-        Option(rich_help_panel=_WRITE, help="Name of this task's checkpoint.  [default: the function's name]"),
+        Option(rich_help_panel=_WRITE, help="Name of this task's checkpoint.  \\[default: the function's name]"),
     ] = None,
     task_version: Annotated[
         str | None,
-        Option(rich_help_panel=_AGAIN, help="Say by hand when the task has changed.  [default: digest of its source]"),
+        Option(rich_help_panel=_AGAIN, help="Say by hand when the task has changed.  \\[default: its source's digest]"),
     ] = None,
     strict_json: Annotated[
         bool | None, Option("--strict-json", rich_help_panel=_HOW, help="No repair of replies.")
@@ -117,7 +117,7 @@ def process(
     dtype: Annotated[
         list[str] | None, Option(rich_help_panel=_READ, help="Type of a column: col=str|int|float|bool.")
     ] = None,
-    encoding: Annotated[str | None, Option(rich_help_panel=_READ, help="Text encoding.  [default: UTF-8]")] = None,
+    encoding: Annotated[str | None, Option(rich_help_panel=_READ, help="Text encoding.  \\[default: UTF-8]")] = None,
     sep: Annotated[str | None, Option(rich_help_panel=_READ, help="What separates cells: ';', tab.")] = None,
     bad_rows: Annotated[
         str | None, Option(rich_help_panel=_READ, help="Rows with too few or too many cells: stop, skip.")
@@ -126,7 +126,7 @@ def process(
         bool | None, Option("--dry-run", rich_help_panel=_WHAT, help="Print the plan and stop.")
     ] = None,
     progress: Annotated[
-        str | None, Option(rich_help_panel=_SHOW, help="auto, live, plain, none.  [default: auto]")
+        str | None, Option(rich_help_panel=_SHOW, help="auto, live, plain, none.  \\[default: auto]")
     ] = None,
     quiet: Annotated[bool | None, Option("--quiet", "-q", rich_help_panel=_SHOW, help="Only errors.")] = None,
     json: Annotated[

@@ -19,7 +19,7 @@ from batchrun.errors import CheckpointError, UsageError
 from batchrun.table.table import Table
 
 from .atomic import BeforeRename, replacing
-from .formats import FORMATS, SEEKING, Write, writer
+from .formats import SEEKING, Write, writer
 from .joined import snapshot
 from .view import Results
 
@@ -46,7 +46,7 @@ def format_of(path: Path) -> str:
     if found is None:
         raise UsageError(
             f"{path}: no results format is called {path.suffix or 'nothing at all'}",
-            f"end the name in one of {', '.join(_SUFFIXES)}, or give --format ({', '.join(FORMATS)})",
+            f"end the name in one of {', '.join(_SUFFIXES)}",
         )
     return found
 

@@ -1,0 +1,33 @@
+"""`batchrun show`."""
+
+from typing import Annotated
+
+import typer
+from typer import Argument
+
+from .common import Dir, Input, Json, Name, Task, located
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(show)
+
+
+def show(
+    input: Input,  # noqa: A002
+    row: Annotated[int, Argument(help="The row's number, 1 for the first data row.")],
+    json: Json = False,
+    dir: Dir = None,  # noqa: A002
+    task: Task = None,
+    name: Name = None,
+) -> None:
+    """One row: input, attempts, result, reply, error, and whether it will run next time."""
+    from batchrun.checkpoint import explained, opened
+    from batchrun.encode import encode
+    from batchrun.inspection import in_words, inspect
+    from batchrun.source import open_bound
+
+    places, settings = located(input, dir, task, name)
+    with opened(places.checkpoint, write=False) as checkpoint, explained(places.checkpoint):
+        found = inspect(checkpoint, open_bound(checkpoint, input, settings), row)
+    typer.echo(encode(found)[0].decode() if json else in_words(found))

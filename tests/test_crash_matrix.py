@@ -1,0 +1,541 @@
+"""Ways to die × moments to die. One row does it, and the oracle says that no other row notices."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import psutil
+import pytest
+from support import (
+    alive,
+    batchrun,
+    descendants,
+    environment,
+    kill,
+    lines_of,
+    numbered,
+    records,
+    settled,
+    start,
+    wait_for,
+)
+
+HEAD = """
+import atexit, ctypes, itertools, os, random, resource, signal, socket, subprocess, sys, threading, time
+from pathlib import Path
+
+STARTED = Path(__file__).with_name("started")
+
+
+def note(row):
+    fd = os.open(STARTED, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(fd, f"{row['id']} {os.getpid()}\\n".encode())
+    os.close(fd)
+
+
+def kill_self():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def task(row):
+    note(row)
+    if row["id"] == POISON:
+        return poison(row)
+    if SECONDS:
+        time.sleep(SECONDS)
+    return {"double": row["id"] * 2}
+
+"""
+DONE, FAILED, TIMED_OUT, CRASHED = 1, 2, 3, 4
+
+
+def tasks(folder, body, poison=1, seconds=0.0):
+    """Write the task module; `body` defines `poison(row)`, or dies by itself."""
+    head = f"{HEAD}\nPOISON, SECONDS = {poison}, {seconds}\n"
+    (folder / "tasks.py").write_text(head + textwrap.dedent(body))
+
+
+def starts(folder):
+    """Row -> times that it started."""
+    counts = {}
+    for line in lines_of(folder / "started"):
+        row = int(line.split()[0])
+        counts[row] = counts.get(row, 0) + 1
+    return counts
+
+
+def process(folder, *options, rows=8, jobs=2, **run):
+    """Run the job to its end."""
+    table = numbered(folder / "data.csv", rows)
+    command = ("process", table, "--task", "tasks.py:task", "--jobs", jobs, "--retries", 0, "--json", "--no-output")
+    return table, batchrun(*command, *options, cwd=folder, **run)
+
+
+def assert_alone(folder, table, rows, poison, status):
+    """The oracle: every other row is done, and every row has started once; returns the poison row's result."""
+    found = settled(table, "task")
+    assert sorted(found) == list(range(1, rows + 1))
+    culprit = found.pop(poison)
+    assert found == {n: (DONE, {"double": 2 * n}) for n in range(1, rows + 1) if n != poison}
+    assert culprit[0] == status
+    assert starts(folder) == dict.fromkeys(range(1, rows + 1), 1)
+    return culprit[1]
+
+
+def error_of(folder, table, row):
+    """Everything that is known of the row's failure, as text."""
+    shown = batchrun("export", table, "-o", "-", "--format", "jsonl", cwd=folder).stdout.splitlines()[row - 1]
+    return json.dumps(json.loads(shown), ensure_ascii=False)
+
+
+WAYS_TO_CRASH = {
+    "kills itself": ("def poison(row): kill_self()", "killed by signal 9"),
+    "segfaults": ("def poison(row): ctypes.string_at(0)", "killed by signal 11: segmentation fault"),
+    "aborts": ("def poison(row): os.abort()", "killed by signal 6"),
+    "exits with 0": ("def poison(row): os._exit(0)", "exited with code 0"),
+    "exits with 7": ("def poison(row): os._exit(7)", "exited with code 7"),
+    "kills its group": ("def poison(row): os.killpg(0, signal.SIGKILL)", "killed by signal 9"),
+    "closes every descriptor": ("def poison(row): os.closerange(0, 70000)", "exited with code 1"),
+    "kills its worker from a thread": (
+        "def poison(row):\n    threading.Thread(target=kill_self).start()\n    time.sleep(60)",
+        "killed by signal 9",
+    ),
+    "dies while its reply is encoded": (
+        "class Odd(dict):\n    def items(self): kill_self()\ndef poison(row): return Odd(a=1)",
+        "killed by signal 9",
+    ),
+    "dies while its reply is written": (
+        "def poison(row):\n"
+        "    write = os.write\n"
+        "    def half(fd, data):\n"
+        "        if len(data) > 10_000_000:\n"
+        "            write(fd, data[:1_500_000])\n"
+        "            kill_self()\n"
+        "        return write(fd, data)\n"
+        "    os.write = half\n"
+        "    return {'big': 'x' * 20_000_000}\n",
+        "killed by signal 9",
+    ),
+    "kills its parent": ("def poison(row): os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)", "this row kills"),
+}
+
+
+@pytest.mark.parametrize("moment", ["first", "amid a backlog"])
+@pytest.mark.parametrize("way", WAYS_TO_CRASH)
+def test_a_row_that_ends_its_worker_is_charged_alone(folder, way, moment):
+    body, cause = WAYS_TO_CRASH[way]
+    rows, poison = (8, 1) if moment == "first" else (400, 300)
+    tasks(folder, body, poison)
+    table, ran = process(folder, rows=rows)
+    assert ran.returncode == 1, ran.stderr
+    if way == "kills its parent":
+        # All workers die with it: rows that ran then are suspects, and start again, one at a time.
+        found = settled(table, "task")
+        assert {n for n, row in found.items() if row[0] != DONE} == {poison}
+        assert found[poison][0] == CRASHED
+        assert len(found) == rows
+        assert sum(starts(folder).values()) <= rows + 2
+    else:
+        assert_alone(folder, table, rows, poison, CRASHED)
+    assert cause in error_of(folder, table, poison)
+
+
+WAYS_TO_FAIL = {
+    "runs out of memory": (
+        """
+        def poison(row):
+            limits = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (2 << 30, limits[1]))
+            try:
+                return bytes(8 << 30)
+            finally:
+                resource.setrlimit(resource.RLIMIT_AS, limits)
+        """,
+        "MemoryError",
+    ),
+    "calls sys.exit": ("def poison(row): sys.exit(3)", "SystemExit"),
+    "raises KeyboardInterrupt": ("def poison(row): raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "raises GeneratorExit": ("def poison(row): raise GeneratorExit", "GeneratorExit"),
+    "raises what cannot be pickled": (
+        "class Odd(Exception):\n    def __reduce__(self): raise TypeError\ndef poison(row): raise Odd(threading.Lock())",
+        "Odd",
+    ),
+    "raises what has no text": (
+        "class Odd(Exception):\n    def __str__(self): raise RuntimeError\ndef poison(row): raise Odd()",
+        "whose message raised RuntimeError",
+    ),
+    "raises half a character": ("def poison(row): raise ValueError('half \\ud83d')", "half \\\\ud83d"),
+    "raises what has half a name": (
+        "class Odd(Exception): pass\nOdd.__qualname__ = 'Odd\\ud83d'\ndef poison(row): raise Odd('odd')",
+        "odd",
+    ),
+    "raises what has attributes that raise": (
+        """
+        class Odd(Exception):
+            @property
+            def response(self): raise RuntimeError("not set")
+        def poison(row): raise Odd("odd")
+        """,
+        "odd",
+    ),
+    "raises an enumerated status": (
+        """
+        import http
+        class Odd(Exception): status_code = http.HTTPStatus.NOT_FOUND
+        def poison(row): raise Odd("odd")
+        """,
+        "odd",
+    ),
+    "recurses for ever": ("def poison(row): return poison(row)", "RecursionError"),
+    "returns what cannot be encoded": (
+        "def poison(row): return {'items': [1, {'price': threading.Lock()}]}",
+        "result.items[1].price",
+    ),
+    "returns itself for ever": ("def poison(row):\n    loop = []\n    loop.append(loop)\n    return loop", "result"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_FAIL)
+def test_a_row_that_raises_whatever_fails_alone_and_its_worker_lives(folder, way):
+    body, cause = WAYS_TO_FAIL[way]
+    tasks(folder, body, 3)
+    table, ran = process(folder)
+    assert ran.returncode == 1, ran.stderr
+    assert_alone(folder, table, 8, 3, FAILED)
+    assert cause in error_of(folder, table, 3)
+    assert len({line.split()[1] for line in lines_of(folder / "started")}) <= 2, "a worker was replaced"
+
+
+WAYS_TO_MISBEHAVE = {
+    "closes low descriptors": "def poison(row):\n    os.closerange(3, 256)\n    return 'null'",
+    "closes its standard streams and prints": (
+        "def poison(row):\n    print('half', end='')\n    os.closerange(0, 3)\n    print('a line')\n    return 'null'"
+    ),
+    "forks and the child returns": "def poison(row):\n    os.fork()\n    return 'null'",
+    "forks and the child raises": "def poison(row):\n    if os.fork() == 0: raise ValueError\n    return 'null'",
+    "forks and the child exits": "def poison(row):\n    if os.fork() == 0: sys.exit(1)\n    return 'null'",
+    "forks and the child stays": "def poison(row):\n    if os.fork() == 0: time.sleep(1000)\n    return 'null'",
+    "prints 10 MB": "def poison(row):\n    print('y' * 10_000_000)\n    return 'null'",
+    "prints 10 MB bit by bit without an end": (
+        "def poison(row):\n    for _ in range(100_000): print('y' * 100, end='')\n    return 'null'"
+    ),
+    "prints binary garbage": (
+        "def poison(row):\n    os.write(1, bytes(range(256)).replace(b'\\n', b'') * 4000)\n    return 'null'"
+    ),
+    "writes to the stream beneath": (
+        "def poison(row):\n"
+        "    sys.stdout.reconfigure(encoding='utf-8')\n"
+        "    sys.stdout.buffer.write(b'\\xff bytes\\n')\n"
+        "    return 'null'"
+    ),
+    "leaves a child behind": "def poison(row):\n    subprocess.Popen(['sleep', '1000'])\n    return 'null'",
+    "leaves a child with every descriptor": "def poison(row):\n    os.system('sleep 1000 &')\n    return 'null'",
+    "leaves a thread running": (
+        "def poison(row):\n    threading.Thread(target=lambda: time.sleep(1000)).start()\n    return 'null'"
+    ),
+    "writes garbage to low descriptors": (
+        """
+        def poison(row):
+            for fd in range(3, 256):
+                try:
+                    os.write(fd, b"garbage!")
+                except OSError:
+                    pass
+            return 'null'
+        """
+    ),
+    "returns text of a class of its own": "class Text(str): pass\ndef poison(row): return Text('null')",
+    "ignores signals": "def poison(row):\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    return 'null'",
+    "hangs at exit": "def poison(row):\n    atexit.register(time.sleep, 1000)\n    return 'null'",
+    "crashes at exit": "def poison(row):\n    atexit.register(ctypes.string_at, 0)\n    return 'null'",
+    "raises at exit": "def poison(row):\n    atexit.register(lambda: 1 / 0)\n    return 'null'",
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_MISBEHAVE)
+def test_a_row_that_misbehaves_and_returns_is_done_and_the_run_ends_clean(folder, way):
+    tasks(folder, WAYS_TO_MISBEHAVE[way], 3)
+    table = numbered(folder / "data.csv", 8)
+    command = ("process", table, "--task", "tasks.py:task", "--jobs", 2, "--retries", 0, "--no-output")
+    began = time.monotonic()
+    run = start(*command, cwd=folder)
+    started = set()
+    while run.poll() is None:
+        started.update(descendants(run.pid))
+        assert time.monotonic() - began < 20
+        time.sleep(0.02)
+    _, stderr = run.communicate()
+    assert run.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    assert assert_alone(folder, table, 8, 3, DONE) is None
+    wait_for(lambda: not alive(started), 2)
+
+
+def test_a_row_that_finds_its_workers_pipe_is_charged_and_no_reply_is_lost(folder):
+    body = """
+    def poison(row):
+        for fd in range(3, 1100):
+            try:
+                os.write(fd, bytes([4, 0, 0, 0]) + b"junk")
+            except OSError:
+                pass
+    """
+    tasks(folder, body, 100)
+    table, ran = process(folder, rows=200)
+    assert ran.returncode == 1, ran.stderr
+    found = settled(table, "task")
+    assert {n: row for n, row in found.items() if row[0] != DONE} == {100: (CRASHED, None)}
+    assert len(found) == 200
+    assert "own pipe" in error_of(folder, table, 100)
+
+
+def test_a_result_of_200_megabytes_is_kept(folder):
+    tasks(folder, "def poison(row): return {'text': 'x' * 200_000_000}", 3)
+    table, ran = process(folder, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert len(assert_alone(folder, table, 8, 3, DONE)["text"]) == 200_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [("kill_self()", "signal 9"), ("os._exit(0)", "exited with code 0"), ("ctypes.string_at(0)", "signal 11")],
+)
+def test_a_module_that_kills_its_worker_three_times_ends_the_run(folder, body, cause):
+    tasks(folder, f"print('last words', flush=True)\n{body}\n")
+    table, ran = process(folder)
+    assert ran.returncode == 2, ran.stderr
+    assert cause in ran.stderr
+    assert "last words" in ran.stderr or "Fatal Python error" in ran.stderr
+    assert not starts(folder)
+    assert not settled(table, "task")
+
+
+@pytest.mark.parametrize("body", ["sys.exit(3)", "raise KeyboardInterrupt", "raise ValueError('\\ud83d')"])
+def test_a_module_that_cannot_be_imported_ends_the_run_with_the_reason(folder, body):
+    tasks(folder, body)
+    _, ran = process(folder)
+    assert ran.returncode == 2
+    assert "cannot be imported" in ran.stderr
+
+
+def test_workers_that_die_before_any_row_starts_end_the_run(folder):
+    tasks(folder, "")
+    (folder / "sitecustomize.py").write_text("")
+    numbered(folder / "data.csv", 8)
+    process(folder, "--limit", 1)
+    # From now on each worker says hello and dies before it takes a row.
+    (folder / "tasks.py").write_text(
+        (folder / "tasks.py").read_text()
+        + "\nimport batchrun.worker as worker\n"
+        + "worker._rows = lambda inbox: (os.read(inbox, 1), kill_self())\n"
+    )
+    _, ran = process(folder, "--on-change", "keep")
+    assert ran.returncode == 3, ran.stderr
+    assert "before they had started a row" in ran.stderr
+
+
+def test_200_replacements_leak_neither_descriptors_nor_processes(folder):
+    tasks(folder, "", poison=0)
+    (folder / "tasks.py").write_text(HEAD + "def task(row):\n    note(row)\n    os._exit(7)\n")
+    table = numbered(folder / "data.csv", 200)
+    run = start(
+        *("process", table, "--task", "tasks.py:task", "--jobs", 4, "--retries", 0, "--max-failures", 1000),
+        *("--no-output", "--quiet"),
+        cwd=folder,
+    )
+    coordinator = psutil.Process(run.pid)
+    descriptors, processes = [], []
+
+    def look():
+        with_all = descendants(run.pid)
+        descriptors.append(len(os.listdir(f"/proc/{run.pid}/fd")))
+        processes.append(len(with_all))
+        return len(lines_of(folder / "started"))
+
+    wait_for(lambda: look() >= 20)
+    early = max(descriptors)
+    wait_for(lambda: look() >= 190)
+    assert coordinator.is_running()
+    run.communicate(timeout=20)
+    assert run.returncode == 1
+    assert starts(folder) == dict.fromkeys(range(1, 201), 1)
+    assert max(descriptors) <= early + 5
+    # Lanes, the nursery, its tracker; a worker that has died and one in its place may be seen together.
+    assert max(processes) <= 4 * 2 + 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def poison(row): time.sleep(1000)",
+        "def poison(row): sum(itertools.repeat(0))",
+        "def poison(row): subprocess.run(['sleep', '1000'])",
+        "def poison(row): subprocess.run(['sleep', '1000'], start_new_session=True)",
+        "def poison(row): os.system('sleep 1000')",
+    ],
+    ids=["sleeps", "C loop", "has a child", "has a child in its own session", "has a child with every descriptor"],
+)
+def test_nothing_outlives_a_coordinator_that_was_killed(folder, body):
+    tasks(folder, body, 2, seconds=0.02)
+    table = numbered(folder / "data.csv", 5000)
+    run = start("process", table, "--task", "tasks.py:task", "--jobs", 3, cwd=folder)
+    wait_for(lambda: len(lines_of(folder / "started")) > 10)
+    if "sleep'" in body or "system" in body:
+        wait_for(lambda: any(process.name() == "sleep" for process in descendants(run.pid)))
+    family = descendants(run.pid)
+    kill(run)
+    died = time.monotonic()
+    wait_for(lambda: not alive(family), 1)
+    assert time.monotonic() - died < 1
+    started = lines_of(folder / "started")
+    time.sleep(0.2)
+    assert lines_of(folder / "started") == started
+
+
+def test_a_script_with_threads_gets_no_warning_about_fork(folder):
+    numbered(folder / "data.csv", 20)
+    (folder / "script.py").write_text(
+        "import threading, batchrun\n"
+        "done = threading.Event()\n"
+        "threading.Thread(target=done.wait).start()\n"
+        "def double(row):\n    return {'double': row['id'] * 2}\n"
+        "try:\n"
+        "    print(batchrun.process('data.csv', task=double, jobs=4, quiet=True).done)\n"
+        "finally:\n"
+        "    done.set()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "script.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(),
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "20\n", "")
+
+
+def test_a_run_in_a_thread_of_a_script_works_too(folder, monkeypatch):
+    import batchrun as library
+
+    monkeypatch.chdir(folder)
+    numbered(folder / "data.csv", 20)
+    found = []
+
+    def work():
+        found.append(library.process("data.csv", task="tasks.py:double", jobs=2, quiet=True).done)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)
+    assert found == [20]
+
+
+def test_a_resource_that_is_unsafe_in_threads_is_safe_in_lanes(folder):
+    body = """
+    INSIDE = []
+
+    def task(row):
+        note(row)
+        INSIDE.append(row["id"])
+        time.sleep(0.002)
+        assert INSIDE == [row["id"]] and threading.active_count() == 1
+        INSIDE.clear()
+        return {"double": row["id"] * 2}
+    """
+    tasks(folder, body, 0)
+    table, ran = process(folder, rows=200, jobs=8)
+    assert ran.returncode == 0, ran.stderr
+    assert settled(table, "task") == {n: (DONE, {"double": 2 * n}) for n in range(1, 201)}
+
+
+def test_big_cells_and_big_replies_neither_deadlock_nor_fill_memory(folder):
+    tasks(folder, "def task(row):\n    note(row)\n    return {'n': row['id'], 'text': row['text']}\n", 0)
+    rows = 60
+    with (folder / "data.csv").open("w") as file:
+        file.write("id,text\n")
+        for number in range(1, rows + 1):
+            file.write(f"{number},{chr(97 + number % 26) * 5_000_000}\n")
+    run = start("process", "data.csv", "--task", "tasks.py:task", "--jobs", 4, "--no-output", "--quiet", cwd=folder)
+    coordinator = psutil.Process(run.pid)
+    most = 0
+    while run.poll() is None:
+        try:
+            most = max(most, coordinator.memory_info().rss)
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(0.01)
+    _, stderr = run.communicate(timeout=60)
+    assert run.returncode == 0, stderr
+    assert starts(folder) == dict.fromkeys(range(1, rows + 1), 1)
+    assert most < 320 << 20, f"{most >> 20} MB"
+
+
+def test_rows_behind_a_slow_one_are_taken_back_and_start_once(folder):
+    body = """
+    def task(row):
+        note(row)
+        if row["id"] == 2001:
+            time.sleep(3)
+        return {"double": row["id"] * 2}
+    """
+    tasks(folder, body, 0)
+    began = time.monotonic()
+    table, ran = process(folder, rows=4001, jobs=2)
+    took = time.monotonic() - began
+    assert ran.returncode == 0, ran.stderr
+    assert settled(table, "task") == {n: (DONE, {"double": 2 * n}) for n in range(1, 4002)}
+    assert starts(folder) == dict.fromkeys(range(1, 4002), 1)
+    assert took < 6
+
+
+def test_taking_rows_back_is_exact_for_any_times(folder):
+    seed = int(os.environ.get("SEED") or random.randrange(10**6))
+    print(f"seed {seed}")
+    body = f"""
+    def task(row):
+        note(row)
+        dice = random.Random({seed} * 100_003 + row["id"])
+        if dice.random() < 0.01:
+            time.sleep(dice.choice((0.09, 0.1, 0.101, 0.11, 0.15)))
+        return {{"double": row["id"] * 2}}
+    """
+    tasks(folder, body, 0)
+    table, ran = process(folder, rows=4000, jobs=6)
+    assert ran.returncode == 0, ran.stderr
+    assert settled(table, "task") == {n: (DONE, {"double": 2 * n}) for n in range(1, 4001)}
+    assert starts(folder) == dict.fromkeys(range(1, 4001), 1)
+
+
+def test_draining_amid_quick_rows_ends_at_once_and_counts_every_row_once(folder):
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    tasks(folder, "", 0)
+    table = numbered(folder / "data.csv", 30_000)
+    for _ in range(5):
+        before = len(lines_of(folder / "started"))
+        run = start("process", table, "--task", "tasks.py:task", "--jobs", 4, "--no-output", "--quiet", cwd=folder)
+        enough = before + dice.randrange(200, 2000)
+        wait_for(lambda run=run, enough=enough: len(lines_of(folder / "started")) >= enough or run.poll() is not None)
+        run.terminate()
+        run.communicate(timeout=10)
+        assert run.returncode == 143
+        found = settled(table, "task")
+        counts = starts(folder)
+        assert set(found) == set(counts)
+        assert set(counts.values()) == {1}
+
+
+def test_more_lanes_than_1024_descriptors_allow(folder):
+    tasks(folder, "", 0)
+    table, ran = process(folder, rows=400, jobs=280, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert len(settled(table, "task")) == 400
+    assert records(ran.stdout)[-1]["exit"] == 0

@@ -1,0 +1,281 @@
+"""Full, read-only and failing disks, for real: a small file system of our own, and a shim below SQLite."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from support import COMMAND, ROOT, batchrun, environment, numbered, records, settled
+
+SHIM_SOURCE = ROOT / "tests/data/failing_disk.c"
+ENOLCK, ENOSPC, ENOSYS = 37, 28, 38
+NOBODY = 65534
+LARGE = """
+import os
+
+def large(row):
+    return {"double": row["id"] * 2, "padding": os.urandom(2000).hex()}
+
+def double(row):
+    return {"double": row["id"] * 2}
+"""
+
+
+def may_mount():
+    if not shutil.which("unshare"):
+        return False
+    script = "mount -t tmpfs -o size=1m none /mnt"
+    return subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True).returncode == 0
+
+
+MOUNTS = may_mount()
+small_disk = pytest.mark.skipif(not MOUNTS, reason="a file system of one's own needs the right to mount")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone else")
+
+
+class Disk:
+    """A tmpfs in a mount namespace of its own, kept by a shell that waits for commands."""
+
+    def __init__(self, place: Path, kilobytes: int):
+        self.place = place
+        script = f'mount -t tmpfs -o size={kilobytes}k none "{place}" && echo ready && exec sleep 600'
+        self._keeper = subprocess.Popen(["unshare", "-m", "sh", "-c", script], stdout=subprocess.PIPE, text=True)
+        assert self._keeper.stdout.readline() == "ready\n"
+
+    def run(self, *words):
+        """Run a command that sees the disk, in its folder."""
+        enter = ["nsenter", f"--mount=/proc/{self._keeper.pid}/ns/mnt", f"--wd={self.place}", *map(str, words)]
+        return subprocess.run(enter, env=environment(), capture_output=True, text=True, timeout=90)
+
+    def batchrun(self, *args):
+        return self.run(*COMMAND, *args)
+
+    def resize(self, kilobytes):
+        assert self.run("mount", "-o", f"remount,size={kilobytes}k", self.place).returncode == 0
+
+    def close(self):
+        self._keeper.kill()
+        self._keeper.communicate()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    (tmp_path / "disk").mkdir()
+    made = Disk(tmp_path / "disk", 1500)
+    (tmp_path / "tasks.py").write_text(LARGE)
+    yield made
+    made.close()
+
+
+def put(disk, table):
+    """Copy a table to the disk."""
+    assert disk.run("cp", table, disk.place / table.name).returncode == 0
+
+
+def settled_on(disk, name):
+    read = "import sys; sys.path.insert(0, sys.argv[1]); import support, json, pathlib; "
+    read += "print(json.dumps(support.settled(pathlib.Path('data.csv').absolute(), sys.argv[2])))"
+    return json.loads(disk.run(sys.executable, "-c", read, ROOT / "tests", name).stdout)
+
+
+@small_disk
+def test_a_disk_that_fills_up_ends_the_run_with_4_and_what_was_acknowledged_stays_readable(disk, tmp_path):
+    put(disk, numbered(tmp_path / "data.csv", 600))
+    command = ("process", "data.csv", "--task", tmp_path / "tasks.py:large", "--jobs", 2, "--no-output")
+    ran = disk.batchrun(*command)
+    assert ran.returncode == 4, ran.stderr
+    assert "disk is full" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    before = settled_on(disk, "large")
+    assert 0 < len(before) < 600
+    (record,) = json.loads(disk.batchrun("status", "data.csv", "--json").stdout)["tasks"]
+    assert (record["done"], record["running"]) == (len(before), False)
+    exported = disk.batchrun("export", "data.csv", "-o", "-", "--format", "jsonl")
+    assert exported.returncode == 0, exported.stderr
+    rows = [json.loads(line) for line in exported.stdout.splitlines()]
+    assert {str(row["row"]): row["result"] for row in rows if row["status"] == "done"} == {
+        row: result for row, (_, result) in before.items()
+    }
+    assert disk.batchrun("verify", "data.csv").returncode == 1
+
+    still_full = disk.batchrun(*command)
+    assert still_full.returncode == 4, still_full.stderr
+    disk.resize(20_000)
+    assert disk.batchrun(*command).returncode == 0
+    after = settled_on(disk, "large")
+    assert {row: after[row] for row in before} == before
+    assert [after[str(row)][1]["double"] for row in range(1, 601)] == [2 * row for row in range(1, 601)]
+    assert disk.batchrun("verify", "data.csv").returncode == 0
+
+
+@small_disk
+def test_a_disk_that_is_full_before_anything_runs_is_told_with_4(disk, tmp_path):
+    put(disk, numbered(tmp_path / "data.csv", 20))
+    command = ("process", "data.csv", "--task", tmp_path / "tasks.py:double")
+    disk.run("sh", "-c", "cat /dev/zero > filler")
+    for spare in (0, 4, 16, 40, 60, 90, 110):
+        disk.run("truncate", "-s", f"-{spare}K", "filler")
+        ran = disk.batchrun(*command)
+        assert ran.returncode in (0, 4), (spare, ran.stderr)
+        assert "bug in batchrun" not in ran.stderr
+    disk.run("rm", "filler")
+    assert disk.batchrun(*command).returncode == 0
+    assert len(settled_on(disk, "double")) == 20
+
+
+@small_disk
+def test_a_disk_that_fills_up_while_results_are_written_keeps_the_old_file(disk, tmp_path):
+    put(disk, numbered(tmp_path / "data.csv", 20))
+    command = ("process", "data.csv", "--task", tmp_path / "tasks.py:large", "--jobs", 2)
+    assert disk.batchrun(*command, "--limit", 5, "--json").returncode == 0
+    old = disk.run("cat", "data.results.csv").stdout
+    disk.batchrun(*command, "--no-output")
+    disk.run("sh", "-c", "cat /dev/zero > filler; truncate -s -100K filler")
+    ran = disk.batchrun(*command)
+    assert ran.returncode == 4, ran.stderr
+    assert "full" in ran.stderr
+    assert disk.run("cat", "data.results.csv").stdout == old
+    assert disk.run("sh", "-c", "ls -a | grep -c part").stdout.strip() == "0"
+    disk.run("rm", "filler")
+    again = disk.batchrun(*command, "--json")
+    assert records(again.stdout)[1]["ran"] == 0
+    assert len(disk.run("cat", "data.results.csv").stdout.splitlines()) == 21
+
+
+@small_disk
+def test_status_export_and_verify_read_a_checkpoint_on_a_disk_that_has_become_read_only(disk, tmp_path):
+    put(disk, numbered(tmp_path / "data.csv", 20))
+    command = ("process", "data.csv", "--task", tmp_path / "tasks.py:double")
+    assert disk.batchrun(*command).returncode == 0
+    assert disk.run("mount", "-o", "remount,ro", disk.place).returncode == 0
+    (record,) = json.loads(disk.batchrun("status", "data.csv", "--json").stdout)["tasks"]
+    assert record["done"] == 20
+    assert len(disk.batchrun("export", "data.csv", "-o", "-").stdout.splitlines()) == 21
+    assert disk.batchrun("verify", "data.csv").returncode == 0
+    refused = disk.batchrun(*command, "--no-output")
+    assert refused.returncode == 4, refused.stderr
+    assert "--dir" in refused.stderr
+    elsewhere = disk.batchrun(*command, "--no-output", "--dir", tmp_path / "elsewhere")
+    assert elsewhere.returncode == 0, elsewhere.stderr
+
+
+def as_nobody(folder, *args):
+    """Run the command as a user who owns nothing."""
+    return subprocess.run(
+        [*COMMAND, *map(str, args)], cwd=folder, env=environment({"PYTHONPATH": str(ROOT)}), capture_output=True,
+        text=True, timeout=60, user=NOBODY, group=NOBODY, extra_groups=(),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def open_folder(folder):
+    """A folder that everyone may look into, up to the root."""
+    for place in (folder, *folder.parents):
+        if place.stat().st_uid == os.geteuid() and place != place.parent:
+            place.chmod(place.stat().st_mode | 0o055)
+    return folder
+
+
+@as_root
+def test_a_folder_that_may_not_be_written_to_is_told_before_anything_runs_with_the_remedy(open_folder):
+    numbered(open_folder / "data.csv", 5)
+    ran = as_nobody(open_folder, "process", "data.csv", "--task", "tasks.py:double", "--no-output")
+    assert ran.returncode == 4, ran.stderr
+    assert "--dir" in ran.stderr
+    assert not (open_folder / "started").exists()
+    ran = as_nobody(open_folder, "process", "data.csv", "--task", "tasks.py:double")
+    assert ran.returncode == 2, ran.stderr
+    assert "--output" in ran.stderr
+
+
+@as_root
+def test_a_checkpoint_of_someone_else_is_told_without_a_traceback(open_folder):
+    table = numbered(open_folder / "data.csv", 5)
+    assert batchrun("process", table, "--task", "tasks.py:double", cwd=open_folder).returncode == 0
+    for command in (["process", table, "--task", "tasks.py:double", "--no-output"], ["status", table]):
+        ran = as_nobody(open_folder, *command)
+        assert "bug in batchrun" not in ran.stderr, ran.stderr
+        assert "Traceback" not in ran.stderr
+    assert ran.returncode in (0, 4)
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    """The library that makes disk operations fail."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("a C compiler makes the failing disk")
+    library = tmp_path_factory.mktemp("shim") / "failing_disk.so"
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, SHIM_SOURCE, "-ldl"], check=True)
+    return library
+
+
+class Trial:
+    """A fresh table whose checkpoint and results lie on a disk that fails once."""
+
+    def __init__(self, place: Path, shim: Path):
+        self.shim = shim
+        self.place = place
+        place.mkdir()
+        self.table = numbered(place / "data.csv", 3)
+        self.log = place.with_suffix(".log")
+
+    def run(self, fail_at=0, number=ENOSPC, **more):
+        failing = {
+            "LD_PRELOAD": str(self.shim), "FAIL_UNDER": str(self.place), "FAIL_AT": str(fail_at),
+            "FAIL_MARK": str(self.place.with_suffix(f".mark{time.monotonic_ns()}")), "FAIL_ERRNO": str(number),
+            "FAIL_LOG": str(self.log), **more,
+        }  # fmt: skip
+        return batchrun("process", self.table, "--jobs", 1, env=failing)
+
+
+def steps(log):
+    """The disk operations of a run: number of the first of each kind that repeats, and its name."""
+    named = enumerate((line.split(".part")[0][:60] for line in log.read_text().splitlines()), start=1)
+    return [(next(group)[0], name) for name, group in groupby(named, key=lambda step: step[1])]
+
+
+def test_every_disk_operation_may_fail_once_and_the_next_run_completes(shim, tmp_path):
+    """All of them with `EVERY_OPERATION=1`; else the first of each row of equal ones."""
+    whole = Trial(tmp_path / "whole", shim)
+    assert whole.run().returncode == 0
+    if os.environ.get("EVERY_OPERATION"):
+        points = [(n, "") for n in range(1, len(whole.log.read_text().splitlines()) + 1)]
+    else:
+        points = steps(whole.log)
+    oracle = settled(whole.table, "repair")
+    results = (whole.place / "data.results.csv").read_text()
+
+    def attempt(point):
+        number, name = point
+        trial = Trial(tmp_path / f"at{number}", shim)
+        ran = trial.run(fail_at=number)
+        again = batchrun("process", trial.table)
+        return name, ran, again, settled(trial.table, "repair"), (trial.place / "data.results.csv").read_text()
+
+    with ThreadPoolExecutor(2) as pool:
+        for name, ran, again, found, written in pool.map(attempt, points):
+            # 0: where only the tidying up at the end has failed.
+            assert ran.returncode in (0, 4), (name, ran.returncode, ran.stderr)
+            assert "Traceback" not in ran.stderr, name
+            assert ("error: " in ran.stderr) == (ran.returncode == 4), name
+            assert again.returncode == 0, (name, again.stderr)
+            assert found == oracle, name
+            assert written == results, name
+    assert len(points) > 30
+
+
+@pytest.mark.parametrize("number", [ENOLCK, ENOSYS])
+def test_a_place_without_working_locks_is_told_before_anything_runs(shim, tmp_path, number):
+    trial = Trial(tmp_path / "place", shim)
+    ran = trial.run(number=number, FAIL_LOCKS="1")
+    assert ran.returncode == 4, ran.stderr
+    assert "locks" in ran.stderr
+    assert "--dir" in ran.stderr
+    assert not (trial.place / "data.csv.batchrun/repair.sqlite").exists()
