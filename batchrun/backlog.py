@@ -19,11 +19,12 @@ class Backlog:
         self._unread = rows
         self._returned: deque[Ticket] = deque()
         self._resting: list[tuple[float, int, Ticket]] = []
+        self._alone: deque[Ticket] = deque()
         self.paused_until = 0.0
         self.missing = 0
 
     def __len__(self) -> int:
-        return self._unread + len(self._returned) + len(self._resting)
+        return self._unread + len(self._returned) + len(self._resting) + len(self._alone)
 
     @property
     def resting(self) -> int:
@@ -51,6 +52,14 @@ class Backlog:
     def give_back(self, tickets: tuple[Ticket, ...]) -> None:
         """Rows that were handed out and never started, or are not charged: first in line, in their order."""
         self._returned.extendleft(reversed(tickets))
+
+    def set_aside(self, ticket: Ticket) -> None:
+        """Keep a row until nothing else is left: it must run alone."""
+        self._alone.append(ticket)
+
+    def take_alone(self) -> list[Ticket]:
+        """The next row that must run alone, once nothing else waits."""
+        return [self._alone.popleft()] if self._alone and len(self) == len(self._alone) else []
 
     def rest(self, ticket: Ticket, until: float) -> None:
         """Keep a row back until its backoff ends."""

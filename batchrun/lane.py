@@ -23,7 +23,7 @@ from .worker import Orders
 _PIPE_SIZE = 1 << 20
 _HELD_BYTES = 4 << 20
 _TAIL_LINE = 2000
-TAIL_LINES = 20
+TAIL_LINES = 40
 
 
 class Lane:

@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from .redaction import Redactor
+
 
 class Log:
     """Appends to `NAME.log`, which is made when the first line comes. Use as a context manager.
@@ -14,8 +16,9 @@ class Log:
     checkpoint is what says so.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, redactor: Redactor | None = None) -> None:
         self._path = path
+        self._redactor = redactor or Redactor({})
         self._fd: int | None = None
 
     def printed(self, lane: int, lines: list[str]) -> None:
@@ -28,7 +31,7 @@ class Log:
 
     def _write(self, lines: list[str]) -> None:
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        data = "".join(f"{now} {line}\n" for line in lines).encode("utf-8", "backslashreplace")
+        data = "".join(f"{now} {self._redactor.text(line)}\n" for line in lines).encode("utf-8", "backslashreplace")
         with suppress(OSError):
             if self._fd is None:
                 self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -7,6 +7,7 @@ settled rows   ledger.py, checkpoint.py     on disk as they come
 results        finish.py, export.py         joined to the table, in its order
 """
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from . import suspects
 from .backlog import Backlog
-from .checkpoint import Checkpoint, opened
+from .checkpoint import Checkpoint, explained, opened
 from .display.reporter import Reporter
 from .errors import BatchrunError, ChangedError
 from .finish import check_output, fresh_start, summarise, write_results
@@ -28,12 +30,14 @@ from .log import Log
 from .notes import notes_on
 from .places import Places, places_of, prepare
 from .plan import Plan, Policy, make_plan
+from .redaction import Redactor
 from .reparse import reparse
 from .run import Rules, Run
 from .settings import Settings
 from .signals import Signals, listening
-from .source import Binder, Bound, check_rows, tickets
+from .source import Binder, Bound, check_rows, read_options, tickets
 from .summary import Summary, advice
+from .table import open_table
 from .tally import Tally
 from .versions import Version, first_hello, known_version, options_of, versions
 from .worker import Orders
@@ -50,6 +54,7 @@ class Job:
     reporter: Reporter
     typed: Sequence[str]
     signals: Signals
+    redactor: Redactor
     checkpoint: Checkpoint
     lanes: Lanes
 
@@ -64,6 +69,7 @@ def process(input_path: Path, settings: Settings, reporter: Reporter, typed: Seq
     with ExitStack() as stack:
         signals = stack.enter_context(listening())
         places = _places(input_path, settings, stack)
+        open_table(places.input, read_options(settings))  # what cannot be read leaves no folder behind
         check_output(places, settings)
         prepare(places.folder)
         stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first))
@@ -73,10 +79,12 @@ def process(input_path: Path, settings: Settings, reporter: Reporter, typed: Seq
         checkpoint = stack.enter_context(opened(places.checkpoint, write=True))
         binder = Binder(checkpoint, places.input, settings)
         in_flight = left_behind(places.inflight)
-        log = stack.enter_context(Log(places.log))
+        redactor = Redactor(os.environ)
+        log = stack.enter_context(Log(places.log, redactor))
         orders = _orders(settings, places, stack)
-        lanes = stack.enter_context(Lanes(settings.workers, orders, Path(orders.inflight), log.printed))
-        job = Job(places, settings, reporter, typed, signals, checkpoint, lanes)
+        with explained(places.folder):
+            lanes = stack.enter_context(Lanes(settings.workers, orders, Path(orders.inflight), log.printed))
+        job = Job(places, settings, reporter, typed, signals, redactor, checkpoint, lanes)
 
         version = known_version(checkpoint, settings)
         _start_early(job, binder, version)
@@ -87,6 +95,8 @@ def process(input_path: Path, settings: Settings, reporter: Reporter, typed: Seq
             task = checkpoint.task_id(version.text, str(settings.task))
             plan = _plan(job, bound, task)
             checkpoint.put(task={"spec": str(settings.task), "version": version.text, "sources": version.sources})
+            if in_flight and not settings.dry_run:
+                checkpoint.put(suspects=suspects.after_death(checkpoint.get("suspects", {}), in_flight))
         notes = notes_on(bound, plan, settings, in_flight)
         reporter.planned(plan, task=places.name, input=places.input, jobs=settings.workers, notes=notes)
         for note in notes:
@@ -113,8 +123,10 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int) -> Summary:
         job.lanes.describe(*bound.task_table())
         under_way = checkpoint.attempts_under_way()
         backlog = Backlog(tickets(bound, plan, checkpoint, settings.retries, under_way), plan.to_run)
-        rules = Rules(settings.timeout, settings.max_failures, plan.to_run, task)
-        run = Run(job.lanes, backlog, ledger, rules, tally, job.signals, job.reporter)
+        known = checkpoint.get("suspects", {})
+        alone, guilty = suspects.to_run_alone(known), suspects.guilty(known, 1 + settings.retries)
+        rules = Rules(settings.timeout, settings.max_failures, plan.to_run, task, alone, guilty)
+        run = Run(job.lanes, backlog, ledger, rules, tally, job.signals, job.reporter, job.redactor)
         stopped = run.go()
     if moved := bound.changed_since():
         job.reporter.say(moved)

@@ -128,7 +128,8 @@ def _tend(control: Connection, coordinator: int) -> None:
 
 def _leave_loky(keep: int) -> None:
     """Close what loky handed down: rows, and programs that they start, must not write to its tracker."""
-    for tracker in (loky_tracker._resource_tracker, tracker_of_python._resource_tracker):
+    trackers: tuple[Any, ...] = (loky_tracker._resource_tracker, tracker_of_python._resource_tracker)
+    for tracker in trackers:
         tracker._fd = tracker._pid = None
     os.set_inheritable(keep, False)
     for fd in range(3, 256):

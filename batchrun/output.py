@@ -17,7 +17,8 @@ class _Tagged(io.TextIOBase):
     def __init__(self, fd: int, spare: int) -> None:
         self._fd = fd
         self._spare = spare
-        self.rest = ""
+        self._rest: list[str] = []
+        self._length = 0
         self.row = 0
 
     def writable(self) -> bool:
@@ -35,11 +36,16 @@ class _Tagged(io.TextIOBase):
         """As of a stream to a terminal, which programs may mean to set to UTF-8."""
 
     def write(self, text: str) -> int:
-        *lines, self.rest = (self.rest + text).split("\n")
-        if len(self.rest) > _LONGEST_LINE:
-            lines.append(self.rest)
-            self.rest = ""
-        if lines:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self._rest.append(text)
+        self._length += len(text)
+        if "\n" in text or self._length > _LONGEST_LINE:
+            *lines, rest = "".join(self._rest).split("\n")
+            if len(rest) > _LONGEST_LINE:
+                lines.append(rest)
+                rest = ""
+            self._rest, self._length = [rest] if rest else [], len(rest)
             tag = f"[row {self.row}] " if self.row else ""
             self._send("".join(f"{tag}{line}\n" for line in lines))
         return len(text)
@@ -49,7 +55,7 @@ class _Tagged(io.TextIOBase):
 
     def end(self) -> None:
         """Write out a last line that has no end."""
-        if self.rest:
+        if self._length:
             self.write("\n")
 
     def _send(self, text: str) -> None:
@@ -79,9 +85,8 @@ def capture(pipe: int) -> Callable[[int], None]:
     sys.stderr = sys.__stderr__ = err  # type: ignore[assignment, misc]
 
     def tag(row: int) -> None:
-        if out.rest or err.rest:
-            out.end()
-            err.end()
+        out.end()
+        err.end()
         out.row = err.row = row
 
     return tag

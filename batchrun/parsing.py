@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from .stopping import MaxFailures
+from .stopping import MaxFailures, Timeout
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 MOST_ROWS = 1_000_000
@@ -44,6 +44,16 @@ def duration(value: Any) -> float:
     if not found or not float(found[1]):
         raise ValueError(f"{value!r} is not a duration (30, 30s, 5m, 1h)")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def timeout(value: Any) -> Timeout:
+    """A duration, or a multiple of the running median: `10x`."""
+    text = str(value).strip()
+    if found := re.fullmatch(r"(\d+(?:\.\d+)?)x", text):
+        if float(found[1]) <= 1:
+            raise ValueError(f"{text!r}: a multiple of the median must be more than 1")
+        return Timeout(float(found[1]), multiple=True)
+    return Timeout(duration(text))
 
 
 def names(value: Any) -> tuple[str, ...]:

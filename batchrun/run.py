@@ -16,9 +16,10 @@ from .errors import BatchrunError, InputError, Interrupted, StoppedError, TaskEr
 from .events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
 from .inflight import Running
 from .ledger import Ledger
+from .redaction import Redactor
 from .retry import Again, after_failure, after_refusal
 from .signals import Signals
-from .stopping import MaxFailures, too_many
+from .stopping import MaxFailures, Timeout, too_many
 from .tally import Tally
 from .wire import Reply, Ticket
 
@@ -67,12 +68,17 @@ class Onlooker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the user asked of this run. `timeout`: seconds for one attempt; `task`: number of its version."""
+    """What is asked of this run. `task`: number of its version.
 
-    timeout: float | None
+    `alone`, `guilty`: fingerprints of rows that run by themselves, or not at all (see `suspects`).
+    """
+
+    timeout: Timeout | None
     max_failures: MaxFailures | None
     to_run: int
     task: int
+    alone: frozenset[bytes] = frozenset()
+    guilty: frozenset[bytes] = frozenset()
 
 
 class Run:
@@ -87,6 +93,7 @@ class Run:
         tally: Tally,
         signals: Signals,
         onlooker: Onlooker,
+        redactor: Redactor | None = None,
     ) -> None:
         self.engine = engine
         self.backlog = backlog
@@ -96,6 +103,7 @@ class Run:
         self.signals = signals
         self.stopped: BatchrunError | None = None
         self._onlooker = onlooker
+        self._redactor = redactor or Redactor({})
         self._refused: dict[int, tuple[float, int]] = {}
         self._stillborn = 0
         self._killed = False
@@ -135,6 +143,8 @@ class Run:
             except BatchrunError as error:  # the table cannot be read on
                 self.stop(error)
                 return
+            if self.rules.alone:
+                tickets = self._innocent(tickets)
             if tickets:
                 self.engine.send(tickets)
             elif self.backlog.missing:
@@ -144,6 +154,17 @@ class Run:
                         "run again to take the change in",
                     )
                 )
+
+    def _innocent(self, tickets: list[Ticket]) -> list[Ticket]:
+        """Set aside rows that must run alone; the next of them if nothing else is left or in flight."""
+        shared = [ticket for ticket in tickets if ticket.fingerprint not in self.rules.alone]
+        for ticket in tickets:
+            if ticket.fingerprint in self.rules.guilty:
+                told = ("crash", "the run died each time that this row ran, at last alone", None, None, None)
+                self._failed(0, ticket, 0.0, told, CRASHED, final=True)
+            elif ticket.fingerprint in self.rules.alone:
+                self.backlog.set_aside(ticket)
+        return shared if shared or self.engine.busy() else self.backlog.take_alone()
 
     def _collect(self) -> bool:
         wait = GATHER_SECONDS if self.ledger.gathered else TICK_SECONDS
@@ -157,7 +178,9 @@ class Run:
         return bool(events)
 
     def _expire(self) -> None:
-        for event in self.engine.expire(time.monotonic(), self.rules.timeout):
+        now = time.monotonic()
+        limit = self.rules.timeout.limit(self.tally.median(now)) if self.rules.timeout else None
+        for event in self.engine.expire(now, limit):
             self._take(event)
 
     def _take(self, event: Event) -> None:
@@ -167,10 +190,11 @@ class Run:
             case Returned(_, tickets):
                 self.backlog.give_back(tickets)
             case TimedOut(lane, ticket, seconds):
-                message = f"ran longer than {self.rules.timeout or seconds:g} s and was ended"
+                message = f"ended after {seconds:.3g} s (--timeout {self.rules.timeout})"
                 self._failed(lane, ticket, seconds, ("timeout", message, None, None, None), TIMED_OUT)
             case Crashed(lane, ticket, seconds, cause, tail):
-                self._failed(lane, ticket, seconds, ("crash", f"worker {cause}", None, None, tail or None), CRASHED)
+                last = self._redactor.text(tail) or None
+                self._failed(lane, ticket, seconds, ("crash", f"worker {cause}", None, None, last), CRASHED)
             case Ready(_, hello):
                 self._stillborn = 0
                 if hello.error is not None:
@@ -181,6 +205,7 @@ class Run:
                     self.stop(stillborn(cause, tail))
 
     def _finished(self, lane: int, ticket: Ticket, reply: Reply) -> None:
+        reply = self._redactor.reply(reply)
         if reply.outcome == "done":
             self._settle(ticket, DONE, reply.seconds, reply)
         elif reply.outcome == "skipped":

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import parsing
 from .errors import UsageError
-from .stopping import MaxFailures
+from .stopping import MaxFailures, Timeout
 
 
 def _option(default: Any, read: Callable[[Any], Any]) -> Any:
@@ -32,7 +32,7 @@ class Settings:
     jobs: int = _option(0, parsing.jobs)
     key: tuple[str, ...] | None = _option(None, parsing.names)
     columns: tuple[str, ...] | None = _option(None, parsing.names)
-    timeout: float | None = _option(None, parsing.duration)
+    timeout: Timeout | None = _option(None, parsing.timeout)
     retries: int = _option(2, parsing.whole)
     retry: str = _option("failed", parsing.one_of("failed", "crashed", "all", "none"))
     max_failures: MaxFailures | None = _option(None, parsing.max_failures)

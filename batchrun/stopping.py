@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 BREAKER_ROWS = 25
+LEAST_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,26 @@ class MaxFailures:
 
     def __str__(self) -> str:
         return f"{self.number:g}{'%' if self.percent else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """`--timeout`: seconds for one attempt, or (`multiple`) so many times the running median."""
+
+    number: float
+    multiple: bool = False
+
+    def limit(self, median: float | None) -> float | None:
+        """Seconds for one attempt now. `median`: seconds, None while too few attempts have ended.
+
+        A multiple is never less than a second: a machine that stutters must not end quick rows.
+        """
+        if not self.multiple:
+            return self.number
+        return None if median is None else max(LEAST_SECONDS, self.number * median)
+
+    def __str__(self) -> str:
+        return f"{self.number:g}{'x' if self.multiple else 's'}"
 
 
 class Counts(Protocol):

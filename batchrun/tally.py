@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 
 WINDOW_SECONDS = 30.0
+ENOUGH = 25
 _KEPT_LATENCIES = 2000
 _KEPT_MESSAGES = 1000
 
@@ -23,6 +24,8 @@ class Tally:
         self.durable = 0
         self.errors: Counter[tuple[str, str]] = Counter()
         self.latest: tuple[str, str] | None = None
+        self._median: float | None = None
+        self._median_until = started
         self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
         self._marks: deque[tuple[float, int]] = deque([(started, 0)])
 
@@ -68,6 +71,13 @@ class Tally:
             marks.popleft()
         then, rows = marks[0]
         return (self.rows - rows) / (now - then) if now > then else 0.0
+
+    def median(self, now: float) -> float | None:
+        """The median latency in seconds, found anew once a second; None before 25 attempts have ended."""
+        if now >= self._median_until:
+            self._median_until = now + 1.0
+            self._median = self.latency(0.5) if len(self._latencies) >= ENOUGH else None
+        return self._median
 
     def latency(self, share: float) -> float | None:
         """The latency in seconds that `share` of the latest attempts did not exceed."""

@@ -22,7 +22,7 @@ def busy(row: dict) -> dict:
 
 def messy(row: dict) -> str:
     """Text that holds JSON, as language models write it."""
-    return 'Sure, here it is:\n```json\n{"id": %d, "same": true}\n```' % row["id"]
+    return f'Sure, here it is:\n```json\n{{"id": {row["id"]}, "same": true}}\n```'
 
 
 async def waiting(row: dict) -> dict:

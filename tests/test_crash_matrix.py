@@ -1,28 +1,30 @@
 """Ways to die × moments to die. One row does it, and the oracle says that no other row notices."""
 
-import json
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
 from support import (
     alive,
     batchrun,
+    database,
     descendants,
     environment,
     kill,
     lines_of,
     numbered,
-    records,
     settled,
     start,
     wait_for,
+    write_table,
 )
 
 HEAD = """
@@ -87,10 +89,13 @@ def assert_alone(folder, table, rows, poison, status):
     return culprit[1]
 
 
-def error_of(folder, table, row):
+def error_of(table, row):
     """Everything that is known of the row's failure, as text."""
-    shown = batchrun("export", table, "-o", "-", "--format", "jsonl", cwd=folder).stdout.splitlines()[row - 1]
-    return json.dumps(json.loads(shown), ensure_ascii=False)
+    with sqlite3.connect(f"file:{database(table, 'task')}?mode=ro", uri=True) as db:
+        told = db.execute("SELECT kind, message, type, traceback FROM failure WHERE position = ?", (row,)).fetchall()
+    db.close()
+    assert len(told) == 1
+    return "\n".join(str(text) for text in told[0])
 
 
 WAYS_TO_CRASH = {
@@ -142,7 +147,7 @@ def test_a_row_that_ends_its_worker_is_charged_alone(folder, way, moment):
         assert sum(starts(folder).values()) <= rows + 2
     else:
         assert_alone(folder, table, rows, poison, CRASHED)
-    assert cause in error_of(folder, table, poison)
+    assert cause in error_of(table, poison)
 
 
 WAYS_TO_FAIL = {
@@ -162,14 +167,14 @@ WAYS_TO_FAIL = {
     "raises KeyboardInterrupt": ("def poison(row): raise KeyboardInterrupt", "KeyboardInterrupt"),
     "raises GeneratorExit": ("def poison(row): raise GeneratorExit", "GeneratorExit"),
     "raises what cannot be pickled": (
-        "class Odd(Exception):\n    def __reduce__(self): raise TypeError\ndef poison(row): raise Odd(threading.Lock())",
+        "class Odd(Exception):\n    def __reduce__(self): raise TypeError\ndef poison(row): raise Odd()",
         "Odd",
     ),
     "raises what has no text": (
         "class Odd(Exception):\n    def __str__(self): raise RuntimeError\ndef poison(row): raise Odd()",
         "whose message raised RuntimeError",
     ),
-    "raises half a character": ("def poison(row): raise ValueError('half \\ud83d')", "half \\\\ud83d"),
+    "raises half a character": ("def poison(row): raise ValueError('half \\ud83d')", "half \\ud83d"),
     "raises what has half a name": (
         "class Odd(Exception): pass\nOdd.__qualname__ = 'Odd\\ud83d'\ndef poison(row): raise Odd('odd')",
         "odd",
@@ -207,7 +212,7 @@ def test_a_row_that_raises_whatever_fails_alone_and_its_worker_lives(folder, way
     table, ran = process(folder)
     assert ran.returncode == 1, ran.stderr
     assert_alone(folder, table, 8, 3, FAILED)
-    assert cause in error_of(folder, table, 3)
+    assert cause in error_of(table, 3)
     assert len({line.split()[1] for line in lines_of(folder / "started")}) <= 2, "a worker was replaced"
 
 
@@ -268,7 +273,7 @@ def test_a_row_that_misbehaves_and_returns_is_done_and_the_run_ends_clean(folder
     while run.poll() is None:
         started.update(descendants(run.pid))
         assert time.monotonic() - began < 20
-        time.sleep(0.02)
+        time.sleep(0.1)
     _, stderr = run.communicate()
     assert run.returncode == 0, stderr
     assert "Traceback" not in stderr
@@ -291,14 +296,14 @@ def test_a_row_that_finds_its_workers_pipe_is_charged_and_no_reply_is_lost(folde
     found = settled(table, "task")
     assert {n: row for n, row in found.items() if row[0] != DONE} == {100: (CRASHED, None)}
     assert len(found) == 200
-    assert "own pipe" in error_of(folder, table, 100)
+    assert "own pipe" in error_of(table, 100)
 
 
-def test_a_result_of_200_megabytes_is_kept(folder):
-    tasks(folder, "def poison(row): return {'text': 'x' * 200_000_000}", 3)
+def test_a_result_of_30_megabytes_is_kept(folder):
+    tasks(folder, "def poison(row): return {'text': 'x' * 30_000_000}", 3)
     table, ran = process(folder, timeout=60)
     assert ran.returncode == 0, ran.stderr
-    assert len(assert_alone(folder, table, 8, 3, DONE)["text"]) == 200_000_000
+    assert len(assert_alone(folder, table, 8, 3, DONE)["text"]) == 30_000_000
 
 
 @pytest.mark.parametrize(
@@ -310,7 +315,7 @@ def test_a_module_that_kills_its_worker_three_times_ends_the_run(folder, body, c
     table, ran = process(folder)
     assert ran.returncode == 2, ran.stderr
     assert cause in ran.stderr
-    assert "last words" in ran.stderr or "Fatal Python error" in ran.stderr
+    assert "last words" in ran.stderr
     assert not starts(folder)
     assert not settled(table, "task")
 
@@ -454,26 +459,38 @@ def test_a_resource_that_is_unsafe_in_threads_is_safe_in_lanes(folder):
     assert settled(table, "task") == {n: (DONE, {"double": 2 * n}) for n in range(1, 201)}
 
 
-def test_big_cells_and_big_replies_neither_deadlock_nor_fill_memory(folder):
-    tasks(folder, "def task(row):\n    note(row)\n    return {'n': row['id'], 'text': row['text']}\n", 0)
-    rows = 60
-    with (folder / "data.csv").open("w") as file:
-        file.write("id,text\n")
-        for number in range(1, rows + 1):
-            file.write(f"{number},{chr(97 + number % 26) * 5_000_000}\n")
-    run = start("process", "data.csv", "--task", "tasks.py:task", "--jobs", 4, "--no-output", "--quiet", cwd=folder)
-    coordinator = psutil.Process(run.pid)
-    most = 0
+def most_memory(run):
+    """The most memory that a command holds while it runs, in bytes."""
+    coordinator, most = psutil.Process(run.pid), 0
     while run.poll() is None:
-        try:
+        with suppress(psutil.NoSuchProcess):
             most = max(most, coordinator.memory_info().rss)
-        except psutil.NoSuchProcess:
-            break
         time.sleep(0.01)
+    return most
+
+
+def test_big_replies_neither_deadlock_nor_fill_memory(folder):
+    tasks(folder, "def poison(row): pass\ndef task(row):\n    note(row)\n    return {'text': 'x' * 5_000_000}\n", 0)
+    numbered(folder / "data.csv", 40)
+    run = start("process", "data.csv", "--task", "tasks.py:task", "--jobs", 4, "--no-output", "--quiet", cwd=folder)
+    most = most_memory(run)
     _, stderr = run.communicate(timeout=60)
     assert run.returncode == 0, stderr
-    assert starts(folder) == dict.fromkeys(range(1, rows + 1), 1)
-    assert most < 320 << 20, f"{most >> 20} MB"
+    assert starts(folder) == dict.fromkeys(range(1, 41), 1)
+    assert most < 250 << 20, f"{most >> 20} MB"
+
+
+def test_big_cells_do_not_deadlock_and_few_of_them_are_handed_out_at_once(folder):
+    tasks(folder, "def task(row):\n    note(row)\n    return {'text': row['text']}\n", 0)
+    rows = [(n, chr(97 + n) * 5_000_000) for n in range(1, 11)]
+    write_table(folder / "data.csv", rows)
+    run = start("process", "data.csv", "--task", "tasks.py:task", "--jobs", 4, "--no-output", "--quiet", cwd=folder)
+    most = most_memory(run)
+    _, stderr = run.communicate(timeout=60)
+    assert run.returncode == 0, stderr
+    assert starts(folder) == dict.fromkeys(range(1, 11), 1)
+    assert {n: result["text"] for n, (_, result) in settled(folder / "data.csv", "task").items()} == dict(rows)
+    assert most < 400 << 20, f"{most >> 20} MB"
 
 
 def test_rows_behind_a_slow_one_are_taken_back_and_start_once(folder):
@@ -518,7 +535,7 @@ def test_draining_amid_quick_rows_ends_at_once_and_counts_every_row_once(folder)
     dice = random.Random(seed)
     tasks(folder, "", 0)
     table = numbered(folder / "data.csv", 30_000)
-    for _ in range(5):
+    for _ in range(3):
         before = len(lines_of(folder / "started"))
         run = start("process", table, "--task", "tasks.py:task", "--jobs", 4, "--no-output", "--quiet", cwd=folder)
         enough = before + dice.randrange(200, 2000)
@@ -532,10 +549,45 @@ def test_draining_amid_quick_rows_ends_at_once_and_counts_every_row_once(folder)
         assert set(counts.values()) == {1}
 
 
-def test_more_lanes_than_1024_descriptors_allow(folder):
+def test_descriptors_beyond_1023_are_no_trouble(folder):
     tasks(folder, "", 0)
-    table, ran = process(folder, rows=400, jobs=280, timeout=60)
-    assert ran.returncode == 0, ran.stderr
-    assert "Traceback" not in ran.stderr
-    assert len(settled(table, "task")) == 400
-    assert records(ran.stdout)[-1]["exit"] == 0
+    table = numbered(folder / "data.csv", 40)
+    crowd = (
+        "import os, resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (1200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "for fd in range(3, 1100): os.dup2(0, fd)\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'batchrun', *sys.argv[1:]])\n"
+    )
+    command = ("process", table, "--task", "tasks.py:task", "--jobs", 20, "--no-output", "--quiet")
+    ran = subprocess.run(
+        [sys.executable, "-c", crowd, *map(str, command)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert starts(folder) == dict.fromkeys(range(1, 41), 1)
+
+
+def test_a_row_caught_between_its_start_and_the_look_at_the_recall_is_not_lost(folder):
+    body = """
+    import batchrun.worker as worker
+
+    # The window in which a start and a recall can cross, made wide.
+    worker.full_barrier = lambda: time.sleep(0.002)
+    """
+    tasks(folder, body, 0)
+    table = numbered(folder / "data.csv", 3000)
+    for _ in range(3):
+        before = len(lines_of(folder / "started"))
+        run = start("process", table, "--task", "tasks.py:task", "--jobs", 4, "--no-output", "--quiet", cwd=folder)
+        wait_for(lambda before=before: len(lines_of(folder / "started")) >= before + 100)
+        run.terminate()
+        run.communicate(timeout=10)
+        assert run.returncode == 143
+        found = settled(table, "task")
+        assert set(found) == set(starts(folder))
+        assert set(starts(folder).values()) == {1}

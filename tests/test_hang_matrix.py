@@ -11,7 +11,7 @@ from test_crash_matrix import DONE, TIMED_OUT, assert_alone, error_of, process, 
 WAYS_TO_HANG = {
     "endless loop": "def poison(row):\n    while True: pass",
     "endless loop in C": "def poison(row): sum(itertools.repeat(0))",
-    "endless allocation in C": "def poison(row): return list(itertools.islice(itertools.repeat(0), 0)) or hash(3 ** 10**9)",
+    "endless arithmetic": "def poison(row): return hash(3 ** 10**9)",
     "catastrophic pattern": "import re\ndef poison(row): return re.match('(a+)+$', 'a' * 60 + 'b')",
     "server that never answers": (
         """
@@ -52,12 +52,12 @@ def test_a_row_that_hangs_is_timed_out_alone_with_all_that_it_started(folder, wa
     family = set()
     while run.poll() is None:
         family.update(descendants(run.pid))
-        time.sleep(0.02)
+        time.sleep(0.1)
     took = time.monotonic() - began
     _, stderr = run.communicate()
     assert run.returncode == 1, stderr
     assert_alone(folder, table, 60, 3, TIMED_OUT)
-    assert "ran longer than 1 s" in error_of(folder, table, 3)
+    assert "ran longer than 1 s" in error_of(table, 3)
     assert took < 5
     wait_for(lambda: not alive(family), 2)
 

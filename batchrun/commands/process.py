@@ -51,7 +51,8 @@ def process(
         Option(rich_help_panel=_WHAT, help="Only these columns are given to the task and make up a row's identity."),
     ] = None,
     timeout: Annotated[
-        str | None, Option(rich_help_panel=_HOW, help="Limit for one attempt: 30, 30s, 5m.  \\[default: none]")
+        str | None,
+        Option(rich_help_panel=_HOW, help="Limit for one attempt: 30, 30s, 5m; 10x the median.  \\[default: none]"),
     ] = None,
     retries: Annotated[
         str | None, Option(rich_help_panel=_HOW, help="Further attempts after a failure.  \\[default: 2]")

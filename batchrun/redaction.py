@@ -1,0 +1,45 @@
+"""Secrets never reach the disk or the screen: values of environment variables that are named like secrets.
+
+Everything that a task says passes here before it is written: results, replies, errors, what workers print.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+
+from .wire import Reply
+
+MASK = "[redacted]"
+SHORTEST = 8
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+
+
+class Redactor:
+    """Replaces the values (8 characters or more) of variables with KEY, TOKEN, SECRET or PASSWORD in their name."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        values = {value for name, value in environment.items() if _SECRET_NAME.search(name) and len(value) >= SHORTEST}
+        # As it stands in JSON too; the longest first, since one secret may begin with another.
+        forms = values | {json.dumps(value)[1:-1] for value in values}
+        ordered = sorted(map(re.escape, forms), key=len, reverse=True)
+        self._text = re.compile("|".join(ordered)) if forms else None
+        self._data = re.compile("|".join(ordered).encode("utf-8", "surrogateescape")) if forms else None
+
+    def text(self, text: str) -> str:
+        """The text without secrets."""
+        return self._text.sub(MASK, text) if self._text else text
+
+    def optional(self, text: str | None) -> str | None:
+        """The text without secrets, if there is one."""
+        return None if text is None else self.text(text)
+
+    def reply(self, reply: Reply) -> Reply:
+        """The reply without secrets."""
+        if self._data is None:
+            return reply
+        body = None if reply.body is None else self._data.sub(MASK.encode(), reply.body)
+        error = reply.error
+        if error is not None:
+            kind, message, type_name, status, trace = error
+            error = (kind, self.text(message), type_name, status, self.optional(trace))
+        return reply._replace(body=body, raw=self.optional(reply.raw), note=self.optional(reply.note), error=error)

@@ -1,0 +1,268 @@
+"""Flipped bits, torn files, foreign files: what is wrong is said, and nothing is ever silently wrong."""
+
+import json
+import os
+import random
+import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support import batchrun, database, kill, lines_of, numbered, settled, start, wait_for
+
+SEED = int(os.environ.get("DAMAGE_SEED", random.randrange(10**6)))
+FLIPS = int(os.environ.get("DAMAGE_FLIPS", "12"))
+ROWS = 40
+TASK = """
+def answer(row):
+    if row["id"] % 9 == 4:
+        raise ValueError(f"no luck with {row['id']}")
+    return '{"double": %d, "why": "%s"}' % (row["id"] * 2, "because " * 9)
+
+def other(row):
+    return row
+"""
+
+
+@pytest.fixture
+def done(tmp_path):
+    """A folder with a finished table."""
+    (tmp_path / "tasks.py").write_text(TASK)
+    table = numbered(tmp_path / "data.csv", ROWS)
+    assert process(table).returncode == 1
+    return table
+
+
+def process(table, *more):
+    return batchrun("process", table, "--task", "tasks.py:answer", "--retries", 0, *more, cwd=table.parent)
+
+
+def pages_of(path):
+    """Where each table's pages are in the file: its name -> byte ranges."""
+    with sqlite3.connect(path) as db:
+        size = db.execute("PRAGMA page_size").fetchone()[0]
+        roots = db.execute("SELECT name, rootpage FROM sqlite_master").fetchall()
+    db.close()
+    return {"header": (0, 100), "schema": (100, size), **{name: ((r - 1) * size, r * size) for name, r in roots}}
+
+
+def flip(path, at, bit):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1 << bit
+    path.write_bytes(data)
+
+
+def check(ran, *codes):
+    assert ran.returncode in codes, (ran.returncode, ran.stdout, ran.stderr)
+    assert "bug in batchrun" not in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def copied(done, place):
+    shutil.copytree(done.parent, place)
+    return place / done.name
+
+
+def test_after_a_flipped_bit_verify_reports_damage_or_everything_is_as_it_was(done, tmp_path):
+    """`DAMAGE_FLIPS` positions in each table's pages; `DAMAGE_SEED` repeats a run."""
+    print(f"seed {SEED}")
+    dice = random.Random(SEED)
+    oracle = settled(done, "answer")
+    parts = pages_of(database(done, "answer"))
+    size = database(done, "answer").stat().st_size
+    places = [dice.randrange(*parts[name]) for name in ("header", "schema", "meta", "ledger") for _ in range(FLIPS)]
+    places += [dice.randrange(size) for _ in range(FLIPS)]
+    cases = [(number, at, dice.randrange(8)) for number, at in enumerate(places)]
+
+    def attempt(case):
+        number, at, bit = case
+        table = copied(done, tmp_path / f"flip{number}")
+        path = database(table, "answer")
+        flip(path, at, bit)
+        told = batchrun("verify", table)
+        check(told, 0, 2, 4)
+        found = None
+        if told.returncode == 0:
+            found = settled(table, "answer")
+        elif told.returncode == 4:
+            ran = process(table, "--no-output")
+            check(ran, 0, 1, 4)
+            check(batchrun("status", table), 0, 4)
+            check(batchrun("export", table, "-o", "-"), 0, 2, 4)
+        shutil.rmtree(table.parent)
+        return case, told, found
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(attempt, cases))
+    for case, told, found in results:
+        assert found in (None, oracle), case
+        assert told.returncode != 2 or "changed" in told.stderr, (case, told.stderr)
+    found = [case for case, told, _ in results if told.returncode == 4]
+    print(f"{len(found)} of {len(cases)} flips were in what is kept, and were reported")
+    assert found
+
+
+@pytest.mark.parametrize("column", ["status", "attempts", "fingerprint", "result", "crc", "failure"])
+def test_whatever_is_changed_in_a_rows_record_is_found(done, column):
+    change = {"fingerprint": "randomblob(16)", "result": "result + 1", "failure": "1"}.get(column, f"{column} + 1")
+    with sqlite3.connect(database(done, "answer")) as db:
+        db.execute(f"UPDATE ledger SET {column} = {change} WHERE position = 7")
+    db.close()
+    told = batchrun("verify", done)
+    check(told, 4)
+    assert "row 7" in told.stdout
+    assert f"{ROWS - 1} settled rows can be read" in told.stdout
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE result SET body = replace(body, 'd', 'e') WHERE id = 7",
+        "UPDATE result SET raw = NULL WHERE id = 7",
+        "UPDATE result SET raw = CAST(x'80ff' AS TEXT) WHERE id = 7",
+        "UPDATE result SET how = 'value' WHERE id = 7",
+        "DELETE FROM result WHERE id = 7",
+        "UPDATE failure SET message = message || '!'",
+        "UPDATE failure SET kind = 'timeout'",
+        "UPDATE meta SET value = 39 WHERE key = 'rows'",
+        "UPDATE meta SET value = '[\"int\"' WHERE key = 'types'",
+        "UPDATE meta SET key = 'digesu' WHERE key = 'digest'",
+        "DELETE FROM meta WHERE key = 'seal'",
+        "UPDATE ledger SET position = position + 100 WHERE position = 7",
+    ],
+)
+def test_whatever_is_changed_in_what_is_kept_is_found(done, statement):
+    with sqlite3.connect(database(done, "answer")) as db:
+        db.execute(statement)
+    db.close()
+    told = batchrun("verify", done)
+    check(told, 4)
+    assert "settled rows can be read and are whole" in told.stdout
+    check(process(done), 1, 4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.999])
+def test_a_cut_off_checkpoint_is_reported_and_an_empty_one_is_a_fresh_one(done, share):
+    path = database(done, "answer")
+    size = path.stat().st_size
+    os.truncate(path, int(size * share))
+    if not share:
+        assert process(done).returncode == 1
+        assert len(settled(done, "answer")) == ROWS
+        return
+    told = batchrun("verify", done)
+    check(told, 4)
+    ran = process(done)
+    check(ran, 4)
+    assert "damaged" in ran.stderr
+    assert "--fresh" in ran.stderr
+    check(batchrun("status", done), 0, 4)
+    check(batchrun("export", done, "-o", "-"), 4)
+    again = process(done, "--fresh")
+    assert again.returncode == 1, again.stderr
+    assert [old.stat().st_size for old in path.parent.glob("*.old")] == [int(size * share)]
+
+
+def test_what_is_no_checkpoint_is_not_touched(done):
+    path = database(done, "answer")
+    path.write_bytes(b"a shopping list, not a database\n" * 100)
+    before = path.read_bytes()
+    for command in (["verify", done], ["status", done], ["export", done, "-o", "-"]):
+        check(batchrun(*command), 4)
+    ran = process(done)
+    check(ran, 4)
+    assert "not a database" in ran.stderr
+    assert path.read_bytes() == before
+
+
+def test_somebody_elses_database_is_not_touched(done):
+    path = database(done, "answer")
+    path.unlink()
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE mine(x)")
+    db.close()
+    before = path.read_bytes()
+    for command in (["verify", done], ["status", done], ["export", done, "-o", "-"]):
+        check(batchrun(*command), 4)
+    ran = process(done)
+    check(ran, 4)
+    assert "not a checkpoint of batchrun" in ran.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_of_a_newer_format_is_left_alone_and_says_what_to_do(done):
+    with sqlite3.connect(database(done, "answer")) as db:
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    for command in (["verify", done], ["status", done], ["export", done, "-o", "-"]):
+        check(batchrun(*command), 4)
+    ran = process(done, "--no-output")
+    check(ran, 4)
+    assert "newer" in ran.stderr
+    assert "upgrade" in ran.stderr
+
+
+def test_the_checkpoint_of_another_input_gives_its_results_to_no_row(done, tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text("id,text\n" + "".join(f"{n},another {n}\n" for n in range(1, 11)))
+    shutil.copytree(done.parent / "data.csv.batchrun", tmp_path / "other.csv.batchrun")
+    told = batchrun("verify", other)
+    check(told, 1)
+    assert "changed" in told.stderr
+    ran = process(other)
+    assert ran.returncode == 1
+    assert f"{ROWS} no longer in the input" in ran.stderr
+    found = settled(other, "answer")
+    assert {row: found[row][1]["double"] for row in range(1, 11) if found[row][1]} == {
+        n: 2 * n for n in range(1, 11) if n != 4
+    }
+    assert batchrun("verify", other).returncode == 0
+
+
+def test_a_log_deleted_beside_a_dirty_checkpoint_costs_rows_but_never_misattributes_one(folder):
+    """Nobody can bring back what was deleted; what is still there must be whole or reported."""
+    table = numbered(folder / "data.csv", 300)
+    command = ("process", table, "--task", "tasks.py:short", "--jobs", 2, "--no-output")
+    run = start(*command, cwd=folder)
+    wait_for(lambda: len(lines_of(folder / "started")) > 100)
+    kill(run)
+    log = database(table, "short").with_suffix(".sqlite-wal")
+    assert log.stat().st_size
+    log.unlink()
+    told = batchrun("verify", table)
+    check(told, 1, 2, 4)
+    ran = batchrun(*command, cwd=folder)
+    check(ran, 0, 4)
+    assert ran.returncode == 4 or settled(table, "short") == {n: (1, {"double": 2 * n}) for n in range(1, 301)}
+
+
+def test_readers_take_a_checkpoint_that_was_only_just_made_for_a_fresh_one(folder):
+    table = numbered(folder / "data.csv", 3)
+    path = database(table, "double")
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA journal_mode=WAL")  # where a kill between opening and the first commit leaves it
+    db.close()
+    assert path.stat().st_size
+    (record,) = json.loads(batchrun("status", table, "--json").stdout)["tasks"]
+    assert (record["rows"], record["last_run"]) == (0, None)
+    for command in (["verify", table], ["export", table, "-o", "-"]):
+        told = batchrun(*command)
+        check(told, 2)
+        assert "batchrun process" in told.stderr
+    assert batchrun("process", table, "--task", "tasks.py:double", cwd=folder).returncode == 0
+
+
+def test_what_is_in_the_log_goes_with_a_checkpoint_that_fresh_moves_aside(folder):
+    table = numbered(folder / "data.csv", 50)
+    command = ("process", table, "--task", "tasks.py:short", "--jobs", 2, "--no-output")
+    run = start(*command, cwd=folder)
+    wait_for(lambda: len(lines_of(folder / "started")) > 20)
+    kill(run)
+    before = settled(table, "short")
+    assert batchrun(*command, "--fresh", cwd=folder).returncode == 0
+    (old,) = [path for path in (folder / "data.csv.batchrun").iterdir() if ".old" in path.name]
+    assert old.name.endswith("old")
+    with sqlite3.connect(old) as db:
+        assert db.execute("SELECT count(*) FROM ledger").fetchone()[0] == len(before) > 0
+    db.close()

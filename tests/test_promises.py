@@ -1,0 +1,119 @@
+"""Promises across runs and around secrets, each named by its test."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support import batchrun, lines_of, numbered, records, settled
+
+from batchrun import suspects
+from batchrun.inflight import Running
+from batchrun.redaction import Redactor
+from batchrun.stopping import Timeout
+from batchrun.wire import Reply
+
+SECRET = 'sk-live-"0123456789'
+
+KILLER = """
+import os, signal, time
+
+def note(row):
+    with open("started", "a") as file:
+        file.write(f"{row['id']}\\n")
+
+def killer(row):
+    note(row)
+    if row["id"] == 3:
+        nursery = os.getppid()
+        coordinator = int(open(f"/proc/{nursery}/stat").read().rpartition(")")[2].split()[1])
+        os.kill(coordinator, signal.SIGKILL)
+        time.sleep(60)
+    time.sleep(0.05)
+    return {"double": row["id"] * 2}
+"""
+
+
+def test_a_row_that_takes_the_run_down_with_it_is_not_tried_for_ever(folder):
+    (folder / "killer.py").write_text(KILLER)
+    table = numbered(folder / "data.csv", 12)
+    command = ("process", table, "--task", "killer.py:killer", "--jobs", 2, "--retries", 0, "--no-output", "--json")
+    runs = 0
+    while (ran := batchrun(*command, cwd=folder)).returncode == -9:
+        runs += 1
+        assert runs <= 6
+    assert ran.returncode == 1, ran.stderr
+    done = records(ran.stdout)[1]
+    assert (done["done"], done["crashed"]) == (11, 1)
+    assert runs == 4
+    assert lines_of(folder / "started").count("3") == 4
+
+
+def test_secrets_never_reach_checkpoint_log_results_or_screen(folder):
+    (folder / "leaky.py").write_text(
+        "import os, sys\n\ndef leaky(row):\n    key = os.environ['SERVICE_API_KEY']\n    print('using', key)\n"
+        "    if row['id'] == 1:\n        raise ValueError(f'401 for {key}')\n"
+        "    if row['id'] == 2:\n        os.abort()\n"
+        "    return {'echo': key} if row['id'] == 3 else 'Sorry, ' + key + ' is no JSON'\n"
+    )
+    table = numbered(folder / "data.csv", 4)
+    command = ("process", table, "--task", "leaky.py:leaky", "--jobs", 1, "--retries", 0)
+    ran = batchrun(*command, cwd=folder, env={"SERVICE_API_KEY": SECRET})
+    assert ran.returncode == 1
+    shown = ran.stdout + ran.stderr + batchrun("errors", table, "--full", cwd=folder).stdout
+    kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".py")
+    for form in (SECRET, json.dumps(SECRET)[1:-1]):
+        assert form not in shown
+        assert form.encode() not in kept
+    assert settled(table, "leaky")[3][1] == {"echo": "[redacted]"}
+
+
+def test_short_values_and_other_variables_are_no_secrets():
+    redactor = Redactor({"API_KEY": "short", "HOME": "/home/somebody", "DB_PASSWORD": "correct horse"})
+    assert redactor.text("short /home/somebody correct horse") == "short /home/somebody [redacted]"
+    reply = Reply(1, "failed", 0.1, raw="correct horse", error=("exception", "correct horse!", "E", None, None))
+    assert redactor.reply(reply).raw == "[redacted]"
+    assert redactor.reply(reply).error[1] == "[redacted]!"
+
+
+def test_a_timeout_may_be_a_multiple_of_the_median_and_waits_until_that_is_known():
+    assert Timeout(5).limit(None) == 5
+    assert Timeout(10, multiple=True).limit(None) is None
+    assert Timeout(10, multiple=True).limit(2.0) == 20
+    assert Timeout(10, multiple=True).limit(0.001) == 1
+
+
+def test_a_stuck_row_is_ended_after_a_multiple_of_the_median(folder):
+    table = numbered(folder / "data.csv", 60)
+    (folder / "late.py").write_text(
+        "import time\n\ndef late(row):\n    time.sleep(60 if row['id'] == 55 else 0.01)\n    return row\n"
+    )
+    ran = batchrun(
+        "process",
+        table,
+        "--task",
+        "late.py:late",
+        "--jobs",
+        4,
+        "--timeout",
+        "20x",
+        "--retries",
+        0,
+        "--json",
+        cwd=folder,
+    )
+    done = records(ran.stdout)[1]
+    assert (done["done"], done["timed_out"]) == (59, 1)
+
+
+ROWS = st.lists(st.integers(1, 5), min_size=1, max_size=3, unique=True)
+
+
+@given(st.lists(ROWS, max_size=12))
+def test_a_row_is_guilty_only_of_deaths_that_it_died_alone(deaths):
+    known = {}
+    for rows in deaths:
+        known = suspects.after_death(known, [Running(0.0, 1, bytes([row] * 16), row) for row in rows])
+    for name in suspects.guilty(known, 1):
+        assert name in suspects.to_run_alone(known)
+        assert [name[0]] in deaths
+        assert sum(name[0] in rows for rows in deaths) > suspects.IN_COMPANY
