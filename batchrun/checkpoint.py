@@ -233,6 +233,9 @@ class Checkpoint:
         with explained(self.path):
             found = self.db.execute("SELECT status, count(*) FROM ledger WHERE position > 0 GROUP BY status")
             counts.update((status_name(self.path, status), count) for status, count in found)
+            last = self.db.execute("SELECT max(position) FROM ledger").fetchone()[0] or 0
+        if last > self.get("rows", last):
+            raise damaged(self.path, f"it knows of row {last:,}, which the table does not have")
         return counts
 
     def failed_rows(self) -> Iterator[tuple[int, str, str, str | None]]:
@@ -264,9 +267,13 @@ class Checkpoint:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self.close()
-        if isinstance(error, sqlite3.Error):
-            raise _in_words(self.path, error) from error
+        try:
+            if isinstance(error, sqlite3.Error):
+                raise _in_words(self.path, error) from error
+            if isinstance(error, (LookupError, TypeError, ValueError, AttributeError)) and (why := _oddity(self.db)):
+                raise damaged(self.path, why) from error
+        finally:
+            self.close()
 
 
 def _failure_row(number: int, run: int, failure: Failure) -> tuple[Any, ...]:
@@ -364,6 +371,25 @@ def damaged(path: Path, why: str) -> CheckpointError:
         f"{path} is damaged: {why}",
         "'batchrun verify' says what can be saved; --fresh starts over and keeps the old file",
     )
+
+
+def _oddity(db: sqlite3.Connection) -> str | None:
+    """What could have misled the program: values that no run writes."""
+    checks = {
+        "rows in no known state": "SELECT 1 FROM ledger WHERE status NOT IN (1, 2, 3, 4, 5)",
+        "records of the wrong type": "SELECT 1 FROM ledger WHERE typeof(fingerprint) != 'blob' OR "
+        "typeof(attempts) != 'integer' OR typeof(seconds) NOT IN ('real', 'null')",
+        "results of the wrong type": "SELECT 1 FROM result WHERE typeof(body) NOT IN ('blob', 'null') OR "
+        "typeof(how) NOT IN ('text', 'null') OR typeof(raw) NOT IN ('text', 'null')",
+        "results that are no JSON": "SELECT 1 FROM result WHERE body IS NOT NULL AND NOT json_valid(CAST(body AS TEXT))",
+    }
+    try:
+        whole = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if whole != "ok":
+            return str(whole)
+        return next((f"it holds {what}" for what, sql in checks.items() if db.execute(f"{sql} LIMIT 1").fetchone()), None)
+    except sqlite3.Error as error:
+        return str(error)
 
 
 def _in_words(path: Path, error: Exception) -> BatchrunError:

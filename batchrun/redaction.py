@@ -25,6 +25,11 @@ class Redactor:
         self._text = re.compile("|".join(ordered)) if forms else None
         self._data = re.compile("|".join(ordered).encode("utf-8", "surrogateescape")) if forms else None
 
+    @property
+    def active(self) -> bool:
+        """Whether there are any secrets."""
+        return self._text is not None
+
     def text(self, text: str) -> str:
         """The text without secrets."""
         return self._text.sub(MASK, text) if self._text else text

@@ -205,9 +205,10 @@ class Run:
                     self.stop(stillborn(cause, tail))
 
     def _finished(self, lane: int, ticket: Ticket, reply: Reply) -> None:
-        reply = self._redactor.reply(reply)
+        if self._redactor.active:
+            reply = self._redactor.reply(reply)
         if reply.outcome == "done":
-            self._settle(ticket, DONE, reply.seconds, reply)
+            self._settle(ticket, DONE, reply.seconds, reply)  # nearly always
         elif reply.outcome == "skipped":
             self._settle(ticket, SKIPPED, reply.seconds, reply)
         elif reply.outcome == "refused":
@@ -264,24 +265,25 @@ class Run:
     def _settle(
         self, ticket: Ticket, status: int, seconds: float, reply: Reply | None, failure: Failure | None = None
     ) -> None:
-        self.tally.attempted(seconds)
-        self._refused.pop(ticket.position, None)
-        body, raw, how, note = (reply.body, reply.raw, reply.how, reply.note) if reply else (None,) * 4
+        position, attempt, fingerprint, _, _, was, key = ticket
+        body = raw = how = note = None
+        if reply is not None:
+            _, _, _, body, raw, how, note, _, _ = reply
         kept = None if failure else raw  # a failed reply is kept with its failure
+        task = self.rules.task
         self.ledger.settle(
-            Settled(
-                *(ticket.position, ticket.fingerprint, ticket.key, status, ticket.attempt, self.rules.task, seconds),
-                *(body, kept, how, note, failure),
-            ),
-            ticket.was,
+            Settled(position, fingerprint, key, status, attempt, task, seconds, body, kept, how, note, failure), was
         )
-        failed = status not in (DONE, SKIPPED)
-        self.tally.settled(failed=failed, first=not ticket.was)
+        self.tally.attempted(seconds)
+        failed = failure is not None
+        self.tally.settled(failed=failed, first=not was)
         if failed and self.stopped is None:
-            why = too_many(self.rules.max_failures, self.tally, self.rules.to_run)
-            if why:
-                shared = f"; most often: {self.tally.last_error}" if self.tally.last_error else ""
-                self.stop(StoppedError(f"stopped early: {why}{shared}"))
+            self._count_failures()
+
+    def _count_failures(self) -> None:
+        if why := too_many(self.rules.max_failures, self.tally, self.rules.to_run):
+            shared = f"; most often: {self.tally.last_error}" if self.tally.last_error else ""
+            self.stop(StoppedError(f"stopped early: {why}{shared}"))
 
     def stop(self, why: BatchrunError) -> None:
         """Drain: hand out nothing more, let rows in flight finish. The first reason counts, but a signal wins."""
