@@ -387,7 +387,9 @@ def _oddity(db: sqlite3.Connection) -> str | None:
         whole = db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if whole != "ok":
             return str(whole)
-        return next((f"it holds {what}" for what, sql in checks.items() if db.execute(f"{sql} LIMIT 1").fetchone()), None)
+        return next(
+            (f"it holds {what}" for what, sql in checks.items() if db.execute(f"{sql} LIMIT 1").fetchone()), None
+        )
     except sqlite3.Error as error:
         return str(error)
 

@@ -185,7 +185,11 @@ class Lanes:
     def drain(self) -> list[Event]:
         """Start nothing more: rows that have not started come back; a lane that dies stays dead."""
         self._replacing = False
-        return [event for lane in self.lanes if lane.sent for event in self._take_back(lane)]
+        return self.take_back()
+
+    def take_back(self) -> list[Event]:
+        """Take back every row that has not started; what runs goes on."""
+        return [event for lane in list(self.lanes) if lane.sent for event in self._take_back(lane)]
 
     def kill(self) -> None:
         """End everything in flight now; what comes back are `Returned` rows."""

@@ -52,6 +52,9 @@ class Engine(Protocol):
     def drain(self) -> list[Event]:
         """Start nothing more."""
 
+    def take_back(self) -> list[Event]:
+        """Take back every row that has not started."""
+
     def kill(self) -> None:
         """End everything in flight."""
 
@@ -234,7 +237,15 @@ class Run:
         if again:
             self.backlog.rest(ticket, now + again.seconds)
             if reply.wait:
-                self.backlog.pause(now + again.seconds)
+                self._pause(now, now + again.seconds)
+
+    def _pause(self, now: float, until: float) -> None:
+        """The server has said when to come back: nobody asks it before. Once for a burst of refusals."""
+        running = now < self.backlog.paused_until
+        self.backlog.pause(until)
+        if not running:
+            for event in self.engine.take_back():
+                self._take(event)
 
     def _failed(
         self,

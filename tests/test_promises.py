@@ -117,3 +117,38 @@ def test_a_row_is_guilty_only_of_deaths_that_it_died_alone(deaths):
         assert name in suspects.to_run_alone(known)
         assert [name[0]] in deaths
         assert sum(name[0] in rows for rows in deaths) > suspects.IN_COMPANY
+
+
+def test_a_busy_service_pauses_all_lanes_and_charges_nobody(folder):
+    (folder / "busy.py").write_text(
+        "import os, time, batchrun\nfrom pathlib import Path\n\n"
+        "def busy(row):\n"
+        "    with open('calls', 'a') as file:\n        file.write(f'{time.monotonic()} {row[\"id\"]}\\n')\n"
+        "    if row['id'] == 20 and not Path('asked').exists():\n"
+        "        Path('asked').touch()\n        Path('asked').write_text(str(time.monotonic()))\n"
+        "        raise batchrun.RetryLater(1.0)\n"
+        "    time.sleep(0.01)\n    return {'attempt': batchrun.current().attempt}\n"
+    )
+    table = numbered(folder / "data.csv", 200)
+    ran = batchrun("process", table, "--task", "busy.py:busy", "--jobs", 4, "--retries", 0, "--json", cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    asked = float((folder / "asked").read_text())
+    times = sorted(float(line.split()[0]) for line in lines_of(folder / "calls"))
+    # Rows that had started before the refusal was heard may end; then nobody calls until the second is over.
+    assert not [at for at in times if asked + 0.15 < at < asked + 0.99]
+    assert len(times) == 201
+    assert settled(table, "busy")[20][1] == {"attempt": 1}
+
+
+def test_the_wait_that_an_exceptions_response_asks_for_is_kept(folder):
+    (folder / "limits.py").write_text(
+        "import time\nfrom pathlib import Path\n\nclass Response:\n    status_code = 429\n"
+        "    headers = {'retry-after': '0.7'}\n\nclass Busy(Exception):\n    response = Response()\n\n"
+        "def limited(row):\n    place = Path('asked')\n    if not place.exists():\n"
+        "        place.write_text(str(time.monotonic()))\n        raise Busy('slow down')\n"
+        "    return {'waited': time.monotonic() - float(place.read_text())}\n"
+    )
+    table = numbered(folder / "data.csv", 1)
+    ran = batchrun("process", table, "--task", "limits.py:limited", "--retries", 0, cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    assert settled(table, "limited")[1][1]["waited"] >= 0.7
