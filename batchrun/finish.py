@@ -63,6 +63,16 @@ def _fold(path: Path) -> None:
             pass
 
 
+def forget_if_unused(places: Places) -> None:
+    """Remove a checkpoint that was made for a run which never began: a misspelt task leaves no trace in `status`."""
+    with suppress(BatchrunError):
+        with opened(places.checkpoint, write=False) as checkpoint:
+            used = checkpoint.get("digest") is not None
+        if not used:
+            for suffix in ("-wal", "-shm", ""):
+                Path(f"{places.checkpoint}{suffix}").unlink(missing_ok=True)
+
+
 def write_results(
     places: Places, settings: Settings, bound: Bound, checkpoint: Checkpoint, signals: Signals
 ) -> Path | None:

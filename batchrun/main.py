@@ -20,7 +20,7 @@ from .backlog import Backlog
 from .checkpoint import Checkpoint, explained, opened
 from .display.reporter import Reporter
 from .errors import BatchrunError, ChangedError
-from .finish import check_output, fresh_start, summarise, write_results
+from .finish import check_output, forget_if_unused, fresh_start, summarise, write_results
 from .inflight import left_behind
 from .lanes import Lanes
 from .ledger import Ledger
@@ -69,13 +69,15 @@ def process(input_path: Path, settings: Settings, reporter: Reporter, typed: Seq
     with ExitStack() as stack:
         signals = stack.enter_context(listening())
         places = _places(input_path, settings, stack)
-        open_table(places.input, read_options(settings))  # what cannot be read leaves no folder behind
+        open_table(input_path, read_options(settings))  # what cannot be read leaves no folder behind
         check_output(places, settings)
         prepare(places.folder)
         stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first))
         if settings.fresh and not settings.dry_run:
             fresh_start(places)
         allow_descriptors(settings.workers)
+        if not places.checkpoint.exists():
+            stack.callback(forget_if_unused, places)
         checkpoint = stack.enter_context(opened(places.checkpoint, write=True))
         binder = Binder(checkpoint, places.input, settings)
         in_flight = left_behind(places.inflight)

@@ -11,7 +11,7 @@ import pytest
 from support import batchrun, database, kill, lines_of, numbered, settled, start, wait_for
 
 SEED = int(os.environ.get("DAMAGE_SEED", random.randrange(10**6)))
-FLIPS = int(os.environ.get("DAMAGE_FLIPS", "6"))
+FLIPS = int(os.environ.get("DAMAGE_FLIPS", "2"))
 ROWS = 40
 TASK = """
 def answer(row):

@@ -152,6 +152,7 @@ def test_a_tired_users_mistakes_are_told_with_exit_code_2_before_anything_runs(f
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not (folder / "started").exists()
+    assert not list(folder.rglob("*.sqlite"))
 
 
 def test_a_module_that_cannot_be_imported_shows_the_users_own_traceback(folder):

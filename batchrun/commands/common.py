@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-Input = Annotated[Path, Argument(help="The table, as it was given to process.")]
+Input = Annotated[Path, Argument(metavar="INPUT", help="The table, as it was given to process.")]
 Dir = Annotated[Path | None, Option("--dir", help="Where checkpoints live.  \\[default: beside the input]")]
 Task = Annotated[str | None, Option("--task", "-t", help="Whose checkpoint, if there are several.")]
 Name = Annotated[str | None, Option("--name", help="Name of the checkpoint, if there are several.")]

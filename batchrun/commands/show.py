@@ -15,7 +15,7 @@ def add_to(app: typer.Typer) -> None:
 
 def show(
     input: Input,  # noqa: A002
-    row: Annotated[int, Argument(help="The row's number, 1 for the first data row.")],
+    row: Annotated[int, Argument(metavar="ROW", help="The row's number, 1 for the first data row.")],
     json: Json = False,
     dir: Dir = None,  # noqa: A002
     task: Task = None,

@@ -16,7 +16,8 @@ def add_to(app: typer.Typer) -> None:
 
 def status(
     input: Annotated[  # noqa: A002
-        Path | None, Argument(help="The table.  \\[default: all that have a checkpoint in this folder or below]")
+        Path | None,
+        Argument(metavar="[INPUT]", help="The table.  \\[default: all that have a checkpoint in this folder or below]"),
     ] = None,
     dir: Dir = None,  # noqa: A002
     task: Task = None,

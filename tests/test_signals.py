@@ -1,0 +1,267 @@
+"""Ctrl-C, SIGTERM and a closed terminal, at every stage of a run; and the lock, whatever becomes of its holder."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+
+import pytest
+from support import (
+    COMMAND,
+    alive,
+    batchrun,
+    descendants,
+    environment,
+    kill,
+    lines_of,
+    numbered,
+    records,
+    settled,
+    start,
+    wait_for,
+    write_table,
+)  # fmt: skip
+
+SLOW_IMPORT = "import time\nopen('importing', 'w').close()\ntime.sleep(60)\n\ndef f(row):\n    return row\n"
+
+
+class Terminal:
+    """The command in a terminal of its own, as its foreground process group."""
+
+    def __init__(self, *args, cwd, env=None):
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(cwd)
+            os.execvpe(COMMAND[0], [*COMMAND, *map(str, args)], environment({"TERM": "xterm", **(env or {})}))
+        self.seen = ""
+
+    def read(self):
+        """What has been shown so far."""
+        while self._fd is not None and select.select([self._fd], [], [], 0)[0]:
+            try:
+                self.seen += os.read(self._fd, 65536).decode("utf-8", "replace")
+            except OSError:
+                break
+        return self.seen
+
+    def type(self, keys):
+        os.write(self._fd, keys)
+
+    def hang_up(self):
+        """Close the window: the kernel sends SIGHUP, and nobody reads any more."""
+        os.close(self._fd)
+        self._fd = None
+
+    def wait(self, seconds=20):
+        """The exit code (negative: the signal that killed it)."""
+
+        def ended():
+            self.read()
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            return (os.waitstatus_to_exitcode(status),) if pid else None
+
+        return wait_for(ended, seconds)[0]
+
+
+def slow(folder, rows=50, seconds="0.8"):
+    table = numbered(folder / "data.csv", rows)
+    return table, ("process", table, "--task", "tasks.py:short", "--jobs", 3), {"SECONDS": seconds}
+
+
+def test_ctrl_c_in_a_terminal_lets_rows_finish_and_shows_what_is_waited_for(folder):
+    table, command, env = slow(folder, seconds="1.5")
+    terminal = Terminal(*command, cwd=folder, env=env)
+    wait_for(lambda: terminal.read() and len(lines_of(folder / "started")) == 3)
+    terminal.type(b"\x03")
+    assert terminal.wait() == 130
+    assert len(settled(table, "short")) == 3 == len(lines_of(folder / "started"))
+    shown = terminal.seen
+    assert "Ctrl-C again to end them now" in shown
+    # The rows and how long they run are counted on while they are waited for.
+    assert len(set(re.findall(r"(\d) rows? in flight \(longest [^)]+\)", shown))) >= 1
+    assert "go on: " in shown
+    assert "Traceback" not in shown
+
+
+def test_ctrl_c_twice_in_a_terminal_ends_at_once(folder):
+    table, command, env = slow(folder, seconds="60")
+    terminal = Terminal(*command, cwd=folder, env=env)
+    wait_for(lambda: terminal.read() and len(lines_of(folder / "started")) == 3)
+    workers = descendants(terminal.pid)
+    terminal.type(b"\x03")
+    wait_for(lambda: "Ctrl-C again" in terminal.read())
+    terminal.type(b"\x03")
+    assert terminal.wait(10) == 130
+    wait_for(lambda: not alive(workers), 5)
+    assert settled(table, "short") == {}
+
+
+def test_a_closed_terminal_lets_rows_finish_like_sigterm(folder):
+    table, command, env = slow(folder, seconds="1")
+    terminal = Terminal(*command, cwd=folder, env=env)
+    wait_for(lambda: terminal.read() and len(lines_of(folder / "started")) == 3)
+    terminal.hang_up()
+    assert terminal.wait() == 128 + signal.SIGHUP
+    assert len(settled(table, "short")) == 3
+
+
+def test_a_run_under_nohup_does_not_heed_a_hangup(folder):
+    table, command, env = slow(folder, rows=6, seconds="0.5")
+    ignoring = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *COMMAND, *map(str, command)]
+    run = subprocess.Popen(ignoring, cwd=folder, env=environment(env), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(lines_of(folder / "started")) == 3)
+    run.send_signal(signal.SIGHUP)
+    run.communicate(timeout=30)
+    assert run.returncode == 0
+    assert len(settled(table, "short")) == 6
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_stuck_import_can_be_interrupted(folder, signum):
+    table = numbered(folder / "data.csv", 5)
+    (folder / "stuck_import.py").write_text(SLOW_IMPORT)
+    run = start("process", table, "--task", "stuck_import.py:f", cwd=folder)
+    wait_for((folder / "importing").exists)
+    workers = descendants(run.pid)
+    run.send_signal(signum)
+    _, stderr = run.communicate(timeout=10)
+    assert run.returncode == 128 + signum
+    assert "Traceback" not in stderr
+    wait_for(lambda: not alive(workers), 5)
+
+
+def test_the_reading_of_a_big_table_can_be_interrupted_and_changes_nothing(folder):
+    table = write_table(folder / "data.csv", ((n, "x" * 50) for n in range(400_000)))
+    run = start("process", table, "--task", "tasks.py:echo", cwd=folder)
+    # The checkpoint is there a moment before the table is read.
+    wait_for(lambda: list(folder.glob("data.csv.batchrun/echo.inflight")))
+    run.send_signal(signal.SIGTERM)
+    _, stderr = run.communicate(timeout=10)
+    assert run.returncode == 143, stderr
+    assert "nothing was changed" in stderr or "before any row ran" in stderr
+    assert not settled(table, "echo")
+
+
+def test_a_row_that_rests_until_its_backoff_ends_is_not_waited_for(folder):
+    table = numbered(folder / "data.csv", 1)
+    (folder / "busy.py").write_text(
+        "import batchrun\n\ndef f(row):\n    open('tried', 'w').close()\n    raise batchrun.RetryLater(300)\n"
+    )
+    run = start("process", table, "--task", "busy.py:f", "--json", cwd=folder)
+    wait_for((folder / "tried").exists)
+    time.sleep(0.2)
+    begin = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    stdout, _ = run.communicate(timeout=10)
+    assert run.returncode == 130
+    assert time.monotonic() - begin < 3
+    assert records(stdout)[1]["left"] == 1
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_results_are_written_leaves_the_old_file_and_every_row(folder, signum):
+    table = write_table(folder / "data.csv", ((n, "x" * 50) for n in range(60_000)))
+    command = ("process", table, "--task", "tasks.py:echo", "--jobs", 2)
+    assert batchrun(*command, "--limit", 3, cwd=folder).returncode == 0
+    results = folder / "data.results.csv"
+    old = results.read_bytes()
+    assert batchrun(*command, "--no-output", cwd=folder).returncode == 0
+    run = start(*command, cwd=folder)
+    wait_for(lambda: list(folder.glob(".data.results*.part")))
+    run.send_signal(signum)
+    _, stderr = run.communicate(timeout=20)
+    assert run.returncode == 128 + signum, stderr
+    assert "Traceback" not in stderr
+    assert results.read_bytes() == old
+    assert not list(folder.glob(".data.results*.part"))
+    assert batchrun(*command, cwd=folder).returncode == 0
+    assert len(results.read_text().splitlines()) == 60_001
+
+
+def test_signals_during_commits_lose_nothing_that_has_ended(folder):
+    table = numbered(folder / "data.csv", 20_000)
+    run = start("process", table, "--task", "tasks.py:double", "--jobs", 2, "--no-output", cwd=folder)
+    wait_for(lambda: len(lines_of(folder / "started")) > 3000)
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=20)
+    assert run.returncode in (0, 143)
+    found = settled(table, "double")
+    assert len(found) == len(lines_of(folder / "started"))
+    assert all(result["double"] == 2 * row for row, (_, result) in found.items())
+
+
+def test_waiting_for_another_run_can_be_interrupted(folder):
+    table, command, env = slow(folder, seconds="60")
+    first = start(*command, cwd=folder, env=env)
+    wait_for(lambda: len(lines_of(folder / "started")) == 3)
+    second = start(*command, "--if-running", "wait", cwd=folder)
+    time.sleep(1.5)
+    second.send_signal(signal.SIGTERM)
+    _, stderr = second.communicate(timeout=10)
+    kill(first)
+    assert second.returncode == 143, stderr
+
+
+def test_the_lock_is_free_when_its_holder_is_dead_though_what_a_row_started_lives_on(folder):
+    (folder / "daemon.py").write_text(
+        "import subprocess, time\n\ndef f(row):\n"
+        "    child = subprocess.Popen(['sleep', '30'], start_new_session=True)\n"
+        "    open('child', 'w').write(str(child.pid))\n    time.sleep(60)\n"
+    )
+    table = numbered(folder / "data.csv", 1)
+    run = start("process", table, "--task", "daemon.py:f", cwd=folder)
+    child = int(wait_for(lambda: lines_of(folder / "child"))[0])
+    try:
+        kill(run)
+        os.kill(child, 0)
+        lock = os.open(folder / "data.csv.batchrun/f.lock", os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(lock)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_lock_file_that_was_deleted_or_left_behind_means_nothing(folder):
+    table = numbered(folder / "data.csv", 3)
+    (folder / "data.csv.batchrun").mkdir()
+    lock = folder / "data.csv.batchrun/double.lock"
+    lock.write_text("12345")
+    command = ("process", table, "--task", "tasks.py:double")
+    assert batchrun(*command, cwd=folder).returncode == 0
+    lock.unlink()
+    assert batchrun(*command, cwd=folder).returncode == 0
+
+
+def test_asking_for_the_status_all_the_time_never_keeps_a_run_from_starting(folder):
+    table = numbered(folder / "data.csv", 3)
+    command = ("process", table, "--task", "tasks.py:double", "--no-output")
+    assert batchrun(*command, cwd=folder).returncode == 0
+    asking = "import sys, pathlib; from batchrun.lock import is_held\nwhile True: is_held(pathlib.Path(sys.argv[1]))"
+    lock = folder / "data.csv.batchrun/double.lock"
+    nosy = subprocess.Popen([COMMAND[0], "-c", asking, lock])
+    try:
+        assert [batchrun(*command, cwd=folder).returncode for _ in range(5)] == [0] * 5
+    finally:
+        nosy.kill()
+        nosy.wait()
+
+
+def test_readers_beside_a_run_see_it_whole_and_do_not_hold_it_up(folder):
+    table, command, env = slow(folder, rows=400, seconds="0.01")
+    run = start(*command, "--json", cwd=folder, env=env)
+    wait_for(lambda: len(lines_of(folder / "started")) > 20)
+    status = batchrun("status", table, "--json", cwd=folder)
+    exported = batchrun("export", table, "-o", "-", cwd=folder)
+    proof = batchrun("verify", table, cwd=folder)
+    going_on = run.poll() is None
+    stdout, stderr = run.communicate(timeout=30)
+    assert (status.returncode, exported.returncode) == (0, 0), (status.stderr, exported.stderr)
+    assert proof.returncode in (0, 1), proof.stdout
+    assert len(exported.stdout.splitlines()) == 401
+    assert '"running": true' in status.stdout or not going_on
+    assert run.returncode == 0, stderr
+    assert records(stdout)[1]["ran"] == 400
