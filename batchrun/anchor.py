@@ -234,7 +234,8 @@ def _apply(db: sqlite3.Connection) -> Moved:
     """Write the ledger anew, in the table's order; results and errors stay where they are."""
     now = "l.position - m.old + m.new"
     seal_now = seal.sql_moved("l.crc", "l.position", now)
-    db.execute("CREATE TEMP TABLE moved AS SELECT * FROM ledger LIMIT 0")
+    (ledger,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'ledger'").fetchone()
+    db.execute(f"CREATE TABLE moved{ledger[ledger.index('(') :]}")
     db.execute(
         f"INSERT INTO moved SELECT {now}, {_REST}, {seal_now} FROM move m CROSS JOIN ledger l ON {_HERE} ORDER BY m.new"
     )
@@ -244,9 +245,8 @@ def _apply(db: sqlite3.Connection) -> Moved:
         "WHERE EXISTS (SELECT 1 FROM failure)"
     )
     db.execute(f"UPDATE failure SET position = position - {_FAR}")
-    db.execute("DELETE FROM ledger")
-    db.execute("INSERT INTO ledger SELECT * FROM moved")
-    db.execute("DROP TABLE moved")
+    db.execute("DROP TABLE ledger")
+    db.execute("ALTER TABLE moved RENAME TO ledger")
     tests = ("new != old AND new > 0 AND old > 0", "new < 0 AND old > 0", "new > 0 AND old < 0")
     count = "SELECT coalesce(sum(length), 0) FROM move WHERE "
     return Moved(*(db.execute(count + test).fetchone()[0] for test in tests))

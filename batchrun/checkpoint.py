@@ -381,7 +381,8 @@ def _oddity(db: sqlite3.Connection) -> str | None:
         "typeof(attempts) != 'integer' OR typeof(seconds) NOT IN ('real', 'null')",
         "results of the wrong type": "SELECT 1 FROM result WHERE typeof(body) NOT IN ('blob', 'null') OR "
         "typeof(how) NOT IN ('text', 'null') OR typeof(raw) NOT IN ('text', 'null')",
-        "results that are no JSON": "SELECT 1 FROM result WHERE body IS NOT NULL AND NOT json_valid(CAST(body AS TEXT))",
+        "results that are no JSON": "SELECT 1 FROM result WHERE body IS NOT NULL AND NOT json_valid(CAST(body AS "
+        "TEXT))",
     }
     try:
         whole = db.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -92,12 +92,14 @@ def write_results(
             places, bound, checkpoint, target, None, overwrite=True, stop=lambda: signals.count > before
         )  # fmt: skip
     except ExportStopped:
-        if before:
-            return None
+        written = None
+    else:
+        written = target
+    if written is None and not before:
         raise Interrupted(
             signals.first, f"interrupted while {target} was written; every row that ran is in the checkpoint"
-        ) from None
-    return target
+        )
+    return written
 
 
 def export_to(

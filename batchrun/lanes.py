@@ -4,7 +4,6 @@ The seam to the run is small: `room`, `send`, `collect`, `expire`, `busy`, and t
 `with` block. What a lane lost is told as events; who is to blame is decided here, from the cells.
 """
 
-import resource
 import selectors
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from .events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedO
 from .inflight import InFlight, Running
 from .lane import Lane, wait_gone
 from .lifeline import kill_group
+from .limits import allow_descriptors
 from .nursery import Nursery, NurseryDied
 from .output import untagged
 from .wire import Hello, Reply, Ticket
@@ -28,8 +28,6 @@ NAP_SECONDS = 0.001
 MUTE_SECONDS = 5.0
 NURSERY_LIMIT = 3
 BARREN_LIMIT = 10
-_FDS_PER_LANE = 8
-_OTHER_FDS = 100
 Printed = Callable[[int, list[str]], None]
 
 
@@ -51,7 +49,7 @@ class Lanes:
         self._barren = 0
         self._suspects: set[int] = set()
         self._broken: StoppedError | None = None
-        _allow_descriptors(jobs * _FDS_PER_LANE + _OTHER_FDS)
+        allow_descriptors(jobs)
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +144,9 @@ class Lanes:
     def collect(self, wait: float) -> list[Event]:
         """What has happened, after at most `wait` seconds. Empty if nothing did."""
         if self._broken:
-            raise self._broken
+            error, self._broken = self._broken, None
+            self._replacing = False
+            raise error
         events: list[Event] = []
         ready = [key.data for key, _ in self._selector.select(wait)]
         # Deaths last: what a worker said before it died comes first.
@@ -356,11 +356,3 @@ def _blame(lane: Lane, running: Running | None, now: float, cause: str | None, t
             yield Crashed(lane.index, culprit, seconds, cause, tail)
     if lane.sent:
         yield Returned(lane.index, tuple(lane.sent.values()))
-
-
-def _allow_descriptors(needed: int) -> None:
-    """Each lane needs a few descriptors: use what the hard limit leaves, if the soft one is too low."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -4,8 +4,8 @@ import resource
 
 from .errors import UsageError
 
-A_LANE = 4
-BESIDES = 64
+A_LANE = 8
+BESIDES = 100
 
 
 def allow_descriptors(lanes: int) -> None:

@@ -24,7 +24,6 @@ from .finish import check_output, forget_if_unused, fresh_start, summarise, writ
 from .inflight import left_behind
 from .lanes import Lanes
 from .ledger import Ledger
-from .limits import allow_descriptors
 from .lock import held
 from .log import Log
 from .notes import notes_on
@@ -75,7 +74,6 @@ def process(input_path: Path, settings: Settings, reporter: Reporter, typed: Seq
         stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first))
         if settings.fresh and not settings.dry_run:
             fresh_start(places)
-        allow_descriptors(settings.workers)
         if not places.checkpoint.exists():
             stack.callback(forget_if_unused, places)
         checkpoint = stack.enter_context(opened(places.checkpoint, write=True))

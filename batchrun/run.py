@@ -172,7 +172,11 @@ class Run:
     def _collect(self) -> bool:
         wait = GATHER_SECONDS if self.ledger.gathered else TICK_SECONDS
         due = None if self.stopped else self.backlog.next_due(time.monotonic())
-        events = self.engine.collect(wait if due is None else min(wait, due))
+        try:
+            events = self.engine.collect(wait if due is None else min(wait, due))
+        except StoppedError as error:  # the engine cannot go on; what has come is kept
+            self.stop(error)
+            return False
         for event in events:
             if type(event) is Finished:  # nearly always
                 self._finished(*event)

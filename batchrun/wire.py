@@ -1,8 +1,9 @@
 """What crosses between coordinator and worker: frames of plain bytes over a private pipe pair.
 
-A frame is its length (4 bytes, little endian) and its payload. Rows travel to the worker pickled (they
-come from us); replies come back marshalled, which can build nothing but plain values, so that whatever a
-task raises or returns cannot hurt the coordinator. A frame that was cut off by the worker's death is dropped.
+A frame is a magic number and its length (4 bytes each, little endian) and its payload. Rows travel to the
+worker pickled (they come from us); replies come back marshalled, which can build nothing but plain values, so
+that whatever a task raises or returns cannot hurt the coordinator. A frame that was cut off by the worker's
+death is dropped.
 """
 
 import marshal
@@ -12,7 +13,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-HEADER = struct.Struct("<I")
+HEADER = struct.Struct("<II")
+MAGIC = 0xB47C4F0D  # bytes that a row wrote into the pipe by mistake must not pass for the length of a frame
 READ_SIZE = 1 << 20
 _PLAIN = 2  # the marshal version before references between values: nothing is shared here, and it is quicker
 
@@ -74,13 +76,13 @@ class Hello(NamedTuple):
 def pack(message: Any) -> bytes:
     """A frame for a worker."""
     payload = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    return HEADER.pack(len(payload)) + payload
+    return HEADER.pack(MAGIC, len(payload)) + payload
 
 
 def pack_plain(kind: str, message: tuple[Any, ...]) -> bytes:
     """A frame for the coordinator: `kind` is `hello` or `reply`."""
     payload = marshal.dumps((kind, *message), _PLAIN)
-    return HEADER.pack(len(payload)) + payload
+    return HEADER.pack(MAGIC, len(payload)) + payload
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -99,16 +101,20 @@ class Frames:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield each payload that `data` completes."""
+        """Yield each payload that `data` completes. Raises `ValueError` for bytes that are no frame."""
         buffer = self._buffer
         buffer += data
         start, end = 0, len(buffer)
-        while end - start >= 4:
-            (size,) = HEADER.unpack_from(buffer, start)
-            stop = start + 4 + size
+        while end - start >= HEADER.size:
+            magic, size = HEADER.unpack_from(buffer, start)
+            if magic != MAGIC:
+                raise ValueError("something else than a frame came out of a worker's pipe")
+            stop = start + HEADER.size + size
             if stop > end:
                 break
-            yield bytes(buffer[start + 4 : stop])
+            with memoryview(buffer) as view:
+                payload = bytes(view[start + HEADER.size : stop])
+            yield payload
             start = stop
         del buffer[:start]
 

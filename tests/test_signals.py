@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and a closed terminal, at every stage of a run; and the lock, whatever becomes of its holder."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -143,7 +144,7 @@ def test_the_reading_of_a_big_table_can_be_interrupted_and_changes_nothing(folde
     _, stderr = run.communicate(timeout=10)
     assert run.returncode == 143, stderr
     assert "nothing was changed" in stderr or "before any row ran" in stderr
-    assert not settled(table, "echo")
+    assert sum(record["rows"] for record in json.loads(batchrun("status", table, "--json").stdout)["tasks"]) == 0
 
 
 def test_a_row_that_rests_until_its_backoff_ends_is_not_waited_for(folder):
@@ -164,7 +165,7 @@ def test_a_row_that_rests_until_its_backoff_ends_is_not_waited_for(folder):
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_results_are_written_leaves_the_old_file_and_every_row(folder, signum):
-    table = write_table(folder / "data.csv", ((n, "x" * 50) for n in range(60_000)))
+    table = write_table(folder / "data.csv", ((n, "x" * 50) for n in range(25_000)))
     command = ("process", table, "--task", "tasks.py:echo", "--jobs", 2)
     assert batchrun(*command, "--limit", 3, cwd=folder).returncode == 0
     results = folder / "data.results.csv"
@@ -179,7 +180,7 @@ def test_a_signal_while_results_are_written_leaves_the_old_file_and_every_row(fo
     assert results.read_bytes() == old
     assert not list(folder.glob(".data.results*.part"))
     assert batchrun(*command, cwd=folder).returncode == 0
-    assert len(results.read_text().splitlines()) == 60_001
+    assert len(results.read_text().splitlines()) == 25_001
 
 
 def test_signals_during_commits_lose_nothing_that_has_ended(folder):
@@ -195,7 +196,7 @@ def test_signals_during_commits_lose_nothing_that_has_ended(folder):
 
 
 def test_waiting_for_another_run_can_be_interrupted(folder):
-    table, command, env = slow(folder, seconds="60")
+    _, command, env = slow(folder, seconds="60")
     first = start(*command, cwd=folder, env=env)
     wait_for(lambda: len(lines_of(folder / "started")) == 3)
     second = start(*command, "--if-running", "wait", cwd=folder)

@@ -32,7 +32,7 @@ batchrun process data.parquet --task my.module:f --timeout 30s --retries 5 --ret
 
 
 def process(
-    input: Annotated[Path, Argument(metavar="INPUT", help="CSV, Parquet or JSON Lines file, or folder of Parquet files.")],  # noqa: A002
+    input: Annotated[Path, Argument(metavar="INPUT", help="CSV, Parquet or JSON Lines file, or Parquet folder.")],  # noqa: A002
     task: Annotated[
         str | None,
         Option("--task", "-t", rich_help_panel=_WHAT,

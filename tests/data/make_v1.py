@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TASK = '''
+TASK = """
 import os, signal
 import batchrun
 
@@ -28,7 +28,7 @@ def answer(row):
     if word == "fence":
         return '```json\\n{"answer": 42,}\\n```'
     return {"word": word, "list": [1, None, 2.5]}
-'''
+"""
 ROWS = ["plain", "gone", "twin", "fail", "twin", "crash", "skip", "prose", "fence", "left"]
 
 
