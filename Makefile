@@ -1,5 +1,6 @@
 # make demo   install into .venv and run the main job on sample data
 # make test   install into .venv and run all the tests
+# make test-lowest  the same with the oldest versions allowed
 # make check  lint and types      make bench  speed beside its peers      make soak  random kills, for long
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test check lint types soak bench clean
+.PHONY: demo test test-lowest check lint types soak bench clean
 
 demo: $(STAMP)
 	$(BIN)/batchrun process sample_data/airport_pairs.csv --task sample_data/tasks.py:match --jobs 8
@@ -17,6 +18,14 @@ demo: $(STAMP)
 
 test: $(STAMP)-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The same tests with the oldest versions that pyproject.toml allows.
+test-lowest: $(STAMP)-dev
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-lowest/bin/python -m pip install --quiet --group dev --editable . \
+	  $$($(BIN)/python -c "import tomllib; print(*(d.replace('>=', '==') for d in tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))")
+	$(VENV)-lowest/bin/python -m pytest $(PYTEST_ARGS)
 
 check: lint types
 

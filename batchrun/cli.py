@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -66,12 +67,11 @@ def main() -> NoReturn:
 
 def complain(error: BatchrunError) -> None:
     """Print an error for people, on stderr."""
-    if error.exit_code == 0:
-        print(str(error), file=sys.stderr)
-        return
-    print(f"error: {error}", file=sys.stderr)
-    if error.hint:
-        print(f"  → {error.hint}" if _unicode() else f"  -> {error.hint}", file=sys.stderr)
+    lines = [str(error)] if error.exit_code == 0 else [f"error: {error}"]
+    if error.hint and error.exit_code:
+        lines.append(f"  → {error.hint}" if _unicode() else f"  -> {error.hint}")
+    with suppress(OSError):  # the terminal may have been closed
+        print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def _unicode() -> bool:

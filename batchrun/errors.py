@@ -8,7 +8,7 @@ BatchrunError                  what it says is what the user reads; never a trac
 ├── StoppedError            3  a threshold, the breaker, or the task's own Abort
 ├── CheckpointError         4  the checkpoint is damaged or cannot be written
 ├── LockedError            75  another run holds the checkpoint
-└── Interrupted       130/143  a signal ended the run; the same command resumes it
+└── Interrupted   130/143/129  a signal ended the run; the same command resumes it
 """
 
 from typing import ClassVar
@@ -62,7 +62,7 @@ class LockedError(BatchrunError):
 
 
 class Interrupted(BatchrunError):
-    """SIGINT (130) or SIGTERM (143) ended the run; the same command resumes it."""
+    """SIGINT (130), SIGTERM (143) or SIGHUP (129) ended the run; the same command resumes it."""
 
     def __init__(self, signum: int, message: str, hint: str = "") -> None:
         super().__init__(message, hint)

@@ -10,6 +10,7 @@ bytes), row (int64, 0 = none; written last, so that a row is never seen with ano
 the coordinator's, the others are the worker's.
 """
 
+import errno
 import mmap
 import os
 import struct
@@ -61,9 +62,9 @@ class InFlight:
         flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0)
         fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
-            if create:
-                # Real blocks, not a hole: a full disk must be an error here, not a SIGBUS at a row's start.
-                os.write(fd, MAGIC.ljust(size, b"\0"))
+            # Real blocks, not a hole: a full disk must be an error here, not a SIGBUS at a row's start.
+            if create and os.write(fd, MAGIC.ljust(size, b"\0")) < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             self._map = mmap.mmap(fd, size)
         finally:
             os.close(fd)

@@ -130,7 +130,11 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int) -> Summary:
         stopped = run.go()
     if moved := bound.changed_since():
         job.reporter.say(moved)
-    output = write_results(job.places, settings, bound, checkpoint, job.signals)
+    output = None
+    try:
+        output = write_results(job.places, settings, bound, checkpoint, job.signals)
+    except BatchrunError as error:
+        stopped = stopped or error
     summary = summarise(job.places, settings, checkpoint, plan, tally, output, stopped)
     checkpoint.end_run(number, summary.exit_code, summary.as_record())
     job.reporter.ended(summary, advice(summary, job.typed))

@@ -16,7 +16,7 @@ class Signals:
         self.asked = False
 
     def stop(self, signum: int, _frame: FrameType | None) -> None:
-        """SIGINT or SIGTERM has come."""
+        """SIGINT, SIGTERM or SIGHUP has come."""
         self.first = self.first or signum
         self.count += 1
 
@@ -27,12 +27,14 @@ class Signals:
 
 @contextmanager
 def listening() -> Iterator[Signals]:
-    """Listen for SIGINT, SIGTERM and SIGUSR1 inside the block (only the main thread can)."""
+    """Listen for SIGINT, SIGTERM, SIGHUP and SIGUSR1 inside the block (only the main thread can)."""
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
     handlers = {signal.SIGINT: signals.stop, signal.SIGTERM: signals.stop, signal.SIGUSR1: signals.ask}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asks to go on without a terminal
+        handlers[signal.SIGHUP] = signals.stop
     before = {signum: signal.signal(signum, handler) for signum, handler in handlers.items()}
     try:
         yield signals

@@ -143,11 +143,12 @@ def tickets(
             rows = list(compress(chunk, flags))
             names, keys = fingerprint(rows)
             for n, (position, row) in enumerate(zip(positions, rows, strict=True)):
-                made, was = under_way.get(position, 0), 0
+                made, base, was = under_way.get(position, 0), 0, 0
                 if plan.flags[position - 1] == AGAIN:
-                    made, was = checkpoint.attempts_and_status(position)
+                    base, was = checkpoint.attempts_and_status(position)
+                    made = max(made, base)
                 name = names[n] if keys else occurrence_of(names[n], twins.occurrence(position))
-                last = (made if was else 0) + 1 + retries
+                last = base + 1 + retries
                 yield Ticket(
                     position, made + 1, name, cells_of(row), max(last, made + 1), was, keys[n] if keys else None
                 )

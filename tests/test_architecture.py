@@ -14,7 +14,6 @@ DOORS = {
     "loky": {"nursery.py"},
     "typer": {"cli.py", "commands/"},
     "rich": {"display/"},
-    "filelock": {"lock.py"},
     "json_repair": {"reply/mend.py"},
     "sqlite3": {"checkpoint.py", "anchor.py", "verify.py", "export/"},
     "pandas": {"export/", "library.py"},

@@ -117,6 +117,10 @@ def _explained(target: Path) -> Iterator[None]:
         raise
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
+        if error.errno == errno.EIO:
+            raise CheckpointError(
+                f"{target}: the disk fails: {why}", "the results are safe in the checkpoint"
+            ) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise CheckpointError(
                 f"{target}: the disk is full; the results are safe in the checkpoint",
