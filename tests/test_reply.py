@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from batchrun.encode import encode
@@ -94,13 +94,16 @@ def test_an_object_in_prose_is_found(value: dict[str, object], prose: str) -> No
 
 @given(OBJECTS, st.sampled_from(["json", "JSON", ""]), st.sampled_from([F, "~~~"]), st.booleans())
 def test_an_object_in_a_fence_is_found(value: object, tag: str, mark: str, closed: bool) -> None:
-    text = f"Here it is:\n{mark}{tag}\n{json.dumps(value)}\n" + (f"{mark}\nAnything else?" if closed else "")
+    body = json.dumps(value)
+    assume(F not in body and "~~~" not in body)  # a mark inside the value may end an open fence
+    text = f"Here it is:\n{mark}{tag}\n{body}\n" + (f"{mark}\nAnything else?" if closed else "")
     assert taken(text) == (value, "fence")
 
 
 @given(OBJECTS, st.data())
 def test_an_object_cut_anywhere_is_never_taken_for_a_whole_one(value: object, data: st.DataObject) -> None:
     text = json.dumps(value)
+    assume(F not in text and "~~~" not in text)
     cut = text[: data.draw(st.integers(1, len(text) - 1))]
     assert failure(cut) == "truncated"
     assert failure(f"{F}json\n{cut}") == "truncated"
