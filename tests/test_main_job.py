@@ -321,3 +321,13 @@ def test_rows_that_fail_again_do_not_trip_the_breaker(folder):
     command = ("process", table, "--task", "tasks.py:failing", "--jobs", 4, "--retries", 0)
     assert batchrun(*command, cwd=folder).returncode == 1
     assert batchrun(*command, cwd=folder).returncode == 1
+
+
+def test_a_run_stops_at_the_failures_that_it_was_allowed(folder):
+    table = numbered(folder / "data.csv", 400)
+    command = ("process", table, "--task", "tasks.py:failing", "--jobs", 2, "--retries", 0)
+    ran = batchrun(*command, "--max-failures", 3, cwd=folder)
+    assert ran.returncode == 3
+    assert "--max-failures 3" in ran.stderr
+    assert len(settled(table, "failing")) < 400
+    assert batchrun(*command, "--max-failures", "50%", cwd=folder).returncode == 1
