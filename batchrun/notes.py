@@ -15,7 +15,7 @@ def notes_on(bound: Bound, plan: Plan, settings: Settings, in_flight: list[Runni
     notes = []
     if in_flight:
         rows = some({running.position for running in in_flight})
-        notes.append(f"the last run died while row{'s' * (len(in_flight) > 1)} {rows} ran; not settled, not charged")
+        notes.append(f"the last run died while row{'s' * (len(in_flight) > 1)} {rows} ran; they run again, uncharged")
     if plan.stale and settings.on_change != "redo":
         notes.append(
             f"{plan.stale:,} rows were settled under another version of the task or other content and are kept "
