@@ -39,8 +39,9 @@ types: $(STAMP)-dev
 soak: $(STAMP)-dev
 	SOAK_KILLS=$${SOAK_KILLS:-1000} $(BIN)/python -m pytest tests/test_soak.py -s --timeout 7200
 
-bench: $(STAMP)-dev
-	$(BIN)/python -m benchmarks
+# BENCH_ARGS: --quick to try it, --write to put the figures into docs/performance.md, --help for more.
+bench: $(STAMP)-bench
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 $(BIN)/python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'batchrun needs Python 3.11 or later: make PYTHON=python3.12 ...')"
@@ -53,6 +54,10 @@ $(STAMP): $(BIN)/python pyproject.toml
 
 $(STAMP)-dev: $(STAMP)
 	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(STAMP)-bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --group bench
 	@touch $@
 
 clean:

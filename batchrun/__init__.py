@@ -12,7 +12,7 @@ imports this package for `current()`, stays small.
 
 from typing import TYPE_CHECKING, Any
 
-from .control import Abort, Current, RetryLater, Skip, current
+from .control import Abort, Current, RetryLater, Skip, count_tokens, current
 
 if TYPE_CHECKING:
     from .library import process, results
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Abort", "Current", "RetryLater", "Skip", "Summary", "current", "process", "results"]
+__all__ = ["Abort", "Current", "RetryLater", "Skip", "Summary", "count_tokens", "current", "process", "results"]
 
 _LAZY = {"process": "library", "results": "library", "Summary": "summary"}
 

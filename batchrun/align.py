@@ -12,6 +12,7 @@ from typing import NamedTuple
 WIDTH = 16
 WINDOW_ROWS = 4096
 MOST_ASIDE = 10_000
+MOST_SEGMENTS = 20_000
 
 Names = Callable[[int, int], bytes]
 
@@ -58,7 +59,7 @@ class _Walk:
         self.shift = 0
 
     def take(self, first: int, block: bytes) -> bool:
-        """Match a stretch of old rows; False when too many are set aside."""
+        """Match a stretch of old rows; False when too many are set aside, or they lie in too many pieces."""
         done, rows = 0, len(block) // WIDTH
         while done < rows:
             matched = self._match(first + done, block[done * WIDTH :])
@@ -71,7 +72,7 @@ class _Walk:
                 else:
                     self.aside[name] = first + done
                     done += 1
-            if len(self.aside) > self.most_aside:
+            if len(self.aside) > self.most_aside or len(self.segments) > MOST_SEGMENTS:
                 return False
         return True
 

@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Callable
-from contextvars import copy_context
 from typing import Any
 
-from .control import Abort, RetryLater, Skip, set_current
+from .control import Abort, RetryLater, Skip, counted_tokens, set_current
 from .encode import Unencodable, encode
 from .loading import Function, users_trace
-from .reply import ReplyError, parse
+from .prompt.errors import CallError
+from .reply import ReplyError, fitting, parse
 from .retry import BUSY, http_status_of, kind_of, retry_after_of
 from .wire import Reply, Ticket
 
@@ -29,16 +29,26 @@ def attempt(function: Function, ticket: Ticket, row: dict[str, Any], finish: Fin
     return finish(ticket, time.monotonic() - started, value)
 
 
-def to_its_end(function: Function) -> Function:
-    """A plain function that runs an `async def` one to its end, in one event loop for the worker's life."""
-    import asyncio
+async def attempt_async(
+    function: Function, ticket: Ticket, row: dict[str, Any], finish: Finish, started: float
+) -> Reply:
+    """Run an `async def` on `row`, as `attempt` does."""
+    set_current(ticket.position, ticket.fingerprint, ticket.attempt)
+    try:
+        if isinstance(row, Exception):
+            raise row
+        value = await function(row)
+    except BaseException as error:  # noqa: BLE001 - a cancelled row has an end of its own, too
+        return failed(ticket, time.monotonic() - started, error)
+    return finish(ticket, time.monotonic() - started, value)
 
-    runner = asyncio.Runner()
-    return lambda row: runner.run(function(row), context=copy_context())
 
+def finisher(*, strict: bool, accept_truncated: bool, schema: str | None = None) -> Finish:
+    """What becomes of a value that a task returned: text goes down the ladder, all else is encoded.
 
-def finisher(*, strict: bool, accept_truncated: bool) -> Finish:
-    """What becomes of a value that a task returned: text goes down the ladder, all else is encoded."""
+    `schema`: a JSON Schema, as text, that what is found in a text must fit.
+    """
+    fits = fitting(schema)
 
     def finish(ticket: Ticket, seconds: float, value: Any) -> Reply:
         # Exactly text, and valid: neither a subclass nor half a character can be kept by the coordinator.
@@ -46,7 +56,7 @@ def finisher(*, strict: bool, accept_truncated: bool) -> Finish:
         how, nulled = "value", 0
         try:
             if raw is not None:
-                parsed = parse(str.__str__(value), strict=strict, accept_truncated=accept_truncated)
+                parsed = parse(str.__str__(value), strict=strict, accept_truncated=accept_truncated, fits=fits)
                 value, how, nulled = parsed.value, parsed.how, parsed.nulled
             body, more = encode(value)
             if len(body) > MAX_RESULT_BYTES:
@@ -55,7 +65,7 @@ def finisher(*, strict: bool, accept_truncated: bool) -> Finish:
             return failed(ticket, seconds, error, raw)
         nulled += more
         note = f"{nulled} NaN or infinite number(s) became null" if nulled else None
-        return Reply(ticket.position, "done", seconds, body, raw, how, note)
+        return Reply(ticket.position, "done", seconds, body, raw, how, note, None, None, counted_tokens())
 
     return finish
 
@@ -63,7 +73,9 @@ def finisher(*, strict: bool, accept_truncated: bool) -> Finish:
 def failed(ticket: Ticket, seconds: float, error: BaseException, raw: str | None = None) -> Reply:
     """The reply for an attempt that ended in an exception, told apart by what the exception says."""
     if isinstance(error, Skip):
-        return Reply(ticket.position, "skipped", seconds, note=safe_text(error))
+        return Reply(ticket.position, "skipped", seconds, note=safe_text(error), tokens=counted_tokens())
+    if raw is None and isinstance(error, ReplyError) and error.text is not None:
+        raw = _valid(error.text)
     status, wait, kind = _meaning(error)
     outcome = "failed"
     if isinstance(error, Abort):
@@ -71,7 +83,7 @@ def failed(ticket: Ticket, seconds: float, error: BaseException, raw: str | None
     elif isinstance(error, RetryLater) or status == 429 or (status in BUSY and wait is not None):
         outcome = "refused"
     told = (kind, safe_text(error), _valid(type(error).__qualname__), status, _trace(error))
-    return Reply(ticket.position, outcome, seconds, None, raw, error=told, wait=wait)
+    return Reply(ticket.position, outcome, seconds, None, raw, None, None, told, wait, counted_tokens())
 
 
 def _meaning(error: BaseException) -> tuple[int | None, float | None, str]:
@@ -86,7 +98,7 @@ def _meaning(error: BaseException) -> tuple[int | None, float | None, str]:
 
 
 def _kind(error: BaseException, status: int | None) -> str:
-    if isinstance(error, ReplyError):
+    if isinstance(error, (ReplyError, CallError)):
         return error.kind
     if isinstance(error, Unencodable):
         return "unencodable"

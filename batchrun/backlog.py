@@ -69,10 +69,10 @@ class Backlog:
         """Hand out nothing before `until`."""
         self.paused_until = max(self.paused_until, until)
 
-    def next_due(self, now: float) -> float | None:
-        """Seconds until `take` could return something that it would not return now; None if nothing waits."""
+    def next_due(self, now: float, at_most: float) -> float:
+        """Seconds until `take` could return something that it would not return now; `at_most` if nothing waits."""
         due = self.paused_until if now < self.paused_until else None
         if self._resting and not (self._unread or self._returned):
             first = self._resting[0][0]
             due = first if due is None else max(due, first)
-        return None if due is None else max(0.0, due - now)
+        return at_most if due is None else max(0.0, due - now)

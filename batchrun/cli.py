@@ -8,8 +8,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import __version__
-from .commands import errors, export, init, process, show, status, verify
+from .commands import ctl, errors, export, init, process, report, show, status, verify
+from .commands.common import examples, tell
 from .errors import BatchrunError
 
 app = typer.Typer(
@@ -19,22 +19,32 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    epilog=examples(
+        "batchrun init",
+        "batchrun process data.csv --task tasks.py:match --jobs 50",
+        "batchrun status data.csv --watch",
+    ),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (process, status, errors, show, export, verify, init):
+for module in (process, ctl, init, status, errors, show, report, verify, export):
     module.add_to(app)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"batchrun {__version__}")
+        from .about import about
+
+        tell(about())
         raise typer.Exit
 
 
 @app.callback()
 def _global(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the versions of batchrun and its libraries."
+        ),
     ] = False,
 ) -> None:
     """Apply a function to each row of a table, many at once. The same command resumes."""
@@ -69,14 +79,6 @@ def complain(error: BatchrunError) -> None:
     """Print an error for people, on stderr."""
     lines = [str(error)] if error.exit_code == 0 else [f"error: {error}"]
     if error.hint and error.exit_code:
-        lines.append(f"  → {error.hint}" if _unicode() else f"  -> {error.hint}")
+        lines.append(f"  → {error.hint}")
     with suppress(OSError):  # the terminal may have been closed
-        print("\n".join(lines), file=sys.stderr, flush=True)
-
-
-def _unicode() -> bool:
-    try:
-        "→".encode(sys.stderr.encoding or "ascii")
-    except UnicodeError:
-        return False
-    return True
+        tell("\n".join(lines), err=True)

@@ -36,18 +36,50 @@ class Current:
     attempt: int
 
 
-_current: ContextVar[tuple[int, bytes, int]] = ContextVar("batchrun.current")
+_NOBODY = (0, b"", 0)
+_current: ContextVar[tuple[int, bytes, int]] = ContextVar("batchrun.current", default=_NOBODY)
+_meter: ContextVar[list[int]] = ContextVar("batchrun.meter")
 
 
 def current() -> Current:
     """The row that the calling task is working on. Raises `LookupError` outside of a task."""
-    try:
-        row, fingerprint, attempt = _current.get()
-    except LookupError:
-        raise LookupError("batchrun.current() is known only while a task works on a row") from None
+    row, fingerprint, attempt = _current.get()
+    if not row:
+        raise LookupError("batchrun.current() is known only while a task works on a row")
     return Current(row, fingerprint.hex(), attempt)
 
 
 def set_current(row: int, fingerprint: bytes, attempt: int) -> None:
     """Called by the worker before each row (in the row's own context)."""
     _current.set((row, fingerprint, attempt))
+    _meter.set([])
+
+
+def forget_current() -> None:
+    """Called by the worker after each row."""
+    _current.set(_NOBODY)
+
+
+def current_row() -> int:
+    """The number of the row that the calling code works for; 0 outside of rows."""
+    return _current.get()[0]
+
+
+def count_tokens(prompt: int = 0, completion: int = 0, cached: int = 0, reasoning: int = 0) -> None:
+    """Add to the tokens that this attempt has used. A task may call it as often as it likes, also before it fails.
+
+    `cached`: the part of `prompt` that the service had kept from an earlier call. `reasoning`: the part of
+    `completion` that is not in the reply. Raises `LookupError` outside of a task.
+    """
+    try:
+        meter = _meter.get()
+    except LookupError:
+        raise LookupError("batchrun.count_tokens() counts only while a task works on a row") from None
+    had = meter or (0, 0, 0, 0)
+    meter[:] = [a + int(b) for a, b in zip(had, (prompt, completion, cached, reasoning), strict=True)]
+
+
+def counted_tokens() -> tuple[int, int, int, int] | None:
+    """What this attempt has counted: prompt, completion, cached, reasoning. None if it has counted nothing."""
+    meter = _meter.get(None)
+    return (meter[0], meter[1], meter[2], meter[3]) if meter else None

@@ -13,11 +13,10 @@ class Ready(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """An attempt has ended by itself."""
+    """Attempts have ended by themselves, in this order: many at a time where rows are short."""
 
     lane: int
-    ticket: Ticket
-    reply: Reply
+    ends: list[tuple[Ticket, Reply]]
 
 
 class TimedOut(NamedTuple):

@@ -1,29 +1,37 @@
 """What failed, and why: failures of settled rows, grouped by kind and by message with its varying parts folded."""
 
-import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-_SHOWN_ROWS = 10
-_VARYING = re.compile(
-    r"""(?P<quoted>'[^'\n]*'|"[^"\n]*"|`[^`\n]*`)"""
-    r"""|(?P<id>\b(?=[0-9a-f]*[0-9])[0-9a-f]{8,}(?:-[0-9a-f]{4,})*\b)"""
-    r"""|(?P<number>\d+(?:[.,:]\d+)*)""",
-    re.IGNORECASE,
-)
-_FOLDED = {"quoted": "'…'", "id": "…", "number": "N"}
+from .display.words import counted, one_line, percent
+from .folding import fold
 
-ADVICE = {
+_SHOWN_ROWS = 10
+_SHOWN_MESSAGE = 300
+
+REMEDIES = {
+    "exception": "mend the task or these rows, and run the same command again; --full has the traceback",
     "timeout": "give them more time (--timeout), or find out what they wait for",
     "crash": "mend what kills the worker, then run with --retry crashed",
     "unencodable": "return what JSON can hold; the message says where it does not",
+    "bad_request": "mend what the task sends: the service says that it cannot be answered as it is",
+    "context_length": "send less of these rows, or ask a model that takes more",
+    "auth": "check the key and what it is allowed to do, then run again",
     "rate_limited": "run again later, or with fewer --jobs",
-    "auth": "check the key or the permission, then run again",
-    "truncated": "let the service write longer answers, or take them cut off: --reparse --accept-truncated",
+    "connection": "see whether the service can be reached, then run again",
+    "server": "the service failed by itself: run again later",
+    "empty": "the reply holds nothing: ask otherwise, or run again",
     "no_json": "ask for JSON more firmly; 'show' has the reply as it came",
     "ambiguous": "ask for one answer; 'show' has the reply as it came",
+    "truncated": "let the service write longer answers, or take them cut off: --reparse --accept-truncated",
+    "filtered": "the service's filter keeps the answer back: mend what these rows say, or leave them out",
+    "refused": "the model does not want to answer: mend what these rows ask, or leave them out",
+    "schema": "the answer is no such object: mend the schema, or say in the prompt what is wanted",
 }
+"""What to do next, by the kind of error."""
 
 
 @dataclass(slots=True)
@@ -43,14 +51,15 @@ class Group:
         """The message, if it is the same for all; else with its varying parts folded."""
         return self.sample if self.same else self.pattern
 
-    def as_record(self) -> dict[str, Any]:
-        """For machines."""
-        return {"kind": self.kind, "message": self.message, "count": self.count, "rows": self.rows}
+    @property
+    def remedy(self) -> str:
+        """What to do next; a kind that is not known is treated like any exception."""
+        return REMEDIES.get(self.kind, REMEDIES["exception"])
 
-
-def fold(message: str) -> str:
-    """The message with what varies from row to row replaced: quoted text, ids, numbers."""
-    return _VARYING.sub(lambda found: _FOLDED[found.lastgroup or "number"], message)
+    def as_record(self, total: int) -> dict[str, Any]:
+        """For machines. `total`: failed rows in all, of which `share` is the part in this group."""
+        told = {"kind": self.kind, "message": self.message, "count": self.count, "rows": self.rows}
+        return {**told, "share": round(self.count / total, 4), "sample": self.sample, "next": self.remedy}
 
 
 def groups(failed: Iterable[tuple[int, str, str, str | None]]) -> list[Group]:
@@ -58,10 +67,11 @@ def groups(failed: Iterable[tuple[int, str, str, str | None]]) -> list[Group]:
 
     `failed`: position, kind, message and traceback of each row that has failed, in order.
     """
+    folded = lru_cache(maxsize=1024)(fold)
     found: dict[tuple[str, str], Group] = {}
     for position, kind, message, trace in failed:
-        key = (kind, fold(message))
-        group = found.setdefault(key, Group(kind, key[1], message, traceback=trace))
+        key = (kind, folded(message))
+        group = found.get(key) or found.setdefault(key, Group(kind, key[1], message, traceback=trace))
         group.count += 1
         group.same = group.same and message == group.sample
         if len(group.rows) < _SHOWN_ROWS:
@@ -69,19 +79,35 @@ def groups(failed: Iterable[tuple[int, str, str, str | None]]) -> list[Group]:
     return sorted(found.values(), key=lambda group: -group.count)
 
 
-def in_words(found: list[Group], *, full: bool) -> str:
-    """The groups for people."""
+def failed_in_all(found: Iterable[Group]) -> int:
+    """Rows that have failed."""
+    return sum(group.count for group in found)
+
+
+def in_words(found: list[Group], program: Sequence[str], asked: Sequence[str], *, full: bool) -> str:
+    """The groups for people. `program` and `asked`: the command's words before and after its name."""
     if not found:
         return "no row has failed"
-    total = sum(group.count for group in found)
-    return "\n\n".join(_paragraph(group, total, full) for group in found)
+    total = failed_in_all(found)
+    title = f"{counted(total, 'row')} failed, in {counted(len(found), 'way')}"
+    told = [_paragraph(group, total, full) for group in found]
+    return "\n\n".join([title, *told, _next(found[0].rows[0], program, asked)])
 
 
 def _paragraph(group: Group, total: int, full: bool) -> str:
+    message = one_line(group.message, _SHOWN_MESSAGE)
+    lines = [f"{group.count:,} × {group.kind} ({percent(group.count, total)}): {message}"]
+    if not group.same:
+        lines.append(f"  such as  {one_line(group.sample, _SHOWN_MESSAGE)}")
     rows = ", ".join(f"{row:,}" for row in group.rows) + (", …" if group.count > len(group.rows) else "")
-    lines = [f"{group.count:,} × {group.kind} ({group.count / total:.0%}): {group.message}", f"  rows {rows}"]
-    if advice := ADVICE.get(group.kind):
-        lines.append(f"  {advice}")
+    lines += [f"  {'row ' if group.count == 1 else 'rows'}     {rows}", f"  next     {group.remedy}"]
     if full and group.traceback:
-        lines += [f"  | {line}" for line in group.traceback.rstrip().splitlines()]
+        lines += ["", *(f"  | {line}" for line in group.traceback.rstrip().splitlines())]
     return "\n".join(lines)
+
+
+def _next(row: int, program: Sequence[str], asked: Sequence[str]) -> str:
+    table, *naming = asked
+    show = shlex.join([*program, "show", table, str(row), *naming])
+    file = shlex.join([*program, "errors", table, *naming, "-o", "failed.csv"])
+    return f"one of them in full: {show}\nall of them as a table: {file}"

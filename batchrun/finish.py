@@ -69,6 +69,7 @@ def forget_if_unused(places: Places) -> None:
         with opened(places.checkpoint, write=False) as checkpoint:
             used = checkpoint.get("digest") is not None
         if not used:
+            places.roll.unlink(missing_ok=True)
             for suffix in ("-wal", "-shm", ""):
                 Path(f"{places.checkpoint}{suffix}").unlink(missing_ok=True)
 
@@ -111,18 +112,21 @@ def export_to(
     *,
     overwrite: bool = False,
     stop: Callable[[], bool] | None = None,
+    failed_only: bool = False,
 ) -> int:
     """Write the results to `target` (None: stdout) as `wanted`, or as its name says; returns the rows written.
 
-    Raises `UsageError` for a file that batchrun did not write, unless `overwrite`.
+    `failed_only`: rows that have failed and why, in place of results. Raises `UsageError` for a file that
+    batchrun did not write, unless `overwrite`.
     """
     if target is None:
-        return export(bound.table, bound.types, checkpoint.db, None, wanted or "csv")
+        return export(bound.table, bound.types, checkpoint.db, None, wanted or "csv", failed_only=failed_only)
     if not overwrite:
         refuse_foreign(places.folder, target)
-    marker = marker_of(checkpoint)
+    marker = marker_of(checkpoint) + " failed only" * failed_only
     return export(
         bound.table, bound.types, checkpoint.db, target, wanted or format_of(target), stop=stop,
+        failed_only=failed_only,
         before_rename=lambda written: outputs.remember(places.folder, target, written, marker),
     )  # fmt: skip
 
@@ -153,7 +157,7 @@ def summarise(
     stopped: BatchrunError | None = None,
 ) -> Summary:
     """How it went: the counts of the whole table, and the exit code."""
-    counts = checkpoint.counts()
+    counts = checkpoint.counts() if plan.to_run or settings.reparse else _all_states(plan.settled)
     left = plan.rows - sum(counts.values())
     bad = _bad_rows(checkpoint, settings, tally, counts, left)
     return Summary(
@@ -165,9 +169,15 @@ def summarise(
         seconds=time.monotonic() - tally.started,
         exit_code=stopped.exit_code if stopped else int(bad > 0 and not settings.dry_run),
         output=output,
-        errors=tuple((kind, text, count) for (kind, text), count in tally.errors.most_common(3)),
+        errors=tuple(tally.errors.most_common(3)),
+        tokens=tally.tokens,
+        cost=settings.prices.cost(tally.tokens) if settings.prices and tally.tokens else None,
         **counts,
     )
+
+
+def _all_states(counts: dict[str, int]) -> dict[str, int]:
+    return dict.fromkeys(STATUS_NAMES[1:], 0) | counts
 
 
 def _bad_rows(checkpoint: Checkpoint, settings: Settings, tally: Tally, counts: dict[str, int], left: int) -> int:

@@ -5,9 +5,10 @@ coordinator reads cells to know since when a row has been running and, after a d
 The file outlives both: the next run reads in it which rows were in flight when the coordinator died.
 
 A cell is 64 bytes: monotonic start time in seconds (double), attempt (int64), the row's fingerprint (16
-bytes), row (int64, 0 = none; written last, so that a row is never seen with another's start), and `recall`
-(int64): rows of batches up to this number that have not started must not start any more. The last field is
-the coordinator's, the others are the worker's.
+bytes), row (int64, 0 = none; written last, so that a row is never seen with another's start). Three more
+fields are a lane's, and kept in its first cell: `recall` (int64; rows of batches up to this number that have
+not started must not start any more), and of a lane with an event loop the row that has the interpreter right
+now: since when (double), row (int64, 0 = none). `recall` is the coordinator's, the others are the worker's.
 """
 
 import errno
@@ -25,7 +26,8 @@ _CELL = struct.Struct("<dq16sq")
 _RECALL = struct.Struct("<q")
 _ROW_AT = _CELL.size - _RECALL.size
 _RECALL_AT = _CELL.size
-
+_HOLDER = struct.Struct("<dq")
+_HOLDER_AT = _RECALL_AT + _RECALL.size
 
 _fence = threading.Lock()
 
@@ -50,22 +52,27 @@ class Running(NamedTuple):
     position: int
 
 
-class InFlight:
-    """The mapped file. Use as a context manager."""
+class Holder(NamedTuple):
+    """The row whose coroutine has the interpreter, and since when (monotonic seconds)."""
 
-    def __init__(self, path: Path, cells: int, *, create: bool) -> None:
+    since: float
+    position: int
+
+
+class InFlight:
+    """The mapped file, made anew with so many `cells`, or (None) that of the coordinator. A context manager."""
+
+    def __init__(self, path: Path, cells: int | None = None) -> None:
         self.path = path
-        size = HEADER_SIZE + cells * CELL_SIZE
-        if create:
+        if cells is not None:
             # A new file, not the old one emptied: a worker that has still to die may have that one mapped.
             path.unlink(missing_ok=True)
-        flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0)
+        flags = os.O_RDWR | (0 if cells is None else os.O_CREAT | os.O_EXCL)
         fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
-            # Real blocks, not a hole: a full disk must be an error here, not a SIGBUS at a row's start.
-            if create and os.write(fd, MAGIC.ljust(size, b"\0")) < size:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-            self._map = mmap.mmap(fd, size)
+            if cells is not None:
+                _fill(fd, path, HEADER_SIZE + cells * CELL_SIZE)
+            self._map = mmap.mmap(fd, 0)
         finally:
             os.close(fd)
 
@@ -74,6 +81,15 @@ class InFlight:
 
     def __exit__(self, *_: object) -> None:
         self._map.close()
+
+    def grow(self, cells: int) -> None:
+        """Have at least so many cells. Workers that run already keep those they know."""
+        size = HEADER_SIZE + cells * CELL_SIZE
+        more = size - len(self._map)
+        if more > 0:
+            with self.path.open("ab") as file:
+                file.write(bytes(more))
+            self._map.resize(size)
 
     def start(self, cell: int, position: int, started: float, attempt: int, fingerprint: bytes) -> None:
         """The row is about to run in this cell."""
@@ -95,6 +111,25 @@ class InFlight:
     def recalled(self, cell: int) -> int:
         """The highest batch that was recalled from this cell (0 = none)."""
         return int(_RECALL.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE + _RECALL_AT)[0])
+
+    def hold(self, cell: int, position: int, since: float) -> None:
+        """The row's coroutine is about to get the interpreter; `cell` is the first of its lane."""
+        _HOLDER.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT, since, position)
+
+    def let_go(self, cell: int) -> None:
+        """The event loop has the interpreter again."""
+        _RECALL.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT + 8, 0)
+
+    def holder(self, cell: int) -> Holder | None:
+        """The row that has the interpreter in the lane whose first cell this is, if one has."""
+        found = Holder(*_HOLDER.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT))
+        return found if found.position else None
+
+
+def _fill(fd: int, path: Path, size: int) -> None:
+    """Real blocks, not a hole: a full disk must be an error here, not a SIGBUS at a row's start."""
+    if os.write(fd, MAGIC.ljust(size, b"\0")) < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def left_behind(path: Path) -> list[Running]:

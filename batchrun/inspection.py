@@ -1,56 +1,90 @@
 """All that is known of one row, and whether it will run next time."""
 
+import json
 import time
 from typing import Any
 
-import orjson
-
-from .checkpoint import CRASHED, DONE, FAILED, SKIPPED, STATUS_NAMES, TIMED_OUT, Checkpoint
+from .checkpoint import CRASHED, FAILED, LEFT, STATUS_NAMES, TIMED_OUT, Checkpoint
+from .display.words import counted, duration, moment, one_line
 from .errors import UsageError
+from .export.json_value import value_of
+from .inflight import Running, left_behind
+from .loading import source_digest
+from .lock import is_held
+from .outlook import Standing, outlook
+from .places import Places
+from .settings import Settings
 from .source import Bound
 from .table import converter, pick
 
 _RECORD = """
-SELECT l.status, l.attempts, l.seconds, l.task = (SELECT max(id) FROM task),
-       l.position IN (SELECT position FROM changed), r.body, r.raw, r.how, r.note
-FROM ledger l LEFT JOIN result r ON r.id = l.result WHERE l.position = ?
+SELECT l.status, l.attempts, l.seconds, t.version, l.position IN (SELECT position FROM changed), l.at, l.lane,
+       r.body, r.raw, r.how, r.note
+FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN task t ON t.id = l.task WHERE l.position = ?
 """
 _FAILURES = """
 SELECT attempt, at, seconds, lane, kind, message, type, http_status, traceback, raw FROM failure
 WHERE position = ? ORDER BY id
 """
-_NEXT = {
-    DONE: "it is done: it will not run again",
-    SKIPPED: "the task skipped it: it will not run again",
-    FAILED: "it failed: the next run takes it up again (--retry failed, the default)",
-    TIMED_OUT: "it timed out: the next run takes it up again (--retry failed, the default)",
-    CRASHED: "quarantined, for it killed its worker: it runs again only with --retry crashed",
-}
+_BAD = (FAILED, TIMED_OUT, CRASHED)
 
 
-def inspect(checkpoint: Checkpoint, bound: Bound, row: int) -> dict[str, Any]:
-    """The record of one row, as `show --json` prints it. Raises `UsageError` for a row that is not there."""
+def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, settings: Settings) -> dict[str, Any]:
+    """The record of one row, as `show --json` prints it. Raises `UsageError` for a row that is not there.
+
+    `settings`: what the next run is to be told, as far as it is known without its command line.
+    """
     if not 1 <= row <= bound.rows:
-        raise UsageError(f"there is no row {row:,}: the table has {bound.rows:,} rows", "rows are numbered from 1")
+        raise UsageError(f"there is no row {row:,}: the table has {counted(bound.rows, 'row')}", "the first row is 1")
     found = checkpoint.db.execute(_RECORD, (row,)).fetchone()
     failures = [_attempt(failure) for failure in checkpoint.db.execute(_FAILURES, (row,))]
-    status, attempts, seconds, current, changed, body, raw, how, note = found or (0, 0, None, 1, 0, *[None] * 4)
+    status, attempts, seconds, version, changed, at, lane, *reply = found or (LEFT, 0, None, "", 0, *[None] * 6)
+    body, raw, how, note = reply
     last = failures[-1] if failures else None
-    failed = status in (FAILED, TIMED_OUT, CRASHED)
+    running = is_held(places.lock)
+    in_flight = next((one for one in left_behind(places.inflight) if one.position == row), None)
+    standing = Standing(
+        status,
+        attempts=len(failures),
+        deaths=sum(failure["kind"] == "crash" for failure in failures),
+        executing=_age(in_flight) if running else None,
+        run_goes_on=running,
+        left_in_flight=in_flight is not None,
+        task_changed=bool(found) and _task_changed(checkpoint, settings, version),
+        content_changed=bool(changed),
+    )
+    will_run, why = outlook(standing, settings.retry, settings.on_change)
     return {
         "row": row,
         "status": STATUS_NAMES[status],
         "attempts": attempts or len(failures),
         "seconds": seconds,
+        "at": at,
+        "lane": None if lane is None else lane + 1,
         "input": _input(bound, row),
-        "result": None if body is None else orjson.loads(body),
-        "raw": raw if raw is not None else last and last["raw"],
+        "result": None if body is None else value_of(body, row),
+        "raw": raw if raw is not None or status not in (LEFT, *_BAD) else last and last["raw"],
         "how": how,
         "note": note,
-        "error": last if failed else None,
+        "error": last if status in _BAD else None,
         "failed_attempts": failures,
-        "next": _next(status, stale=not current or bool(changed)),
+        "will_run": will_run,
+        "next": why,
     }
+
+
+def _age(running: Running | None) -> float | None:
+    return None if running is None else max(0.0, time.monotonic() - running.started)
+
+
+def _task_changed(checkpoint: Checkpoint, settings: Settings, version: str) -> bool:
+    """Whether the task is another one today than the one a row was settled under."""
+    if settings.task_version is not None:
+        return version != settings.task_version
+    known = checkpoint.get("task")
+    if not known:
+        return False
+    return version != known["version"] or any(source_digest(path) != digest for path, digest in known["sources"])
 
 
 def _attempt(failure: tuple[Any, ...]) -> dict[str, Any]:
@@ -69,33 +103,41 @@ def _input(bound: Bound, row: int) -> dict[str, Any]:
     return {}
 
 
-def _next(status: int, *, stale: bool) -> str:
-    if not status:
-        return "it has not been settled: the next run takes it up"
-    text = _NEXT[status]
-    if stale:
-        text += "; task or content have changed since: --on-change redo runs it anew"
-    return text
-
-
 def in_words(found: dict[str, Any]) -> str:
     """The record for people."""
-    lines = [f"row {found['row']:,}: {found['status'].replace('_', ' ')}, {found['attempts']} attempts"]
-    lines[0] += f", {found['seconds']:.3g} s" if found["seconds"] is not None else ""
-    lines.append(f"next: {found['next']}")
-    lines += ["", "input", *(f"  {name}: {value!r}" for name, value in found["input"].items())]
-    for failure in found["failed_attempts"]:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(failure["at"]))
-        what = f"{failure['kind']}: {failure['message']}"
-        lines += [
-            "",
-            f"attempt {failure['attempt']}, {when}, lane {failure['lane']}, {failure['seconds']:.3g} s: {what}",
-        ]
+    parts = [
+        [f"row {found['row']:,}: {_state(found)}, {counted(found['attempts'], 'attempt')}", f"next: {found['next']}"],
+        _titled("input", [f"{name}: {value!r}" for name, value in found["input"].items()]),
+        _titled("attempts", _attempts(found)),
+    ]
     if found["error"] and found["error"]["traceback"]:
-        lines += [f"  {line}" for line in found["error"]["traceback"].rstrip().splitlines()]
+        parts.append(_titled("traceback", found["error"]["traceback"].rstrip().splitlines()))
     if found["raw"] is not None:
-        lines += ["", "reply, as it came", *(f"  {line}" for line in found["raw"].splitlines())]
+        parts.append(_titled("reply, as it came", found["raw"].splitlines()))
     if found["result"] is not None:
-        pretty = orjson.dumps(found["result"], option=orjson.OPT_INDENT_2).decode()
-        lines += ["", f"result ({found['how']})", *(f"  {line}" for line in pretty.splitlines())]
-    return "\n".join(lines + ([f"note: {found['note']}"] if found["note"] else []))
+        pretty = json.dumps(found["result"], indent=2, ensure_ascii=False)
+        parts.append(_titled(f"result ({found['how']})", pretty.splitlines()))
+    if found["note"]:
+        parts.append([f"note: {found['note']}"])
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _titled(title: str, lines: list[str]) -> list[str]:
+    return [title, *(f"  {line}" for line in lines)] if lines else []
+
+
+def _state(found: dict[str, Any]) -> str:
+    return str(found["status"]).replace("_", " ")
+
+
+def _attempts(found: dict[str, Any]) -> list[str]:
+    """One line for each attempt. Those that failed are known each; of others the last, which settled the row."""
+    lines = [_line(each, f"{each['kind']}: {one_line(each['message'], 1000)}") for each in found["failed_attempts"]]
+    if found["at"] is not None and found["error"] is None:
+        lines.append(_line({**found, "attempt": found["attempts"]}, _state(found)))
+    return lines
+
+
+def _line(attempt: dict[str, Any], what: str) -> str:
+    where = f"lane {attempt['lane']}, {duration(attempt['seconds'])}"
+    return f"{attempt['attempt']}  {moment(attempt['at'])}, {where}: {what}"

@@ -1,38 +1,42 @@
 """One lane: a place in the pool. It stays while its worker process is replaced.
 
-The lane owns the process, its pipes, and the account of what was handed to it. It decides nothing about rows.
+The lane owns the process, its pipes, and the account of what was handed to it. What is to be done about rows
+that run too long is decided in `overdue`, who killed a worker in `blame`.
 """
 
-import fcntl
 import os
 import select
 import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import replace
 
-from .inflight import InFlight, Running, full_barrier
+from .events import Event, Finished, Ready, Returned, TimedOut
+from .inflight import Holder, InFlight, Running, full_barrier
 from .lifeline import kill_group, kill_trees
 from .nursery import Nursery, NurseryDied
-from .pace import Pace
-from .wire import READ_SIZE, Frames, Hello, Reply, Ticket, pack, unpack_plain
+from .pace import MAX_HELD, Pace
+from .pipes import Pipes
+from .wire import Hello, Reply, Ticket, pack
 from .worker import Orders
 
-_PIPE_SIZE = 1 << 20
 _HELD_BYTES = 4 << 20
 _TAIL_LINE = 2000
 TAIL_LINES = 40
 
 
 class Lane:
-    """A worker process and the private pipes to it; `index` is its number from 0 and its cell."""
+    """A worker process and the account of its rows. `index` is its number from 0.
+
+    `first`, `slots`: its cells in the in-flight file, and how many rows it runs at once.
+    """
 
     def __init__(self, index: int, orders: Orders, cells: InFlight) -> None:
         self.index = index
-        self.orders = replace(orders, cell=index)
+        self.first = index
+        self.slots = 1
         self.pace = Pace()
+        self._orders = orders
         self._cells = cells
         self._row_bytes = 0.0
 
@@ -40,46 +44,50 @@ class Lane:
         """Start a worker (at first, and in place of one that died). Raises `NurseryDied`, `OSError`."""
         self._nursery = nursery
         self.ready = False
+        self.is_async = False
         self.stuck = False
+        self.retiring = False
         self.garbled = False
-        self.doubt = 0
-        self.finished = 0
-        self.heard = time.monotonic()
-        self.batch = 0
-        self.sent: dict[int, Ticket] = {}
-        self.condemned: Running | None = None
         self.killed = False
+        self.condemned: Running | None = None
+        self.finished = 0
+        self.batch = 0
+        self.heard = self.looked = time.monotonic()
+        self.sent: dict[int, Ticket] = {}
+        self.doubts: set[int] = set()
+        self.asked: dict[int, float] = {}
+        self.lost: dict[int, float] = {}
+        self.spell: tuple[Holder, float] | None = None
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._frames = Frames()
-        self._outgoing: deque[memoryview] = deque()
-        self._half_line = b""
-        self._cells.clear(self.index)
-        self._cells.recall(self.index, 0)
-        self._ends: list[int] = []
-        with ExitStack() as undo, ExitStack() as theirs:
-            undo.callback(self._close)
-            reads_rows, self.inbox = self._pipe(theirs, ours=1)
-            self.outbox, writes_replies = self._pipe(theirs, ours=0)
-            self.output, prints = self._pipe(theirs, ours=0)
-            _widen(self.outbox)
-            _widen(self.inbox)
-            self.pid = nursery.start(self.orders, (reads_rows, writes_replies, prints))
+        for cell in range(self.first, self.first + self.slots):
+            self._cells.clear(cell)
+        self._cells.recall(self.first, 0)
+        self._cells.let_go(self.first)
+        self.pipes = Pipes()
+        try:
+            self.pid = nursery.start(self._orders, self.pipes.theirs)
             # A pidfd, not a pipe's end of file: a child that the worker forked would keep a pipe open.
-            try:
-                self.death = os.pidfd_open(self.pid)
-            except ProcessLookupError:
-                raise NurseryDied from None
-            self._ends.append(self.death)
-            undo.pop_all()
+            self.death = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            self.pipes.close()
+            raise NurseryDied from None
+        except BaseException:
+            self.pipes.close()
+            raise
+        self.pipes.given_away()
 
-    def running(self) -> Running | None:
+    def running(self) -> list[Running]:
         """What runs in this lane now."""
-        return self._cells.running(self.index)
+        cells = range(self.first, self.first + self.slots)
+        return [running for cell in cells if (running := self._cells.running(cell))]
 
-    def tell(self, message: object) -> None:
-        """Queue a message that is no batch of rows."""
-        self._outgoing.append(memoryview(pack(message)))
-        self.push()
+    def holder(self) -> Holder | None:
+        """The row that has the interpreter, in a lane with an event loop."""
+        return self._cells.holder(self.first)
+
+    def describe(self, names: tuple[str, ...], types: tuple[str, ...]) -> None:
+        """Tell the worker the columns of the rows to come, and how many to run at once."""
+        self.pipes.put(pack(("table", names, types, self.first, self.slots)))
 
     def give(self, tickets: list[Ticket]) -> None:
         """Hand rows to the worker."""
@@ -88,75 +96,68 @@ class Lane:
         self.heard = time.monotonic()
         frame = pack(("rows", self.batch, [ticket.for_worker() for ticket in tickets]))
         self._row_bytes = max(len(frame) / len(tickets), 0.8 * self._row_bytes)
-        self._outgoing.append(memoryview(frame))
-        self.push()
+        self.pipes.put(frame)
 
-    def room(self) -> int:
-        """Rows that could be sent now without one of them waiting for long, or taking much memory."""
-        if not self.ready or self.stuck or self._outgoing:
-            return 0
-        by_bytes = int(_HELD_BYTES / (self._row_bytes + 1))
-        return max(0, min(self.pace.hold(), max(1, by_bytes)) - len(self.sent))
+    def room(self, *, alone: bool = False) -> int:
+        """Rows that could be sent now without one of them waiting for long, or taking much memory.
 
-    def push(self) -> bool:
-        """Write what the pipe takes. True when nothing is left to write."""
-        try:
-            while self._outgoing:
-                view = self._outgoing[0]
-                written = os.write(self.inbox, view)
-                if written < len(view):
-                    self._outgoing[0] = view[written:]
-                else:
-                    self._outgoing.popleft()
-        except BlockingIOError:
-            return False
-        except BrokenPipeError:
-            # The worker has died; its death is an event of its own.
-            self._outgoing.clear()
-        return True
-
-    def hear(self) -> Iterator[Hello | Reply]:
-        """What the worker has said since the last call.
-
-        Raises `ValueError` for bytes that it never wrote, `EOFError` when it has closed the pipe.
+        `alone`: a row must have the worker for itself.
         """
-        data = _read(self.outbox)
-        if data == b"":
-            raise EOFError
-        for payload in self._frames.feed(data or b""):
-            yield unpack_plain(payload)
+        if not self.ready or self.retiring or self.pipes.full:
+            return 0
+        if alone:
+            return 0 if self.sent else 1
+        most = self.slots
+        if not self.stuck:
+            by_bytes = int(_HELD_BYTES / (self._row_bytes + 1))
+            most = max(most, min(self.pace.hold() * self.slots, by_bytes, MAX_HELD))
+        return max(0, most - len(self.sent))
 
-    def hear_out(self) -> Iterator[Hello | Reply]:
-        """All that is in the pipe now. Raises `ValueError` as `hear` does."""
-        while data := _read(self.outbox):
-            for payload in self._frames.feed(data):
-                yield unpack_plain(payload)
+    def hear(self) -> list[Event]:
+        """What the worker has said since the last call. Raises `EOFError` when it has closed the pipe."""
+        return self._told(self.pipes.hear())
+
+    def hear_out(self) -> list[Event]:
+        """All that is in the pipe now."""
+        return self._told(self.pipes.hear_out())
 
     def printed(self, *, at_end: bool = False) -> list[str]:
         """Whole lines that the worker printed since the last call; also kept as the lane's tail.
 
-        Raises `EOFError` when the worker has closed the pipe (not `at_end`, which takes all that is there).
+        Raises `EOFError` when the worker has closed the pipe.
         """
-        came = _read_all(self.output) if at_end else _read(self.output)
-        if came == b"" and not at_end:
-            raise EOFError
-        data = self._half_line + (came or b"")
-        *lines, rest = data.split(b"\n")
-        if at_end and rest:
-            lines.append(rest)
-            rest = b""
-        if len(rest) > READ_SIZE:
-            lines.append(rest)
-            rest = b""
-        self._half_line = rest
-        texts = [line.decode("utf-8", "replace") for line in lines]
-        self.tail.extend(text[:_TAIL_LINE] for text in texts)
-        return texts
+        lines = self.pipes.printed(at_end=at_end)
+        self.tail.extend(line[:_TAIL_LINE] for line in lines)
+        return lines
 
-    def take_back(self) -> None:
-        """Forbid every row handed out so far that has not started yet to start (see `worker._serve`)."""
-        self._cells.recall(self.index, self.batch)
+    def take_back(self) -> list[Event]:
+        """Take back every row that has not started: it must not start any more (see `serve.Service.begin`)."""
+        self._cells.recall(self.first, self.batch)
         full_barrier()
+        running = {running.position for running in self.running()}
+        # Whatever had finished before those rows started is in the pipe by now.
+        events = self.hear_out()
+        self.doubts = running & self.sent.keys()
+        idle = tuple(ticket for row, ticket in self.sent.items() if row not in running)
+        for ticket in idle:
+            del self.sent[ticket.position]
+        return [*events, Returned(self.index, idle)] if idle else events
+
+    def resolve(self, running: Iterable[Running]) -> list[Event]:
+        """A row that was starting when the others were taken back has by now replied, or seen the recall."""
+        ended = self.doubts - {row.position for row in running}
+        if not ended:
+            return []
+        self.doubts -= ended
+        self.stuck = False
+        events = self.hear_out()
+        withdrawn = tuple(self.sent.pop(row) for row in ended if row in self.sent)
+        return [*events, Returned(self.index, withdrawn)] if withdrawn else events
+
+    def cancel(self, row: Running, now: float) -> None:
+        """Ask the worker's event loop to cancel a row."""
+        self.asked[row.position] = now
+        self.pipes.put(pack(("cancel", row.position)))
 
     def kill(self, condemned: Running | None = None) -> None:
         """Kill the worker and all that it started, for the sake of the row `condemned`, or of the run's end."""
@@ -164,35 +165,54 @@ class Lane:
         self.killed = True
         kill_trees((self.pid,))
 
-    def close_inbox(self) -> None:
-        """Let the worker end by itself: it reads end-of-file."""
-        if self.inbox in self._ends:
-            self._ends.remove(self.inbox)
-            os.close(self.inbox)
-
     def bury(self) -> str | None:
         """After the worker's death: end what it started, free its descriptors; returns its exit in words.
 
         None if the nursery has died, and the worker for no fault of its own with it.
         """
         kill_group(self.pid)
-        self._close()
-        self._cells.clear(self.index)
+        self.pipes.close()
+        os.close(self.death)
+        for cell in range(self.first, self.first + self.slots):
+            self._cells.clear(cell)
         try:
             return exit_in_words(self._nursery.reap(self.pid))
         except NurseryDied:
             return None
 
-    def _pipe(self, theirs: ExitStack, *, ours: int) -> tuple[int, int]:
-        ends = os.pipe()
-        self._ends.append(ends[ours])
-        theirs.callback(os.close, ends[1 - ours])
-        os.set_blocking(ends[ours], False)
-        return ends
+    def _told(self, said: Iterator[Hello | Reply]) -> list[Event]:
+        """What was said, as events."""
+        events: list[Event] = []
+        ends: list[tuple[Ticket, Reply]] = []
+        self.heard = time.monotonic()
+        sent = self.sent
+        try:
+            for message in said:
+                if type(message) is Reply:
+                    if (ticket := sent.pop(message[0], None)) is not None:
+                        ends.append((ticket, message))
+                elif isinstance(message, Hello):
+                    self.ready = message.error is None
+                    self.is_async = message.is_async
+                    events.append(Ready(self.index, message))
+        except ValueError:
+            # The row has written to the pipe: nothing that the worker says can be trusted any more.
+            self.garbled = True
+            kill_group(self.pid)
+        return [*events, *self._ended(ends)] if ends else events
 
-    def _close(self) -> None:
-        while self._ends:
-            os.close(self._ends.pop())
+    def _ended(self, ends: list[tuple[Ticket, Reply]]) -> Iterator[Event]:
+        self.pace.saw(len(ends), sum(reply[2] for _, reply in ends))
+        self.finished += len(ends)
+        self.stuck = False
+        if self.asked or self.lost:
+            for ticket, reply in ends:
+                self.asked.pop(ticket.position, None)
+                self.lost.pop(ticket.position, None)
+                if reply.outcome == "cancelled":
+                    yield TimedOut(self.index, ticket, reply.seconds)
+            ends = [end for end in ends if end[1].outcome != "cancelled"]
+        yield Finished(self.index, ends)
 
 
 def exit_in_words(code: int) -> str:
@@ -213,20 +233,3 @@ def wait_gone(lanes: Iterable[Lane], seconds: float) -> None:
         watch.register(lane.death, select.POLLIN)
         watch.poll(max(0.0, until - time.monotonic()) * 1000)
         kill_group(lane.pid)
-
-
-def _widen(fd: int) -> None:
-    with suppress(OSError):  # over the user's limit: the default size works too
-        fcntl.fcntl(fd, getattr(fcntl, "F_SETPIPE_SZ", 1031), _PIPE_SIZE)
-
-
-def _read(fd: int) -> bytes | None:
-    """What is there: None for nothing yet, empty at the end."""
-    try:
-        return os.read(fd, READ_SIZE)
-    except BlockingIOError:
-        return None
-
-
-def _read_all(fd: int) -> bytes:
-    return b"".join(iter(lambda: _read(fd) or b"", b""))

@@ -2,8 +2,11 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 
-from .checkpoint import LEFT, STATUS_NAMES, Checkpoint, Failure, Settled
+from .checkpoint import STATUS_NAMES, Checkpoint, Failure, Settled
+from .money import Tokens
+from .witness import Witness
 
 COMMIT_ROWS = 500
 COMMIT_SECONDS = 0.05
@@ -13,25 +16,32 @@ COMMIT_SHARE = 4
 class Ledger:
     """Takes settled rows and failed attempts, and commits them in groups. Counts are of the whole table."""
 
-    def __init__(self, checkpoint: Checkpoint, run: int, rows: int, counts: dict[str, int]) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, run: int, rows: int, counts: dict[str, int], witness: Witness | None = None
+    ) -> None:
         self._checkpoint = checkpoint
+        self._witness = witness
         self._run = run
         self._settled: list[Settled] = []
         self._failures: list[Failure] = []
+        self._spent: tuple[Tokens, float | None] | None = None
         self._oldest = self._cost = 0.0
         self.gathered = 0
         self.counts = Counter(counts)
         self.rows = rows
 
-    def settle(self, row: Settled, was: int = LEFT) -> None:
-        """A row has its final state in this run. `was`: the state it had before the run."""
+    def settle(self, rows: Sequence[Settled]) -> None:
+        """Rows have their final state in this run."""
         if not self.gathered:
             self._oldest = time.monotonic()
-        self._settled.append(row)
-        self.gathered += 1
-        self.counts[STATUS_NAMES[row[3]]] += 1
-        if was:
-            self.counts[STATUS_NAMES[was]] -= 1
+        self._settled += rows
+        self.gathered += len(rows)
+        for status, count in Counter(row[3] for row in rows).items():
+            self.counts[STATUS_NAMES[status]] += count
+
+    def unsettle(self, status: int) -> None:
+        """A row that an earlier run had settled so has been run again."""
+        self.counts[STATUS_NAMES[status]] -= 1
 
     def note_failure(self, failure: Failure) -> None:
         """An attempt failed, and the row will be tried again."""
@@ -39,6 +49,10 @@ class Ledger:
             self._oldest = time.monotonic()
         self._failures.append(failure)
         self.gathered += 1
+
+    def spent(self, tokens: Tokens, cost: float | None) -> None:
+        """What the run has used so far; written down with the next commit."""
+        self._spent = tokens, cost
 
     def commit_if_due(self, *, idle: bool) -> int:
         """Commit when enough rows or time have gathered, or when nothing else is to do; returns rows committed.
@@ -55,12 +69,14 @@ class Ledger:
 
     def commit(self) -> int:
         """Commit what has gathered; returns rows committed. They are durable when this returns."""
-        if self.gathered:
+        if self.gathered or self._spent:
             begin = time.monotonic()
-            self._checkpoint.write(self._run, self._settled, self._failures)
+            self._checkpoint.write(self._run, self._settled, self._failures, self._spent)
+            if self._witness:
+                self._witness.saw(self._checkpoint.reached())
             self._cost = time.monotonic() - begin
         committed = len(self._settled)
-        self._settled, self._failures, self.gathered = [], [], 0
+        self._settled, self._failures, self._spent, self.gathered = [], [], None, 0
         return committed
 
     @property

@@ -15,22 +15,27 @@ from typing import Any
 import xxhash
 
 from .errors import TaskError
+from .readymade import Spec
+from .suggest import meant
 from .wire import Hello
 
 Function = Callable[[dict[str, Any]], Any]
 
 
-def load(spec: str | bytes) -> tuple[Function, Hello]:
+def load(spec: Spec) -> tuple[Function, Hello]:
     """The task's function, and what to tell the coordinator about it.
 
-    `spec` is `file.py:function`, `package.module:function`, the name of a built-in, or a function pickled
-    by value. Raises `TaskError`; its message says what to mend, `__cause__` is the user's own exception.
+    `spec` is `file.py:function`, `package.module:function`, the name of a built-in, a function pickled
+    by value, or a ready-made task. Raises `TaskError`; its message says what to mend, `__cause__` is the user's own exception.
     """
     if isinstance(spec, bytes):
         import cloudpickle
 
         function: Function = cloudpickle.loads(spec)
         return function, Hello(inspect.iscoroutinefunction(function), "", (), None, "", "")
+    if not isinstance(spec, str):
+        function = spec.function()
+        return function, Hello(inspect.iscoroutinefunction(function), spec.version, (), None, "", "")
     module, name = _module_and_name(spec)
     function = _function_of(module, name)
     sources = _sources_beside(module)
@@ -63,7 +68,8 @@ def _module_and_name(spec: str) -> tuple[ModuleType, str]:
         return _import(lambda: importlib.import_module(place), place), name
     path = Path(place).resolve()
     if not path.is_file():
-        raise TaskError(f"there is no file {place}", "check --task: file.py:function")
+        beside = [other.name for other in path.parent.glob("*.py")]
+        raise TaskError(f"there is no file {place}", f"{meant(path.name, beside)}Check --task: file.py:function")
     _make_importable(str(path.parent))
     return _import(lambda: _module_from_file(path), place), name
 

@@ -20,8 +20,8 @@ class Held(LockedError):
 
 
 @contextmanager
-def held(path: Path, if_running: str, signalled: Callable[[], int] = lambda: 0) -> Iterator[None]:
-    """Hold the lock inside the block.
+def held(path: Path, if_running: str, signalled: Callable[[], int] = lambda: 0) -> Iterator[int]:
+    """Hold the lock inside the block; its value is the lock file's descriptor.
 
     `if_running`: `fail` raises `LockedError`, `skip` raises `Held`, `wait` waits until it is free, or raises
     `Interrupted` when `signalled()` tells a signal. A lock file that is merely there means nothing; the
@@ -29,7 +29,7 @@ def held(path: Path, if_running: str, signalled: Callable[[], int] = lambda: 0) 
     """
     fd = _take(path, if_running, signalled)
     try:
-        yield
+        yield fd
     finally:
         os.close(fd)
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from .display.words import counted, have, were
+from .errors import ChangedError
 from .inflight import Running
 from .plan import Plan
 from .settings import Settings
@@ -15,19 +17,35 @@ def notes_on(bound: Bound, plan: Plan, settings: Settings, in_flight: list[Runni
     notes = []
     if in_flight:
         rows = some({running.position for running in in_flight})
-        notes.append(f"the last run died while row{'s' * (len(in_flight) > 1)} {rows} ran; they run again, uncharged")
+        who, again = ("row", "it runs again") if len(in_flight) == 1 else ("rows", "they run again")
+        notes.append(f"the last run died while {who} {rows} ran; {again}, uncharged")
     if plan.stale and settings.on_change != "redo":
         notes.append(
-            f"{plan.stale:,} rows were settled under another version of the task or other content and are kept "
-            "(--on-change redo runs them again)"
+            f"{were(plan.stale, 'row')} settled under another version of the task or other content; results are kept "
+            "(--on-change redo runs such rows again)"
         )
     if bound.moved.moved:
-        notes.append(f"the input has changed: {bound.moved.moved:,} results followed their rows")
+        notes.append(f"the input has changed: {counted(bound.moved.moved, 'result')} moved with their rows")
     if bound.moved.back:
-        notes.append(f"{bound.moved.back:,} rows are back in the input, and so are their results")
+        notes.append(f"{have(bound.moved.back, 'row')} come back to the input, and so have the results")
     if bound.bad_rows:
-        notes.append(f"{bound.bad_rows:,} malformed rows of the input were left out (--bad-rows skip)")
+        notes.append(f"{were(bound.bad_rows, 'malformed row')} left out of the input (--bad-rows skip)")
     return notes
+
+
+def has_changed(plan: Plan, settings: Settings) -> ChangedError:
+    """The error of `--on-change stop`, which is the default of tasks that are made of options."""
+    if settings.ready_made:
+        return ChangedError(
+            f"{were(plan.stale, 'row')} settled under another {settings.checkpoint_name}, or with other content; "
+            "nothing was run",
+            "--on-change keep keeps their results, --on-change redo runs them again, "
+            "--name NAME gives this one results of its own",
+        )
+    return ChangedError(
+        f"{were(plan.stale, 'row')} settled under another version of the task, or with other content",
+        "--on-change keep keeps their results, redo runs them again; --task-version says by hand what counts",
+    )
 
 
 def some(rows: Iterable[int]) -> str:

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import resource_tracker as tracker_of_python
 from multiprocessing.connection import Connection
@@ -54,7 +55,7 @@ class Nursery:
         end.close()
         self.died = False
 
-    def start(self, orders: Orders, pipes: tuple[int, int, int]) -> int:
+    def start(self, orders: Orders, pipes: Sequence[int]) -> int:
         """Start a worker with its ends of inbox, outbox and output; returns its process number.
 
         Raises `OSError` if the machine lets no further process start.
@@ -71,7 +72,7 @@ class Nursery:
         kill_group(self._process.pid)
         self._process.join()
 
-    def _ask(self, question: Any, descriptors: tuple[int, ...] = ()) -> Any:
+    def _ask(self, question: Any, descriptors: Sequence[int] = ()) -> Any:
         try:
             socket.send_fds(self._socket, [pickle.dumps(question)], descriptors)
             answer = self._socket.recv(_SIZE)

@@ -3,13 +3,14 @@
 import io
 import os
 import sys
-from collections.abc import Callable
+
+from .control import current_row
 
 _LONGEST_LINE = 1 << 16
 
 
 class _Tagged(io.TextIOBase):
-    """A text stream that writes whole lines to `fd`, each prefixed with the row that is running."""
+    """A text stream that writes whole lines to `fd`, each prefixed with the row that prints it."""
 
     encoding = "utf-8"
     errors = "backslashreplace"
@@ -17,9 +18,7 @@ class _Tagged(io.TextIOBase):
     def __init__(self, fd: int, spare: int) -> None:
         self._fd = fd
         self._spare = spare
-        self._rest: list[str] = []
-        self._length = 0
-        self.row = 0
+        self.unfinished: dict[int, io.StringIO] = {}
 
     def writable(self) -> bool:
         return True
@@ -38,25 +37,29 @@ class _Tagged(io.TextIOBase):
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self._rest.append(text)
-        self._length += len(text)
-        if "\n" in text or self._length > _LONGEST_LINE:
-            *lines, rest = "".join(self._rest).split("\n")
+        if not text:
+            return 0
+        row = current_row()
+        line = self.unfinished.setdefault(row, io.StringIO())
+        line.write(text)
+        if "\n" in text or line.tell() > _LONGEST_LINE:
+            *lines, rest = self.unfinished.pop(row).getvalue().split("\n")
             if len(rest) > _LONGEST_LINE:
                 lines.append(rest)
-                rest = ""
-            self._rest, self._length = [rest] if rest else [], len(rest)
-            tag = f"[row {self.row}] " if self.row else ""
+            elif rest:
+                self.unfinished[row] = io.StringIO()
+                self.unfinished[row].write(rest)
+            tag = f"[row {row}] " if row else ""
             self._send("".join(f"{tag}{line}\n" for line in lines))
         return len(text)
 
     def flush(self) -> None:
         return
 
-    def end(self) -> None:
-        """Write out a last line that has no end."""
-        if self._length:
-            self.write("\n")
+    def end(self, row: int) -> None:
+        """Write out a last line of the row that has no end."""
+        if line := self.unfinished.pop(row, None):
+            self._send(f"[row {row}] {line.getvalue()}\n")
 
     def _send(self, text: str) -> None:
         data = memoryview(text.encode("utf-8", "backslashreplace"))
@@ -70,26 +73,25 @@ class _Tagged(io.TextIOBase):
                 self._fd = self._spare
 
 
-def capture(pipe: int) -> Callable[[int], None]:
-    """Send file descriptors 1 and 2, `sys.stdout` and `sys.stderr` into `pipe`, stdin to nothing.
+class Output:
+    """What a worker prints, on both streams."""
 
-    Returns `tag(row)`, to be called with a row's number before it runs and with 0 after it.
-    """
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(pipe, 1)
-    os.dup2(pipe, 2)
-    out, err = _Tagged(1, pipe), _Tagged(2, pipe)
-    sys.stdout = sys.__stdout__ = out  # type: ignore[assignment, misc]
-    sys.stderr = sys.__stderr__ = err  # type: ignore[assignment, misc]
+    def __init__(self, pipe: int) -> None:
+        """Send file descriptors 1 and 2, `sys.stdout` and `sys.stderr` into `pipe`, stdin to nothing."""
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(pipe, 1)
+        os.dup2(pipe, 2)
+        self._streams = _Tagged(1, pipe), _Tagged(2, pipe)
+        sys.stdout = sys.__stdout__ = self._streams[0]  # type: ignore[assignment, misc]
+        sys.stderr = sys.__stderr__ = self._streams[1]  # type: ignore[assignment, misc]
 
-    def tag(row: int) -> None:
-        out.end()
-        err.end()
-        out.row = err.row = row
-
-    return tag
+    def end(self, row: int) -> None:
+        """The row has ended: write out its last line."""
+        for stream in self._streams:
+            if stream.unfinished:
+                stream.end(row)
 
 
 def untagged(line: str) -> str:

@@ -17,11 +17,13 @@ class Pace:
         self.seconds: float | None = None
         self.finished = 0
 
-    def saw(self, seconds: float) -> None:
-        """One row took so long."""
-        self.finished += 1
-        known = self.seconds
-        self.seconds = seconds if known is None else known + _WEIGHT * (seconds - known)
+    def saw(self, rows: int, seconds: float) -> None:
+        """So many rows took so long, together."""
+        mean, known = seconds / rows, self.seconds
+        # As if each had taken the mean: all the newer rows weigh what they would have, one after the other.
+        weight = 1 - (1 - _WEIGHT) ** rows
+        self.finished += rows
+        self.seconds = mean if known is None else known + weight * (mean - known)
 
     def hold(self) -> int:
         """Rows that the lane should hold now, the one that runs included; at least 1."""

@@ -1,5 +1,6 @@
 """Reading option values, as typed on a command line or written in TOML. Each raises `ValueError` in words."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -7,9 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 from .stopping import MaxFailures, Timeout
+from .suggest import meant
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 MOST_ROWS = 1_000_000
+MOST_JOBS = 100_000
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -25,9 +28,17 @@ def jobs(value: Any) -> int:
         return cpus()
     if text.endswith("%") and text[:-1].isdigit() and int(text[:-1]):
         return max(1, cpus() * int(text[:-1]) // 100)
-    if text.isdigit() and 0 < int(text) <= 100_000:
+    if text.isdigit() and 0 < int(text) <= MOST_JOBS:
         return int(text)
     raise ValueError(f"{text!r} is not a number of jobs (50, 200%, auto)")
+
+
+def cluster(value: Any) -> str:
+    """A scheduler's address, a scheduler file, or `local:N`."""
+    text = str(value).strip()
+    if text.startswith("local:") and not re.fullmatch(r"local:[1-9]\d{0,2}", text):
+        raise ValueError(f"{text!r} is not local:N with N workers (local:2)")
+    return text
 
 
 def whole(value: Any) -> int:
@@ -36,6 +47,14 @@ def whole(value: Any) -> int:
     if not text.isdigit():
         raise ValueError(f"{text!r} is not a whole number")
     return int(text)
+
+
+def at_least_one(value: Any) -> int:
+    """A whole number, 1 or more."""
+    number = whole(value)
+    if not number:
+        raise ValueError("0 is too few")
+    return number
 
 
 def duration(value: Any) -> float:
@@ -63,6 +82,11 @@ def names(value: Any) -> tuple[str, ...]:
     if not found:
         raise ValueError("no column is named")
     return found
+
+
+def listed(value: Any) -> str:
+    """Text with commas, or a list of its parts."""
+    return value if isinstance(value, str) else ",".join(map(str, value))
 
 
 def rows(value: Any) -> frozenset[int]:
@@ -94,6 +118,51 @@ def pairs(value: Any) -> Mapping[str, str]:
     return found
 
 
+def parameters(value: Any) -> Mapping[str, Any]:
+    """`temperature=0`, several times; or a table. A value that is JSON is that value, any other is text."""
+    if isinstance(value, Mapping):
+        return {str(name): part for name, part in value.items()}
+    found = {}
+    for part in [value] if isinstance(value, str) else value:
+        name, equals, text = str(part).partition("=")
+        if not (name.strip() and equals):
+            raise ValueError(f"{part!r} is not name=value (temperature=0)")
+        found[name.strip()] = _json_or_text(text)
+    return found
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except ValueError:
+        return text
+
+
+def _no_constant(_: str) -> None:
+    raise ValueError("NaN and infinities are no JSON")
+
+
+def positive(value: Any) -> float:
+    """A number above 0."""
+    found = amount(value)
+    if not found:
+        raise ValueError("it must be more than 0")
+    return found
+
+
+def amount(value: Any) -> float:
+    """A number, 0 or more: `600`, `2.5`."""
+    text = str(value).strip().replace("_", "")
+    if not re.fullmatch(r"\d+(?:\.\d+)?|\.\d+", text):
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
+
+
+def json_schema(value: Any) -> str | Mapping[str, Any]:
+    """The name of a file with a JSON Schema; in Python also the schema itself."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
 def max_failures(value: Any) -> MaxFailures:
     """`10`, or `5%` of the rows to run."""
     text = str(value).strip()
@@ -120,7 +189,7 @@ def one_of(*choices: str) -> Callable[[Any], str]:
 
     def read(value: Any) -> str:
         if str(value) not in choices:
-            raise ValueError(f"{str(value)!r} is none of {', '.join(choices)}")
+            raise ValueError(f"{str(value)!r} is none of {', '.join(choices)}. {meant(str(value), choices)}".strip())
         return str(value)
 
     return read

@@ -8,13 +8,14 @@ import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from itertools import count
+from itertools import islice
 from pathlib import Path
 from typing import IO, Self
 
 _ENTRY = struct.Struct("<16sq")
 _BUCKETS = 256
 _SPILL = 64 << 10
+_CHUNK = 4096
 
 
 class Partition:
@@ -32,18 +33,15 @@ class Partition:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def add(self, identities: Iterable[bytes], first: int) -> None:
-        """Add rows at positions `first`, `first + 1`, …"""
-        self.add_pairs(zip(identities, count(first), strict=False))
-
-    def add_pairs(self, pairs: Iterable[tuple[bytes, int]]) -> None:
-        """Add identities with their positions."""
-        memory, pack = self._memory, _ENTRY.pack
-        for identity, position in pairs:
-            memory[identity[0]] += pack(identity, position)
-        for number, bucket in enumerate(memory):
-            if len(bucket) > _SPILL:
-                self._spill(number, bucket)
+    def add(self, pairs: Iterable[tuple[bytes, int]]) -> None:
+        """Add identities with their positions, any number of them."""
+        memory, pack, pairs = self._memory, _ENTRY.pack, iter(pairs)
+        while chunk := list(islice(pairs, _CHUNK)):
+            for identity, position in chunk:
+                memory[identity[0]] += pack(identity, position)
+            for number, bucket in enumerate(memory):
+                if len(bucket) > _SPILL:
+                    self._spill(number, bucket)
 
     def buckets(self) -> Iterator[list[tuple[bytes, int]]]:
         """Each bucket's pairs, in the order in which they were added."""

@@ -4,9 +4,12 @@ import errno
 import os
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from .errors import CheckpointError, UsageError
+
+_LONGEST_SOCKET = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,32 @@ class Places:
         return self.folder / f"{self.name}.inflight"
 
     @property
+    def roll(self) -> Path:
+        """What the last pass over the table has found (see `roll`). Nothing is lost with it but time."""
+        return self.folder / f"{self.name}.roll"
+
+    @property
+    def socket(self) -> Path:
+        """Where the run that is going on listens (see `remote`); a socket's name has to be short."""
+        name = os.fsencode(self.name)
+        short = self.name if len(name) <= _LONGEST_SOCKET else blake2b(name, digest_size=8).hexdigest()
+        return self.folder / f"{short}.sock"
+
+    @property
     def results(self) -> Path:
         """The results file if no other is named: `data.results.csv` beside `data.csv`."""
+        return self._beside("results.csv")
+
+    @property
+    def report(self) -> Path:
+        """The report if no other file is named: `data.report.html` beside `data.csv`."""
+        return self._beside("report.html")
+
+    def _beside(self, ending: str) -> Path:
         stem = self.input.name
         for suffix in (".gz", ".bz2", ".xz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson", ".json"):
             stem = stem.removesuffix(suffix)
-        return self.input.parent / f"{stem or self.input.name}.results.csv"
+        return self.input.parent / f"{stem or self.input.name}.{ending}"
 
 
 def folder_of(input_path: Path, directory: Path | None) -> Path:

@@ -18,6 +18,11 @@ _RETRY = {
 }
 
 
+def taken_up(status: int, retry: str) -> bool:
+    """Whether `--retry` takes up again a row that was settled in this state."""
+    return status in _RETRY[retry]
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the user wants done again, and which rows were asked for.
@@ -36,15 +41,16 @@ class Policy:
 class Plan:
     """What is left to do, in rows. `flags`: one byte a row (row n at n - 1): not to run, new, again.
 
-    `retry` and `kept` count settled rows by state name: taken up again, and left as they are (`kept`
-    includes the done). `stale`: those kept that were settled under another task or content. `gone`: rows that
-    are no longer in the input.
+    `settled` counts the rows that have a state already, by its name; `retry` and `kept` those of them that are
+    taken up again, and left as they are (`kept` includes the done). `stale`: those kept that were settled
+    under another task or content. `gone`: rows that are no longer in the input.
     """
 
     rows: int
     flags: bytearray
     new: int
     to_run: int
+    settled: dict[str, int] = field(default_factory=dict)
     retry: dict[str, int] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)
     stale: int = 0
@@ -89,8 +95,9 @@ def make_plan(
     return Plan(
         rows=rows,
         flags=flags,
-        new=rows - count.settled,
+        new=rows - count.settled.total(),
         to_run=rows - flags.count(NOT_TO_RUN),
+        settled=_named(count.settled),
         retry=_named(count.retry),
         kept=_named(count.kept),
         stale=count.stale,
@@ -119,16 +126,16 @@ class _Count:
     flags: bytearray
     again: frozenset[int]
     redo: bool
-    settled: int = 0
     stale: int = 0
     redone: int = 0
+    settled: Counter[int] = field(default_factory=Counter)
     retry: Counter[int] = field(default_factory=Counter)
     kept: Counter[int] = field(default_factory=Counter)
 
     def take(self, first: int, last: int, status: int, *, stale: bool) -> None:
         """Settled rows that are all alike."""
         rows = last - first + 1
-        self.settled += rows
+        self.settled[status] += rows
         flag = AGAIN
         if stale and self.redo:
             self.redone += rows

@@ -5,7 +5,7 @@ Everything that a task says passes here before it is written: results, replies, 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from .wire import Reply
 
@@ -15,10 +15,14 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 
 
 class Redactor:
-    """Replaces the values (8 characters or more) of variables with KEY, TOKEN, SECRET or PASSWORD in their name."""
+    """Replaces the values (8 characters or more) of variables with KEY, TOKEN, SECRET or PASSWORD in their name.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        values = {value for name, value in environment.items() if _SECRET_NAME.search(name) and len(value) >= SHORTEST}
+    `also`: the names of other variables that hold secrets.
+    """
+
+    def __init__(self, environment: Mapping[str, str], also: Collection[str] = ()) -> None:
+        named = (value.strip() for name, value in environment.items() if _SECRET_NAME.search(name) or name in also)
+        values = {value for value in named if len(value) >= SHORTEST}
         # As it stands in JSON too; the longest first, since one secret may begin with another.
         forms = values | {json.dumps(value)[1:-1] for value in values}
         ordered = sorted(map(re.escape, forms), key=len, reverse=True)

@@ -12,22 +12,26 @@ from .wire import Reply, Ticket
 
 _KEPT = """
 SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, r.body, r.how,
-       coalesce(r.raw, f.raw) AS raw, f.at, f.lane, f.kind
+       coalesce(r.raw, f.raw) AS raw, f.kind,
+       coalesce(l.at, f.at), coalesce(l.lane, f.lane)
 FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
 WHERE l.position > ? AND coalesce(r.raw, f.raw) IS NOT NULL AND (r.raw IS NOT NULL OR f.http_status IS NULL)
+      AND coalesce(f.kind, '') NOT IN ('filtered', 'refused', ?)
 ORDER BY l.position LIMIT 1000
 """
 
 
-def reparse(checkpoint: Checkpoint, ledger: Ledger, settings: Settings, tally: Tally) -> int:
+def reparse(checkpoint: Checkpoint, ledger: Ledger, settings: Settings, tally: Tally, schema: str | None) -> int:
     """Parse every kept reply of the table again; rows that come out otherwise are settled anew.
 
-    Returns how many changed. No attempt is made, none is counted.
+    `schema`: the JSON Schema that they must fit. Returns how many changed. No attempt is made, none is counted.
     """
-    finish = finisher(strict=settings.strict_json, accept_truncated=settings.accept_truncated)
+    # What the service said of a reply holds, however the reply looks; a cut-off one is taken if that was asked for.
+    unless = "" if settings.accept_truncated else "truncated"
+    finish = finisher(strict=settings.strict_json, accept_truncated=settings.accept_truncated, schema=schema)
     changed = 0
-    for row in _kept(checkpoint):
-        position, fingerprint, key, status, attempts, task, seconds, body, how, raw, at, lane, kind = row
+    for row in _kept(checkpoint, unless):
+        position, fingerprint, key, status, attempts, task, seconds, body, how, raw, kind, at, lane = row
         reply = finish(Ticket(position, attempts, fingerprint, ()), seconds or 0.0, raw)
         told = reply.error[0] if reply.error else None
         if (reply.body, reply.how, told) == (body, how, kind if status == FAILED else None):
@@ -36,18 +40,19 @@ def reparse(checkpoint: Checkpoint, ledger: Ledger, settings: Settings, tally: T
         failure = _failure(reply, attempts, at or 0.0, lane or 0, raw)
         now = Settled(
             position, fingerprint, key, FAILED if failure else DONE, attempts, task, seconds or 0.0, reply.body,
-            None if failure else raw, reply.how, reply.note, failure,
+            None if failure else raw, reply.how, reply.note, failure, at, lane,
         )  # fmt: skip
-        ledger.settle(now, was=status)
+        ledger.settle([now])
+        ledger.unsettle(status)
         tally.settled(failed=failure is not None)
         ledger.commit_if_due(idle=False)
     ledger.commit()
     return changed
 
 
-def _kept(checkpoint: Checkpoint) -> Iterator[tuple[Any, ...]]:
+def _kept(checkpoint: Checkpoint, unless: str) -> Iterator[tuple[Any, ...]]:
     at = 0
-    while rows := checkpoint.db.execute(_KEPT, (at,)).fetchall():
+    while rows := checkpoint.db.execute(_KEPT, (at, unless)).fetchall():
         yield from rows
         at = rows[-1][0]
 

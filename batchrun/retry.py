@@ -15,9 +15,10 @@ MAX_REFUSED_SECONDS = 600.0
 BUSY = frozenset({429, 503})
 HOPELESS_STATUS = frozenset({400, 401, 403, 404, 422})
 HOPELESS_TYPES = frozenset({"ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError"})
-HOPELESS_KINDS = frozenset({"truncated", "filtered", "refused", "unencodable"})
+HOPELESS_KINDS = frozenset({"truncated", "filtered", "refused", "unencodable", "context_length"})
 
 _KIND_OF_STATUS = {400: "bad_request", 401: "auth", 403: "auth", 404: "bad_request", 422: "bad_request"}
+_PASSING_STATUS = frozenset({408, 409, 425})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def kind_of(error: BaseException, status: int | None) -> str:
     if status is not None and status >= 400:
         if status == 429:
             return "rate_limited"
-        return _KIND_OF_STATUS.get(status, "server" if status >= 500 else "bad_request")
+        return _KIND_OF_STATUS.get(status, "server" if status >= 500 or status in _PASSING_STATUS else "bad_request")
     names = {base.__name__ for base in type(error).__mro__}
     if isinstance(error, ConnectionError) or names & {"APIConnectionError", "TransportError", "ConnectError"}:
         return "connection"

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .allowance import Allowance
 from .backlog import Backlog
 from .checkpoint import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
+from .display.words import counted
 from .errors import BatchrunError, InputError, Interrupted, StoppedError, TaskError
 from .events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
+from .helm import Helm, unsteered
 from .inflight import Running
 from .ledger import Ledger
 from .redaction import Redactor
@@ -68,6 +71,9 @@ class Onlooker(Protocol):
     def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
         """The user has asked what is executing."""
 
+    def say(self, text: str) -> None:
+        """Something that the user should know."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -97,6 +103,8 @@ class Run:
         signals: Signals,
         onlooker: Onlooker,
         redactor: Redactor | None = None,
+        allowance: Allowance | None = None,
+        helm: Helm | None = None,
     ) -> None:
         self.engine = engine
         self.backlog = backlog
@@ -107,6 +115,8 @@ class Run:
         self.stopped: BatchrunError | None = None
         self._onlooker = onlooker
         self._redactor = redactor or Redactor({})
+        self.allowance = allowance or Allowance()
+        self.helm = helm or unsteered()
         self._refused: dict[int, tuple[float, int]] = {}
         self._stillborn = 0
         self._killed = False
@@ -129,7 +139,8 @@ class Run:
         return not self.engine.busy() and (self.stopped is not None or not len(self.backlog))
 
     def _heed(self) -> None:
-        """Do what signals ask for: drain at the first, kill at the second; say what is running."""
+        """Do what the user asks for by `ctl` and by signals: drain at the first, kill at the second."""
+        self.helm.look(self)
         if self.signals.asked:
             self.signals.asked = False
             self._onlooker.running(self.engine.running(), time.monotonic())
@@ -140,7 +151,7 @@ class Run:
             self.engine.kill()
 
     def _feed(self) -> None:
-        if self.stopped is None and (room := self.engine.room()):
+        if self.stopped is None and (room := self._room()):
             try:
                 tickets = self.backlog.take(room, time.monotonic())
             except BatchrunError as error:  # the table cannot be read on
@@ -150,13 +161,25 @@ class Run:
                 tickets = self._innocent(tickets)
             if tickets:
                 self.engine.send(tickets)
+                self.allowance.handed_out(len(tickets), time.monotonic())
             elif self.backlog.missing:
                 self.stop(
                     InputError(
-                        f"the table was changed while the run went on: {self.backlog.missing:,} rows are gone",
+                        f"the table was changed while the run went on: {counted(self.backlog.missing, 'row')} gone",
                         "run again to take the change in",
                     )
                 )
+
+    def _room(self) -> int:
+        """Rows that the engine could take, as far as they may be handed out."""
+        room = self.helm.room(self.engine.room(), self.engine.busy())
+        if not room or self.allowance.boundless:
+            return room
+        in_flight = self.engine.busy()
+        if self.allowance.exhausted(in_flight):
+            self.stop(StoppedError(self.allowance.exhaustion(), "raise --max-cost to go on"))
+            return 0
+        return min(room, self.allowance.rows(in_flight, time.monotonic()))
 
     def _innocent(self, tickets: list[Ticket]) -> list[Ticket]:
         """Set aside rows that must run alone; the next of them if nothing else is left or in flight."""
@@ -171,9 +194,11 @@ class Run:
 
     def _collect(self) -> bool:
         wait = GATHER_SECONDS if self.ledger.gathered else TICK_SECONDS
-        due = None if self.stopped else self.backlog.next_due(time.monotonic())
+        if not self.stopped:
+            now = time.monotonic()
+            wait = min(wait, self.backlog.next_due(now, wait), self.allowance.due(now, wait))
         try:
-            events = self.engine.collect(wait if due is None else min(wait, due))
+            events = self.engine.collect(wait)
         except StoppedError as error:  # the engine cannot go on; what has come is kept
             self.stop(error)
             return False
@@ -196,6 +221,7 @@ class Run:
                 self._finished(*event)
             case Returned(_, tickets):
                 self.backlog.give_back(tickets)
+                self.allowance.came_back(len(tickets), time.monotonic())
             case TimedOut(lane, ticket, seconds):
                 message = f"ended after {seconds:.3g} s (--timeout {self.rules.timeout})"
                 self._failed(lane, ticket, seconds, ("timeout", message, None, None, None), TIMED_OUT)
@@ -211,13 +237,35 @@ class Run:
                 if self._stillborn >= STILLBORN_LIMIT:
                     self.stop(stillborn(cause, tail))
 
-    def _finished(self, lane: int, ticket: Ticket, reply: Reply) -> None:
+    def _finished(self, lane: int, ends: list[tuple[Ticket, Reply]]) -> None:
+        """Attempts have ended. Nearly always they are done, and many: those are settled together."""
         if self._redactor.active:
-            reply = self._redactor.reply(reply)
-        if reply.outcome == "done":
-            self._settle(ticket, DONE, reply.seconds, reply)  # nearly always
-        elif reply.outcome == "skipped":
-            self._settle(ticket, SKIPPED, reply.seconds, reply)
+            ends = [(ticket, self._redactor.reply(reply)) for ticket, reply in ends]
+        at, task = time.time(), self.rules.task
+        done: list[Settled] = []
+        firsts = 0
+        for ticket, reply in ends:
+            if reply[-1] or not self.allowance.boundless:
+                self._account(reply)
+            if reply[1] != "done":
+                self._ended(lane, ticket, reply)
+                continue
+            position, attempt, fingerprint, _, _, was, key = ticket
+            _, _, seconds, body, raw, how, note, *_ = reply
+            done.append(
+                Settled(position, fingerprint, key, DONE, attempt, task, seconds, body, raw, how, note, None, at, lane)
+            )
+            if was:
+                self.ledger.unsettle(was)
+            else:
+                firsts += 1
+        self.ledger.settle(done)
+        self.tally.succeeded([row[6] for row in done], firsts)
+
+    def _ended(self, lane: int, ticket: Ticket, reply: Reply) -> None:
+        """An attempt has ended otherwise than with a result."""
+        if reply.outcome == "skipped":
+            self._settle(lane, ticket, SKIPPED, reply.seconds, reply)
         elif reply.outcome == "refused":
             self._refusal(lane, ticket, reply)
         elif reply.outcome == "aborted":
@@ -226,10 +274,20 @@ class Run:
             message = reply.error[1] if reply.error else ""
             self.stop(StoppedError(f"the task aborted the run at row {ticket.position}: {message}"))
         elif reply.error:
-            self._failed(lane, ticket, reply.seconds, reply.error, FAILED, reply)
+            status = TIMED_OUT if reply.error[0] == "timeout" else FAILED  # a deadline that the task keeps by itself
+            self._failed(lane, ticket, reply.seconds, reply.error, status, reply)
+
+    def _account(self, reply: Reply) -> None:
+        """What the attempt used, whether it came to something or not."""
+        self.allowance.ended(reply, time.monotonic())
+        if reply.tokens:
+            total = self.tally.used(reply.tokens)
+            self.ledger.spent(total, self.allowance.cost(total))
 
     def _refusal(self, lane: int, ticket: Ticket, reply: Reply) -> None:
         """The server is busy: no attempt. All rows wait as long as it asked for."""
+        if self.allowance.boundless:  # otherwise it has been told
+            self.allowance.ended(reply, time.monotonic())
         now = time.monotonic()
         since, refusals = self._refused.get(ticket.position, (now, 0))
         again = after_refusal(now - since, refusals + 1, reply.wait, random.random())
@@ -248,8 +306,16 @@ class Run:
         running = now < self.backlog.paused_until
         self.backlog.pause(until)
         if not running:
-            for event in self.engine.take_back():
-                self._take(event)
+            self.take_back()
+
+    def take_back(self) -> None:
+        """Rows that have not started return to the backlog."""
+        for event in self.engine.take_back():
+            self._take(event)
+
+    def say(self, text: str) -> None:
+        """Tell whoever looks on."""
+        self._onlooker.say(text)
 
     def _failed(
         self,
@@ -268,7 +334,7 @@ class Run:
         again = None if final else after_failure(error, ticket.attempt, ticket.last, wait, random.random())
         self.tally.failed(error[0], error[1])
         if again is None:
-            self._settle(ticket, status, seconds, reply, failure)
+            self._settle(lane, ticket, status, seconds, reply, failure)
         else:
             self._rest(ticket, again, failure, seconds)
 
@@ -278,17 +344,26 @@ class Run:
         self.backlog.rest(ticket._replace(attempt=ticket.attempt + 1), time.monotonic() + again.seconds)
 
     def _settle(
-        self, ticket: Ticket, status: int, seconds: float, reply: Reply | None, failure: Failure | None = None
+        self,
+        lane: int,
+        ticket: Ticket,
+        status: int,
+        seconds: float,
+        reply: Reply | None,
+        failure: Failure | None = None,
     ) -> None:
         position, attempt, fingerprint, _, _, was, key = ticket
         body = raw = how = note = None
         if reply is not None:
-            _, _, _, body, raw, how, note, _, _ = reply
+            _, _, _, body, raw, how, note, *_ = reply
         kept = None if failure else raw  # a failed reply is kept with its failure
-        task = self.rules.task
-        self.ledger.settle(
-            Settled(position, fingerprint, key, status, attempt, task, seconds, body, kept, how, note, failure), was
+        task, at = self.rules.task, failure.at if failure else time.time()
+        row = Settled(
+            position, fingerprint, key, status, attempt, task, seconds, body, kept, how, note, failure, at, lane
         )
+        self.ledger.settle([row])
+        if was:
+            self.ledger.unsettle(was)
         self.tally.attempted(seconds)
         failed = failure is not None
         self.tally.settled(failed=failed, first=not was)

@@ -17,7 +17,7 @@ _MASK = 0xFFFFFFFF
 
 def of(row: "Settled") -> int:
     """The seal of a settled row, its result and its last failure included."""
-    position, fingerprint, key, status, attempts, _, _, body, raw, how, note, failure = row
+    position, fingerprint, key, status, attempts, _, _, body, raw, how, note, failure, _, _ = row
     crc = crc32(b"%d %d %b%b" % (status, attempts, fingerprint, key or b""))
     if body is not None:
         crc = crc32(body, crc)

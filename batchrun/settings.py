@@ -5,17 +5,22 @@ Command line beats environment (`BATCHRUN_JOBS`) beats file (`batchrun.toml`, or
 is not trusted).
 """
 
-import difflib
+import dataclasses
 import os
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import parsing
+from .config import anchored, find_config
 from .errors import UsageError
+from .money import Prices
+from .program.spec import Program
+from .prompt.making import made as prompt_of
+from .readymade import Spec
 from .stopping import MaxFailures, Timeout
+from .suggest import meant
 
 
 def _option(default: Any, read: Callable[[Any], Any]) -> Any:
@@ -29,7 +34,28 @@ class Settings:
     """Everything that `process` can be told, parsed. Field names are the options' names."""
 
     task: str | bytes = _option("repair", str)
+    command: str | None = _option(None, str)
+    shell: bool = _option(False, parsing.yes_no)
+    stdin: str | None = _option(None, str)
+    prompt: str | None = _option(None, str)
+    model: str | None = _option(None, str)
+    system: str | None = _option(None, str)
+    schema: str | Mapping[str, Any] | None = _option(None, parsing.json_schema)
+    fields: str | None = _option(None, parsing.listed)
+    param: Mapping[str, Any] = _option(parsing.NOTHING, parsing.parameters)
+    base_url: str | None = _option(None, str)
+    api_key_env: str = _option("OPENAI_API_KEY", str)
+    skip_empty: tuple[str, ...] | None = _option(None, parsing.names)
+    rpm: float | None = _option(None, parsing.positive)
+    tpm: float | None = _option(None, parsing.positive)
+    price_in: float | None = _option(None, parsing.amount)
+    price_out: float | None = _option(None, parsing.amount)
+    max_cost: float | None = _option(None, parsing.positive)
     jobs: int = _option(0, parsing.jobs)
+    engine: str = _option("local", parsing.one_of("local", "dask"))
+    cluster: str | None = _option(None, parsing.cluster)
+    on_lost: str = _option("rerun", parsing.one_of("rerun", "fail"))
+    threads: int = _option(1, parsing.at_least_one)
     key: tuple[str, ...] | None = _option(None, parsing.names)
     columns: tuple[str, ...] | None = _option(None, parsing.names)
     timeout: Timeout | None = _option(None, parsing.timeout)
@@ -61,16 +87,68 @@ class Settings:
 
     @property
     def workers(self) -> int:
-        """Rows in flight at once."""
-        return self.jobs or parsing.cpus()
+        """Rows in flight at once. A cluster that may have as many as it has threads is not held back by us."""
+        return self.jobs or (parsing.MOST_JOBS if self.engine == "dask" else parsing.cpus())
+
+    @property
+    def known_jobs(self) -> int:
+        """Rows in flight at once; 0 if the cluster decides."""
+        return self.jobs if self.engine == "dask" else self.workers
 
     @property
     def checkpoint_name(self) -> str:
         """The name of the task's checkpoint."""
-        return self.name or (function_name(self.task) if isinstance(self.task, str) else "task")
+        if self.name is not None:
+            return self.name
+        if self.command is not None:
+            return "command"
+        if self.prompt is not None:
+            return "prompt"
+        return function_name(self.task) if isinstance(self.task, str) else "task"
+
+    @property
+    def prices(self) -> Prices | None:
+        """What tokens cost, if that was said."""
+        if self.price_in is None and self.price_out is None:
+            return None
+        return Prices(self.price_in or 0.0, self.price_out or 0.0)
+
+    @property
+    def ready_made(self) -> bool:
+        """Whether the task is made of options (`--prompt` and its like)."""
+        return self.prompt is not None or self.command is not None
+
+    @property
+    def spec(self) -> Spec:
+        """What the workers load. Reads the files that options name, so that a run asks once.
+
+        Raises `UsageError` for a ready-made task that makes no sense.
+        """
+        if self.command is not None:
+            return Program(self.command, self.shell, self.stdin, elsewhere=self.engine != "local")
+        if self.prompt is None:
+            return self.task
+        return prompt_of(
+            prompt=self.prompt,
+            model=self.model,
+            system=self.system,
+            schema=self.schema,
+            fields=self.fields,
+            param=self.param,
+            skip_empty=self.skip_empty,
+            base_url=self.base_url,
+            api_key_env=self.api_key_env,
+            timeout=self.timeout,
+            accept_truncated=self.accept_truncated,
+            environment=os.environ,
+        )
 
 
-OPTIONS = {option.name: option.metadata["read"] for option in fields(Settings)}
+OPTIONS = {option.name: option.metadata["read"] for option in dataclasses.fields(Settings)}
+RIVALS = (("task", "prompt", "command"), ("schema", "fields"))
+"""Options that exclude each other."""
+OF_PROMPTS = ("model", "system", "schema", "fields", "param", "base_url", "api_key_env", "skip_empty")
+OF_COMMANDS = ("shell", "stdin")
 
 
 def function_name(spec: str) -> str:
@@ -82,21 +160,60 @@ def resolve(given: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
     """The settings of a run. `given`: what the caller said (None = nothing said); `folder`: where to look for a
     configuration file, upwards. Raises `UsageError` naming the source of a value that cannot be read.
     """
-    path, config = find_config(folder)
+    path, config = find_config(folder, OPTIONS)
     values: dict[str, Any] = {}
+    heard: dict[str, str] = {}
     for name, read in OPTIONS.items():
         variable = f"BATCHRUN_{name.upper()}"
         if given.get(name) is not None:
-            values[name] = _read(read, given[name], f"--{name.replace('_', '-')}")
+            values[name], heard[name] = _read(read, given[name], _flag(name)), "the command line"
         elif environment.get(variable):
-            values[name] = _read(read, environment[variable], variable)
+            values[name], heard[name] = _read(read, environment[variable], variable), "the environment"
         elif name in config:
-            values[name] = _from_file(name, _read(read, config[name], f"{name!r} in {path}"), path)
+            said = anchored(name, config[name], path)
+            values[name], heard[name] = _read(read, said, f"{name!r} in {path}"), str(path)
+    for rivals in RIVALS:
+        _choose(rivals, values, heard)
+    _check_given(given, values)
+    if values.get("prompt") is not None or values.get("command") is not None:
+        values.setdefault("on_change", "stop")  # the text is the task: an edit is not to be paid for unasked
     settings = Settings(**values)
-    if settings.no_output and given.get("output") is not None:
-        raise UsageError("--output and --no-output contradict each other", "leave one of them out")
     check_task(settings.task)
     return settings
+
+
+def _choose(rivals: tuple[str, ...], values: dict[str, Any], heard: Mapping[str, str]) -> None:
+    """Of options that exclude each other, keep what the strongest source says. Raises `UsageError` if it says two."""
+    said = [name for name in rivals if name in values]
+    for source in ("the command line", "the environment", *(heard[name] for name in said)):
+        first = [name for name in said if heard[name] == source]
+        if len(first) > 1:
+            both = " and ".join(map(_flag, first))
+            raise UsageError(f"{both} exclude each other ({source})", "leave all but one of them out")
+        if first:
+            for name in set(said) - set(first):
+                del values[name]
+            return
+
+
+def _check_given(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for options that the caller said and that cannot go together."""
+    if values.get("no_output") and given.get("output") is not None:
+        raise UsageError("--output and --no-output contradict each other", "leave one of them out")
+    if values.get("max_cost") is not None and not {"price_in", "price_out"} & values.keys():
+        raise UsageError("--max-cost needs prices", "give --price-in and --price-out, for a million tokens each")
+    if values.get("engine", "local") == "local":
+        for name in ("cluster", "on_lost"):
+            if given.get(name) is not None:
+                raise UsageError(f"{_flag(name)} belongs to --engine dask", "give both, or leave it out")
+    for task, names in (("prompt", OF_PROMPTS), ("command", OF_COMMANDS)):
+        for name in names:
+            if task not in values and given.get(name) is not None:
+                raise UsageError(f"{_flag(name)} belongs to {_flag(task)}, and there is none", "leave it out")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def check_task(task: str | bytes) -> None:
@@ -106,7 +223,7 @@ def check_task(task: str | bytes) -> None:
     if ":" not in task or task.startswith(":") or task.endswith(":"):
         raise UsageError(
             f"{task!r} names no task",
-            "give --task file.py:function, package.module:function, or the built-in: repair",
+            f"{meant(task, ['repair'])}Give --task file.py:function, package.module:function, or the built-in: repair",
         )
 
 
@@ -115,44 +232,6 @@ def _read(read: Callable[[Any], Any], value: Any, source: str) -> Any:
         return read(value)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{source}: {error}", "'batchrun process --help' lists the options") from None
-
-
-def _from_file(name: str, value: Any, path: Path | None) -> Any:
-    """A path in a configuration file is meant from that file's folder."""
-    if path is None:
-        return value
-    if name == "task" and ".py:" in value:
-        file, _, function = value.rpartition(":")
-        return f"{path.parent / file}:{function}"
-    return path.parent / value if isinstance(value, Path) else value
-
-
-def find_config(folder: Path) -> tuple[Path | None, dict[str, Any]]:
-    """The nearest configuration file from `folder` upwards, and what it says (underscored names)."""
-    for place in (folder, *folder.parents):
-        own, project = place / "batchrun.toml", place / "pyproject.toml"
-        if own.is_file():
-            return own, _checked(own, _toml(own))
-        if project.is_file() and (table := _toml(project).get("tool", {}).get("batchrun")) is not None:
-            return project, _checked(project, table)
-    return None, {}
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", "mend or remove it") from None
-
-
-def _checked(path: Path, table: dict[str, Any]) -> dict[str, Any]:
-    config = {name.replace("-", "_"): value for name, value in table.items()}
-    for name in config:
-        if name not in OPTIONS:
-            close = difflib.get_close_matches(name, OPTIONS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it can have: {', '.join(OPTIONS)}"
-            raise UsageError(f"{path} has no option {name!r}", hint)
-    return config
 
 
 def here(given: Mapping[str, Any]) -> Settings:

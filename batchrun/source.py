@@ -2,16 +2,21 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from .anchor import Moved, Spool, anchor, occurrence_of
+from . import roll
+from .anchor import Moved, anchor
 from .checkpoint import Checkpoint
+from .display.words import counted
 from .errors import InputError, Interrupted, UsageError
+from .places import Places
 from .plan import AGAIN, Plan
 from .settings import Settings
+from .spool import Spool, occurrence_of
 from .table import ReadOptions, Table, digest_of, identities, open_table, pick, scan, task_columns
 from .wire import Ticket
 
@@ -81,24 +86,27 @@ class Binder:
         self.table = open_table(path, self.options)
         self.stamp = stamp_of(path)
         self.size = sum(self.stamp[::3])
-        same = checkpoint.get("digest") == digest_of(path) and checkpoint.get("reading") == self._reading
-        self.unchanged = same
+        self.unchanged = checkpoint.get("digest") == digest_of(path) and checkpoint.get("reading") == self._reading
 
-    def bind(self, folder: Path, stop: Callable[[], int]) -> Bound:
+    def bind(self, places: Places, stop: Callable[[], int], *, keep_roll: bool = True) -> Bound:
         """Bind, inside the caller's transaction. `stop()` is the signal that asks to end, or 0."""
         if self.unchanged:
             return self._bound(Moved(0, 0, 0))
         self._refuse_other_names()
-        with Spool(folder) as spool:
+        reading = {**self._reading, "header": list(self.table.columns)}
+        with Spool(places.folder) as spool, roll.opened(places.roll, reading) as old:
 
             def take(fingerprints: list[bytes], keys: list[bytes] | None) -> None:
                 if signum := stop():
                     raise Interrupted(signum, "interrupted while the table was read; nothing was changed")
                 spool.add(fingerprints, keys)
 
-            found = scan(self.table, self.options, take)
-            spool.finish()
-            moved = anchor(self.checkpoint, spool, folder)
+            recorder = roll.Recorder(spool, old)
+            found = scan(self.table, self.options, take, recorder.memo)
+            moved = anchor(self.checkpoint, spool, places.folder)
+            if keep_roll and recorder.entries:
+                with suppress(OSError):  # it only saves time
+                    roll.keep(places.roll, spool, recorder.entries, reading)
         name = self.checkpoint.get("id") or os.urandom(16).hex()
         self.checkpoint.put(
             id=name,
@@ -175,7 +183,7 @@ class Twins:
 def check_rows(asked: frozenset[int] | None, rows: int) -> None:
     """Raise `InputError` for a row that the table does not have."""
     if asked and max(asked) > rows:
-        raise InputError(f"there is no row {max(asked):,}: the table has {rows:,} rows", "mend --rows")
+        raise InputError(f"there is no row {max(asked):,}: the table has {counted(rows, 'row')}", "mend --rows")
 
 
 def open_bound(checkpoint: Checkpoint, path: Path, settings: Settings) -> Bound:

@@ -1,14 +1,28 @@
 """What a checkpoint says of its task: counts, the run that is going on, the last run. For machines and people."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .checkpoint import STATUS_NAMES, Checkpoint, NothingYet, last_run, opened, status_name
+from .display.words import counted, moment, percent, rate, whole_seconds
 from .errors import InputError, UsageError
 from .lock import is_held
-from .places import names_in, places_of, safe
+from .places import names_in, places_of, safe, tables_below
+from .suggest import meant
+
+
+def all_statuses(input_path: Path | None, directory: Path | None, name: str | None = None) -> list[dict[str, Any]]:
+    """One record for a table, or for each that has a checkpoint in the working directory (or `directory`) or below."""
+    if input_path:
+        return [{"input": str(input_path), "tasks": statuses(input_path, directory, name)}]
+    found = []
+    for table, place in tables_below(directory or Path()):
+        if name is None or safe(name) in names_in(places_of(table, place, "any").folder):
+            found.append({"input": str(table), "tasks": statuses(table, place, name)})
+    return found
 
 
 def statuses(input_path: Path, directory: Path | None, name: str | None = None) -> list[dict[str, Any]]:
@@ -16,7 +30,9 @@ def statuses(input_path: Path, directory: Path | None, name: str | None = None) 
     folder = places_of(input_path, directory, "any").folder
     names = names_in(folder)
     if not names and not input_path.exists():
-        raise InputError(f"there is no {input_path}", "check the name; 'batchrun status' alone lists what is here")
+        beside = [path.name for path in input_path.absolute().parent.glob("*")]
+        hint = f"{meant(input_path.name, beside)}'batchrun status' alone lists what is here"
+        raise InputError(f"there is no {input_path}", hint)
     if name is not None:
         if names and safe(name) not in names:
             raise UsageError(f"{input_path} has no checkpoint {name!r}", f"it has: {', '.join(names)}")
@@ -60,6 +76,8 @@ def _told(checkpoint: Checkpoint, running: bool) -> dict[str, Any]:
             "rate": round(rate, 3),
             "eta_seconds": round(left / rate, 1) if rate else None,
         }
+    if spent := _spent(checkpoint):
+        record |= spent
     if last:
         record["last_run"] = {
             "started": _iso(last["started"]),
@@ -69,22 +87,63 @@ def _told(checkpoint: Checkpoint, running: bool) -> dict[str, Any]:
     return record
 
 
+def _spent(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Tokens and cost of all runs, failed attempts included; nothing where none are known."""
+    kinds = ("prompt", "completion", "cached", "reasoning")
+    sums = ", ".join(f"sum({name})" for name in (*kinds, "cost"))
+    *tokens, cost = checkpoint.db.execute(f"SELECT {sums} FROM spent").fetchone()
+    if not any(count is not None for count in tokens):
+        return {}
+    return {"tokens": {kind: count or 0 for kind, count in zip(kinds, tokens, strict=True)}, "cost": cost}
+
+
 def _iso(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def in_words(record: dict[str, Any]) -> str:
-    """One task's record for people."""
+    """The tasks of one table for people; `record` as `status --json` prints it."""
+    if not record["tasks"]:
+        return f"{record['input']}: nothing has been run yet; 'batchrun process {record['input']}' starts"
+    return "\n".join([record["input"], *(f"  {line}" for task in record["tasks"] for line in _task(task))])
+
+
+def _task(record: dict[str, Any]) -> list[str]:
     states = [f"{record[name]:,} {name.replace('_', ' ')}" for name in (*STATUS_NAMES[1:], "left") if record[name]]
-    text = f"{record['task']}: {record['rows']:,} rows: {', '.join(states) or 'none settled'}"
-    if record["running"]:
-        text += f"\n  running now, pid {record['pid']}" if record["pid"] else "\n  a run is starting"
-        if record["rate"]:
-            text += f", {record['rate']:,.1f} rows/s, {record['eta_seconds'] or 0:,.0f} s left"
-    elif (last := record["last_run"]) is None:
-        text += "\n  never run"
-    elif last["ended"] is None:
-        text += f"\n  the last run, started {last['started']}, died; the same command goes on"
-    else:
-        text += f"\n  last run ended {last['ended']} with exit code {last['exit']}"
-    return text
+    lines = [f"{record['task']}: {counted(record['rows'], 'row')}: {', '.join(states) or 'none settled'}"]
+    lines.append(f"  {_now(record) if record['running'] else _before(record)}")
+    if tokens := record.get("tokens"):
+        lines.append(f"  {_tokens(tokens, record['cost'])}")
+    return lines
+
+
+def _now(record: dict[str, Any]) -> str:
+    if not record["pid"]:
+        return "a run is starting"
+    parts = [f"{percent(record['rows'] - record['left'], record['rows'])} settled"]
+    if record["rate"]:
+        parts += [rate(record["rate"]), f"ETA {whole_seconds(record['eta_seconds'] or 0)}"]
+    return f"running now, pid {record['pid']}: {', '.join(parts)}"
+
+
+def _before(record: dict[str, Any]) -> str:
+    last = record["last_run"]
+    if last is None:
+        return "never run"
+    if last["ended"] is None:
+        return f"the last run, started {_here(last['started'])}, died; the same command goes on"
+    return f"last run ended {_here(last['ended'])} with exit code {last['exit']}"
+
+
+def _here(iso: str) -> str:
+    return moment(datetime.fromisoformat(iso).timestamp())
+
+
+def _tokens(tokens: dict[str, int], cost: float | None) -> str:
+    text = f"{counted(tokens['prompt'], 'token')} in ({tokens['cached']:,} cached), {tokens['completion']:,} out"
+    return text if cost is None else f"{text}, cost {cost:,.4g}"
+
+
+def any_running(records: Sequence[dict[str, Any]]) -> bool:
+    """Whether a run goes on for any task of these tables."""
+    return any(task["running"] for record in records for task in record["tasks"])

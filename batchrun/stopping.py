@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from .display.words import have
+
 BREAKER_ROWS = 25
 LEAST_SECONDS = 1.0
 
@@ -63,7 +65,7 @@ def too_many(limit: MaxFailures | None, counts: Counts, to_run: int) -> str | No
         return None
     if limit is not None:
         if counts.rows_failed and limit.reached(counts.rows_failed, to_run):
-            return f"{counts.rows_failed:,} rows have failed (--max-failures {limit})"
+            return f"{have(counts.rows_failed, 'row')} failed (--max-failures {limit})"
         return None
     if counts.first_failed == counts.first_rows >= BREAKER_ROWS:
         return f"the first {counts.first_rows} rows have all failed"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .money import Tokens
+
 _NAMING = {"--dir", "--name", "--task", "-t"}
 _SELECTING = {"--limit", "--rows"}
 _SWITCHES_ONCE = {"--fresh", "--dry-run", "--reparse"}
@@ -17,7 +19,8 @@ class Summary:
     """The counts of the whole table after a run, by state; `ran` is the number of attempts that the run made.
 
     `seconds`: how long it took. `output`: the results file, if there is one. `errors`: kind, message and
-    count of its failed attempts, most common first.
+    count of its failed attempts, most common first. `tokens`, `cost`: what its attempts used, where that is
+    known, failed ones included.
     """
 
     rows: int
@@ -34,6 +37,8 @@ class Summary:
     task: str
     input: Path
     errors: tuple[tuple[str, str, int], ...] = ()
+    tokens: Tokens | None = None
+    cost: float | None = None
 
     def as_record(self) -> dict[str, Any]:
         """Plain values, for machines."""
@@ -43,6 +48,7 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "exit": self.exit_code,
             "output": str(self.output) if self.output else None,
+            **({"tokens": self.tokens._asdict(), "cost": self.cost} if self.tokens else {}),
         }
 
 

@@ -1,12 +1,14 @@
 """What this run has done so far: counts, pace, latencies, errors. Everything that is shown comes from here."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
+
+from .alike import Alike
+from .money import Tokens
 
 WINDOW_SECONDS = 30.0
 ENOUGH = 25
 _KEPT_LATENCIES = 2000
-_KEPT_MESSAGES = 1000
 
 
 class Tally:
@@ -22,7 +24,8 @@ class Tally:
         self.retried = 0
         self.refusals = 0
         self.durable = 0
-        self.errors: Counter[tuple[str, str]] = Counter()
+        self.tokens: Tokens | None = None
+        self.errors = Alike()
         self.latest: tuple[str, str] | None = None
         self._median: float | None = None
         self._median_until = started
@@ -35,6 +38,13 @@ class Tally:
         self.retried += retried
         self._latencies.append(seconds)
 
+    def succeeded(self, seconds: Sequence[float], firsts: int) -> None:
+        """Attempts that took so many seconds each have settled their rows; `firsts` of them for the first time."""
+        self.ran += len(seconds)
+        self.rows += len(seconds)
+        self.first_rows += firsts
+        self._latencies.extend(seconds)
+
     def settled(self, *, failed: bool, first: bool = True) -> None:
         """A row is settled; `first`: no earlier run had settled it."""
         self.rows += 1
@@ -45,13 +55,17 @@ class Tally:
     def failed(self, kind: str, message: str) -> None:
         """An attempt failed."""
         self.latest = (kind, message.split("\n", 1)[0][:200])
-        if self.latest in self.errors or len(self.errors) < _KEPT_MESSAGES:
-            self.errors[self.latest] += 1
+        self.errors.saw(*self.latest)
 
     def refused(self, message: str) -> None:
         """A server said that it is busy."""
         self.refusals += 1
         self.latest = ("rate_limited", message[:200])
+
+    def used(self, tokens: tuple[int, int, int, int]) -> Tokens:
+        """An attempt has used tokens; returns those of all attempts."""
+        self.tokens = (self.tokens or Tokens()).plus(tokens)
+        return self.tokens
 
     def committed(self, rows: int) -> None:
         """So many rows have become durable."""
@@ -60,7 +74,7 @@ class Tally:
     @property
     def last_error(self) -> str:
         """The most common error, as one line."""
-        return "" if not self.errors else self.errors.most_common(1)[0][0][1]
+        return next((message for _, message, _ in self.errors.most_common(1)), "")
 
     def rate(self, now: float) -> float:
         """Rows settled per second over the last half minute."""

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import seal
-from .anchor import occurrence_of
-from .checkpoint import STATUS_NAMES, Checkpoint, Failure, Settled
+from .checkpoint import STATUS_NAMES, Checkpoint, Failure, Reached, Settled
+from .display.words import counted
 from .errors import CheckpointError
 from .source import Bound, Twins
+from .spool import occurrence_of
 from .table import identities
+from .witness import missing
 
 _ROWS = """
 SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, l.result, l.failure, l.crc,
@@ -43,10 +45,18 @@ class Proof:
         return 4 if self.damage else int(self.left > 0 or not self.compared)
 
 
-def verify(checkpoint: Checkpoint, bound: Bound | None) -> Proof:
-    """Check database, seals and, where the table is at hand, each row's fingerprint against its record."""
+def verify(checkpoint: Checkpoint, bound: Bound | None, note: Reached | None = None) -> Proof:
+    """Check database, seals and, where the table is at hand, each row's fingerprint against its record.
+
+    `note`: what the last run's witness said before the checkpoint was opened.
+    """
     proof = Proof(compared=bound is not None)
-    checks = (lambda: _facts(checkpoint, proof), lambda: _database(checkpoint.db), lambda: _seals(checkpoint, proof))
+    checks = (
+        lambda: _facts(checkpoint, proof),
+        lambda: _lost(checkpoint, note),
+        lambda: _database(checkpoint.db),
+        lambda: _seals(checkpoint, proof),
+    )
     for check in checks:
         _note(proof, check)
     if bound and not proof.damage:
@@ -68,6 +78,11 @@ def _note(proof: Proof, check: Any) -> None:
 def _facts(checkpoint: Checkpoint, proof: Proof) -> list[str]:
     proof.rows = checkpoint.get("rows", 0)
     return []
+
+
+def _lost(checkpoint: Checkpoint, note: Reached | None) -> list[str]:
+    lost = missing(note, checkpoint.reached())
+    return [str(lost)] if lost else []
 
 
 def _database(db: sqlite3.Connection) -> list[str]:
@@ -95,7 +110,7 @@ def _unfitting(db: sqlite3.Connection, proof: Proof) -> Iterator[str]:
         proof.settled += position > 0
         proof.gone += position < 0
         if proof.rows and position > proof.rows:
-            yield f"row {position:,}: the table has only {proof.rows:,} rows"
+            yield f"row {position:,}: the table has only {counted(proof.rows, 'row')}"
         elif (row[7] is not None and row[10] is None) or (row[8] is not None and row[15] is None):
             yield f"row {position:,}: its result or error is missing"
         elif not _seal_fits(row, crc):
@@ -109,7 +124,7 @@ def _unfitting(db: sqlite3.Connection, proof: Proof) -> Iterator[str]:
 def _seal_fits(row: tuple[Any, ...], crc: int) -> bool:
     failure = Failure(*row[16:]) if row[15] is not None else None
     try:
-        return seal.of(Settled._make((*row[:7], *row[11:15], failure))) == crc
+        return seal.of(Settled(*row[:7], *row[11:15], failure=failure)) == crc
     except (TypeError, AttributeError, ValueError):  # a flipped bit can change a value's type
         return False
 
@@ -140,9 +155,9 @@ def in_words(proof: Proof, name: str) -> str:
         shown = "\n".join(f"  {text}" for text in proof.damage[:_SHOWN])
         more = f"\n  and {len(proof.damage) - _SHOWN:,} more" if len(proof.damage) > _SHOWN else ""
         saved = f"  {proof.whole:,} settled rows can be read and are whole"
-        return f"{name}: DAMAGED, {len(proof.damage):,} findings\n{shown}{more}\n{saved}"
+        return f"{name}: DAMAGED, {counted(len(proof.damage), 'finding')}\n{shown}{more}\n{saved}"
     text = f"{name}: {proof.settled:,} of {proof.rows:,} rows have one settled record each; checksums agree"
-    text += f"; {proof.gone:,} results of rows no longer in the input" if proof.gone else ""
+    text += f"; {counted(proof.gone, 'result')} of rows no longer in the input" if proof.gone else ""
     if not proof.compared:
         return text + "\n  whether they are the input's rows was not checked"
-    return text + (f"\n  {proof.left:,} rows are left" if proof.left else "\n  nothing is left")
+    return text + (f"\n  {counted(proof.left, 'row')} left" if proof.left else "\n  nothing is left")

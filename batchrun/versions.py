@@ -9,9 +9,9 @@ from . import __version__
 from .checkpoint import Checkpoint
 from .errors import Interrupted, TaskError
 from .events import Ready, Stillborn
-from .lanes import Lanes
 from .loading import source_digest
-from .run import STILLBORN_LIMIT, stillborn
+from .readymade import Spec
+from .run import STILLBORN_LIMIT, Engine, stillborn
 from .settings import Settings
 from .signals import Signals
 from .wire import Hello
@@ -19,27 +19,38 @@ from .wire import Hello
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A task's version, and the files (path, digest) that make it up."""
+    """A task's version, the files (path, digest) that make it up, and whether it is an `async def` (None:
+    nobody has looked yet).
+    """
 
     text: str
     sources: tuple[tuple[str, str], ...] = ()
+    is_async: bool | None = None
+
+    def as_fact(self, spec: str) -> dict[str, Any]:
+        """What the checkpoint remembers of the task."""
+        return {"spec": spec, "version": self.text, "sources": self.sources, "is_async": self.is_async}
 
 
-def known_version(checkpoint: Checkpoint, settings: Settings) -> Version | None:
-    """The version if it is given by hand, built in, or was found by an earlier run and no file has changed."""
+def known_version(checkpoint: Checkpoint, settings: Settings, spec: Spec) -> Version | None:
+    """The version if it is given by hand, built in or made of options, or if the files that an earlier run found
+    have not changed.
+    """
+    if not isinstance(spec, (str, bytes)):
+        return Version(settings.task_version or spec.version, (), spec.is_async)
     if settings.task_version is not None:
         return Version(settings.task_version)
-    if isinstance(settings.task, str) and ":" not in settings.task:
-        return Version(f"built-in {settings.task}")
+    if isinstance(spec, str) and ":" not in spec:
+        return Version(f"built-in {spec}")
     before = checkpoint.get("task")
-    if not before or before["spec"] != settings.task or not before["sources"]:
+    if not before or before["spec"] != spec or not before["sources"]:
         return None
     if any(source_digest(path) != digest for path, digest in before["sources"]):
         return None
-    return Version(before["version"], tuple((path, digest) for path, digest in before["sources"]))
+    return Version(before["version"], tuple(map(tuple, before["sources"])), before.get("is_async"))
 
 
-def first_hello(lanes: Lanes, signals: Signals) -> Hello:
+def first_hello(lanes: Engine, signals: Signals) -> Hello:
     """Wait until a lane has loaded the task. Raises `TaskError` with the user's traceback if it cannot be."""
     deaths = 0
     while not signals.count:

@@ -10,7 +10,7 @@ import marshal
 import os
 import pickle
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 HEADER = struct.Struct("<II")
@@ -42,10 +42,12 @@ class Ticket(NamedTuple):
 class Reply(NamedTuple):
     """How one attempt ended, as the worker saw it.
 
-    `outcome`: `done`, `skipped`, `failed`, `refused` (busy: not charged), `aborted`. `seconds`: time inside
+    `outcome`: `done`, `skipped`, `failed`, `refused` (busy: not charged), `aborted`, `cancelled` (ended at the
+    coordinator's wish, its time being over). `seconds`: time inside
     the task. `body`: the result as JSON bytes. `raw`: the text a task returned, kept as it was. `how`: see
     `batchrun.reply`. `note`: something worth keeping beside a result. `error`: kind, message, type,
-    http_status, traceback. `wait`: the least seconds before the next attempt, or None.
+    http_status, traceback. `wait`: the least seconds before the next attempt, or None. `tokens`: those that
+    the attempt used, see `money.Tokens`.
     """
 
     position: int
@@ -57,6 +59,11 @@ class Reply(NamedTuple):
     note: str | None = None
     error: tuple[str, str, str | None, int | None, str | None] | None = None
     wait: float | None = None
+    tokens: tuple[int, int, int, int] | None = None
+
+
+_REPLY_FIELDS = len(Reply._fields)
+_new: Any = tuple.__new__
 
 
 class Hello(NamedTuple):
@@ -79,9 +86,9 @@ def pack(message: Any) -> bytes:
     return HEADER.pack(MAGIC, len(payload)) + payload
 
 
-def pack_plain(kind: str, message: tuple[Any, ...]) -> bytes:
-    """A frame for the coordinator: `kind` is `hello` or `reply`."""
-    payload = marshal.dumps((kind, *message), _PLAIN)
+def pack_plain(message: tuple[Any, ...]) -> bytes:
+    """A frame for the coordinator: a `Reply` or a `Hello`."""
+    payload = marshal.dumps((*message,), _PLAIN)
     return HEADER.pack(MAGIC, len(payload)) + payload
 
 
@@ -95,42 +102,59 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 class Frames:
-    """Cuts a stream of bytes into payloads. Half a frame waits for its other half, for ever if need be."""
+    """Cuts a stream of bytes into messages. Half a frame waits for its other half, for ever if need be.
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
+    `unpack`: from a payload to the message.
+    """
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield each payload that `data` completes. Raises `ValueError` for bytes that are no frame."""
-        buffer = self._buffer
-        buffer += data
-        start, end = 0, len(buffer)
-        while end - start >= HEADER.size:
-            magic, size = HEADER.unpack_from(buffer, start)
+    def __init__(self, unpack: Callable[[bytes], Any]) -> None:
+        self._unpack = unpack
+        self._rest = bytearray()
+        self._needed = HEADER.size
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """Yield each message that `data` completes. Raises `ValueError` for bytes that are no frame."""
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._needed:  # a frame of many pieces is put together once
+                return
+            data = bytes(self._rest)
+        start, end, needed = 0, len(data), HEADER.size
+        unpack, header, wide = self._unpack, HEADER.unpack_from, HEADER.size
+        while end - start >= wide:
+            magic, size = header(data, start)
             if magic != MAGIC:
                 raise ValueError("something else than a frame came out of a worker's pipe")
-            stop = start + HEADER.size + size
+            stop = start + wide + size
             if stop > end:
+                needed += size
                 break
-            with memoryview(buffer) as view:
-                payload = bytes(view[start + HEADER.size : stop])
-            yield payload
+            message = unpack(data[start + wide : stop])
             start = stop
-        del buffer[:start]
+            yield message
+        self._rest, self._needed = bytearray(data[start:]), needed
 
 
 def unpack_plain(payload: bytes) -> Reply | Hello:
     """What a worker said. Raises `ValueError` for a payload that no worker of ours wrote."""
     try:
-        kind, *fields = marshal.loads(payload)
-        return Reply._make(fields) if kind == "reply" else Hello._make(fields)
-    except (ValueError, TypeError, EOFError) as error:
+        fields = marshal.loads(payload)
+        # A reply begins with a number; nearly everything is one, and this is the quickest way to make it.
+        if type(fields[0]) is int and len(fields) == _REPLY_FIELDS:
+            reply: Reply = _new(Reply, fields)
+            return reply
+        return Hello._make(fields)
+    except (ValueError, TypeError, EOFError, IndexError, KeyError) as error:
         raise ValueError(f"unreadable frame of {len(payload)} bytes from a worker: {error}") from error
+
+
+def unpack(payload: bytes) -> Any:
+    """Worker's side: a message of the coordinator."""
+    return pickle.loads(payload)
 
 
 def read_frames(fd: int) -> Iterator[Any]:
     """Worker's side: block for messages until the coordinator closes the pipe."""
-    frames = Frames()
+    frames = Frames(unpack)
     while data := os.read(fd, READ_SIZE):
-        for payload in frames.feed(data):
-            yield pickle.loads(payload)
+        yield from frames.feed(data)

@@ -1,7 +1,4 @@
-"""What runs in a lane's process: take rows from the pipe, run the task on each, write each reply at once.
-
-A reply is in the pipe before the next row starts. The kernel keeps what is in the pipe when this process
-dies, so a row that has finished is never run again because of its neighbour.
+"""What runs in a lane's process: load the task, say how that went, serve rows until the coordinator is done.
 
 Imports nothing heavy: fifty of these must fit beside the user's own modules.
 """
@@ -12,20 +9,18 @@ import gc
 import os
 import resource
 import signal
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from .attempt import Finish, attempt, finisher, safe_text, to_its_end
+from .attempt import finisher, safe_text
 from .errors import TaskError
-from .inflight import InFlight, full_barrier
+from .inflight import InFlight
 from .lifeline import die_with, in_own_group
 from .loading import Function, load, users_trace
-from .output import capture
-from .table.convert import converter
-from .wire import Hello, Ticket, pack_plain, read_frames, write_all
+from .output import Output
+from .readymade import Spec
+from .serve import Service, serve
+from .wire import Hello, pack_plain, write_all
 
 _ASIDE = 1000
 
@@ -34,14 +29,15 @@ _ASIDE = 1000
 class Orders:
     """All that a worker is told at its start (travels pickled; plain data only).
 
-    `spec`: see `loading.load`. `cell`: its place in the in-flight file.
+    `spec`: see `loading.load`. `inflight`: path of the in-flight file. `schema`: the JSON Schema, as text, that
+    replies must fit.
     """
 
-    spec: str | bytes
-    cell: int
+    spec: Spec
     inflight: str
     strict: bool
     accept_truncated: bool
+    schema: str | None = None
 
 
 def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> None:
@@ -49,18 +45,24 @@ def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> N
     in_own_group()
     die_with(parent)
     inbox, outbox, output = (_aside(fd) for fd in (inbox, outbox, output))
-    tag = capture(output)
+    printed = Output(output)
     faulthandler.enable(file=2)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         # Not SIG_IGN: programs that a row starts would inherit that.
         signal.signal(signum, _stay)
-    function = _introduce(orders, outbox)
+    function, is_async = _introduce(orders, outbox)
     if function is None:
         return
     gc.freeze()
-    finish = finisher(strict=orders.strict, accept_truncated=orders.accept_truncated)
-    with InFlight(Path(orders.inflight), orders.cell + 1, create=False) as cells:
-        _serve(function, finish, cells, orders.cell, inbox, outbox, tag)
+    finish = finisher(strict=orders.strict, accept_truncated=orders.accept_truncated, schema=orders.schema)
+    with InFlight(Path(orders.inflight)) as cells:
+        service = Service(function, finish, cells, outbox, printed, os.getpid())
+        if is_async:
+            from .looped import serve_async  # asyncio only where it is used
+
+            serve_async(service, inbox)
+        else:
+            serve(service, inbox)
 
 
 def _stay(_signum: int, _frame: object) -> None:
@@ -76,8 +78,8 @@ def _aside(fd: int) -> int:
     return moved
 
 
-def _introduce(orders: Orders, outbox: int) -> Function | None:
-    """Load the task and say how that went; None when it cannot be loaded."""
+def _introduce(orders: Orders, outbox: int) -> tuple[Function | None, bool]:
+    """Load the task and say how that went; no function when it cannot be loaded. True for an `async def`."""
     try:
         function, hello = load(orders.spec)
     except TaskError as error:
@@ -86,49 +88,5 @@ def _introduce(orders: Orders, outbox: int) -> Function | None:
     except BaseException as error:  # noqa: BLE001 - a function by value may fail in any way when it is rebuilt
         message = f"the task cannot be loaded: {type(error).__name__}: {safe_text(error)}"
         function, hello = None, Hello(False, "", (), message, "", users_trace(error))
-    write_all(outbox, pack_plain("hello", hello))
-    return to_its_end(function) if function and hello.is_async else function
-
-
-def _serve(function: Function, finish: Finish, cells: InFlight, cell: int, inbox: int, outbox: int, tag: Any) -> None:
-    own = os.getpid()
-    for ticket, row, batch in _rows(inbox):
-        started = time.monotonic()
-        cells.start(cell, ticket.position, started, ticket.attempt, ticket.fingerprint)
-        # The start must be seen before the recall is read, or the coordinator could take back a row that is
-        # starting (Dekker's pattern).
-        full_barrier()
-        if batch <= cells.recalled(cell):
-            cells.clear(cell)
-            continue
-        tag(ticket.position)
-        reply = attempt(function, ticket, row, finish, started)
-        tag(0)
-        if os.getpid() != own:
-            # The row forked, and this is the child coming back: only the parent speaks for the row.
-            os._exit(0)
-        write_all(outbox, pack_plain("reply", reply))
-        cells.clear(cell)
-
-
-def _rows(inbox: int) -> Iterator[tuple[Ticket, dict[str, Any], int]]:
-    """Each row with its typed cells, and the number of the batch that it came in."""
-    convert = None
-    for message in read_frames(inbox):
-        if message[0] == "table":
-            convert = converter(message[1], message[2])
-            continue
-        _, batch, tickets = message
-        assert convert is not None
-        for ticket, row in zip(tickets, _typed(convert, tickets), strict=True):
-            yield Ticket(*ticket), row, batch
-
-
-def _typed(convert: Any, tickets: list[tuple[Any, ...]]) -> list[Any]:
-    """The rows of a batch. Where a cell does not fit its column any more, that row is the exception it raises."""
-    try:
-        return list(convert([ticket[3] for ticket in tickets]))
-    except (ValueError, TypeError, KeyError) as error:
-        if len(tickets) == 1:
-            return [ValueError(f"a cell no longer fits its column's type, the input was changed: {error}")]
-        return [row for ticket in tickets for row in _typed(convert, [ticket])]
+    write_all(outbox, pack_plain(hello))
+    return function, hello.is_async

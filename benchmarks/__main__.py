@@ -1,112 +1,101 @@
-"""`python -m benchmarks [PAIRS]`: run batchrun and its peers in turn, print medians and ratios.
+"""`python -m benchmarks`: batchrun beside what people would use instead. Read this first.
 
-Every figure is a whole process, start-up included. A B A B …, so that a machine whose speed drifts hurts both.
-The ratio is that of the peer's time to batchrun's, pair by pair: above 1 batchrun is quicker.
+speed    speed.py, peers.py           whole runs over fresh tables
+again    again.py                     restarts, export, status, start-up
+faults   faults.py, faulty_peers.py   rows that kill or never end; the death of the coordinator
+growth   growth.py, plots.py          10 thousand to 10 million rows
+
+Every figure is a whole process, start-up included, with full durability. programs.py starts, measures and checks
+them; pairs.py takes turns; page.py writes what came out into the documentation.
 """
 
-import importlib.util
-import shutil
-import subprocess
+import argparse
 import sys
 import tempfile
-import time
+from collections.abc import Iterable
 from pathlib import Path
-from statistics import median
+from typing import TypeVar
 
-ROOT = Path(__file__).parent.parent
-ROWS = 200_000
+from benchmarks import faults, growth, pairs
+from benchmarks.again import again
+from benchmarks.machine import machine
+from benchmarks.page import PAGE, PICTURES, write_block
+from benchmarks.plots import draw
+from benchmarks.programs import Failed
+from benchmarks.speed import speed
 
-# what, rows, task, jobs, peers (None: the ideal time in seconds)
-WORK = [
-    ("200,000 trivial rows", ROWS, "trivial", 2, ["joblib", "pool"]),
-    ("20,000 trivial rows", 20_000, "trivial", 2, ["files"]),
-    ("20,000 messy replies", 20_000, "messy", 2, ["joblib"]),
-    ("1,000 rows of 2 ms CPU", 1_000, "busy", 2, ["joblib", "pool"]),
-    ("4,000 rows that sleep 50 ms, 50 jobs", 4_000, "sleeping", 50, [4.0, "joblib"]),
-]
-
-
-def timed(command: list[str]) -> float:
-    """Seconds that a command takes. Raises if it fails."""
-    begin = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - begin
+COMPARED = {"speed": speed, "again": again}
+PARTS = (*COMPARED, "faults", "growth")
+OURS = "batchrun"
+Line = TypeVar("Line")
 
 
-def batchrun(table: Path, task: str, jobs: int) -> list[str]:
-    """The command that is measured, with its full durability."""
-    spec = f"{ROOT}/benchmarks/tasks.py:{task}"
-    return [sys.executable, "-m", "batchrun", "process", str(table), "-t", spec, "-j", str(jobs), "--no-output", "-q"]
+def main() -> int:
+    """Measure what was asked for. Exit code 1 if a program failed that is installed, or an aim was missed."""
+    asked = _asked()
+    with tempfile.TemporaryDirectory(prefix="batchrun-bench-", dir=asked.folder) as place:
+        folder = Path(place)
+        _shown(asked, "machine", "", [machine(folder)])
+        went = [_measured(part, asked, folder) for part in asked.only]
+    return 0 if all(went) else 1
 
 
-def peer(name: str, table: Path, task: str, jobs: int) -> list[str]:
-    """A peer's command."""
-    return [sys.executable, "-m", "benchmarks.peers", name, task, str(table), str(jobs)]
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="batchrun beside its peers")
+    parser.add_argument("--pairs", type=int, help="turns of batchrun and peers (default: 5; 1 with --quick)")
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the rows: does everything run?")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="these parts only")
+    parser.add_argument("--ten-million", action="store_true", help="let the table grow to 10 million rows")
+    parser.add_argument("--folder", type=Path, help="where to work (default: the folder of temporary files)")
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/performance.md")
+    asked = parser.parse_args()
+    asked.pairs = asked.pairs or (1 if asked.quick else 5)
+    return asked
 
 
-def make_table(path: Path, rows: int) -> Path:
-    """A CSV file of five columns."""
-    lines = (f"{n},name of {n},Springfield {n % 977},{n % 90}.5,-{n % 180}.25\n" for n in range(rows))
-    path.write_text("id,name,city,lat,lon\n" + "".join(lines))
-    return path
+def _measured(part: str, asked: argparse.Namespace, folder: Path) -> bool:
+    """Measure one part. Whether it went as it should."""
+    try:
+        if part == "growth":
+            return _growth(asked, folder)
+        if part == "faults":
+            return _faults(asked, folder)
+        found = _shown(asked, part, pairs.HEADER, COMPARED[part](folder, asked.pairs, asked.quick))
+        return all(line.is_whole and (asked.quick or line.is_reached) for line in found)
+    except Failed as failure:
+        print(f"{part}: {failure}", file=sys.stderr)
+        return False
 
 
-def fresh(table: Path) -> None:
-    """Forget what earlier runs have done."""
-    shutil.rmtree(table.with_name(f"{table.name}.batchrun"), ignore_errors=True)
+def _faults(asked: argparse.Namespace, folder: Path) -> bool:
+    outcomes = _shown(asked, "faults", faults.HEADER, faults.faults(folder))
+    deaths = _shown(asked, "deaths", faults.HEADER_OF_DEATHS, faults.deaths(folder))
+    return all(outcome.is_right for outcome in outcomes if outcome.tool == OURS) and all(
+        death.is_right for death in deaths if death.tool == OURS
+    )
 
 
-def compare(what: str, table: Path, task: str, jobs: int, other: str | float, pairs: int) -> None:
-    """One line of the table."""
-    name = other if isinstance(other, str) else f"the ideal {other:g} s"
-    if name in ("joblib", "files") and importlib.util.find_spec("joblib") is None:
-        print(f"| {what} | {name} | not installed | | |")
-        return
-    ours, ratios = [], []
-    for _ in range(pairs):
-        fresh(table)
-        ours.append(timed(batchrun(table, task, jobs)))
-        theirs = timed(peer(other, table, task, jobs)) if isinstance(other, str) else other
-        ratios.append(theirs / ours[-1])
-    row_of(what, name, ours, ratios)
+def _growth(asked: argparse.Namespace, folder: Path) -> bool:
+    sizes = _shown(asked, "growth", growth.HEADER, growth.growth(folder, asked.quick, asked.ten_million))
+    pictures = draw(sizes, PICTURES if asked.write else folder)
+    if asked.write:
+        write_block(
+            PAGE, "pictures", "\n\n".join(f"![{name}]({path.parent.name}/{path.name})" for name, path in pictures)
+        )
+    return True
 
 
-def row_of(what: str, name: str, ours: list[float], ratios: list[float]) -> None:
-    """Print medians, and the ratio with its extremes."""
-    print(f"| {what} | {name} | {median(ours):.2f} s | {median(ratios):.2f} | {min(ratios):.2f}–{max(ratios):.2f} |")
-    sys.stdout.flush()
-
-
-def restarts(folder: Path, pairs: int) -> None:
-    """A finished table of a million rows: again unchanged, and with one row on top; beside reading it once."""
-    table = make_table(folder / "million.csv", 1_000_000)
-    timed(batchrun(table, "trivial", 2))
-    reading = peer("pandas", table, "trivial", 2)
-    ours, ratios = [], []
-    for _ in range(pairs):
-        ours.append(timed(batchrun(table, "trivial", 2)))
-        ratios.append(timed(reading) / ours[-1])
-    row_of("1,000,000 of 1,000,000 done, unchanged", "pandas.read_csv", ours, ratios)
-    ours, ratios = [], []
-    for turn in range(pairs):
-        header, _, rest = table.read_text().partition("\n")
-        table.write_text(f"{header}\n{2_000_000 + turn},new,place,1.5,2.5\n{rest}")
-        ours.append(timed(batchrun(table, "trivial", 2)))
-        ratios.append(timed(reading) / ours[-1])
-    row_of("the same, one row inserted on top", "pandas.read_csv", ours, ratios)
-
-
-def main() -> None:
-    """The whole table."""
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    print("| work | peer | batchrun, median | peer / batchrun | min–max |\n|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory(prefix="batchrun-bench-") as place:
-        for what, rows, task, jobs, others in WORK:
-            table = make_table(Path(place, f"{rows}.csv"), rows)
-            for other in others:
-                compare(what, table, task, jobs, other, pairs)
-        restarts(Path(place), pairs)
+def _shown(asked: argparse.Namespace, name: str, header: str, lines: Iterable[Line]) -> list[Line]:
+    """Print each line as it comes; once all are there, put them into the page."""
+    print(f"\n{header}".rstrip())
+    found = []
+    for line in lines:
+        print(line, flush=True)
+        found.append(line)
+    if asked.write:
+        write_block(PAGE, name, "\n".join(filter(None, [header, *map(str, found)])))
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -78,6 +78,17 @@ def settled(table: Path, name: str) -> dict[int, tuple[int, Any]]:
     return {position: (status, json.loads(body) if body else None) for position, status, body in rows}
 
 
+def count_settled(table: Path, name: str) -> int:
+    """Rows on disk so far; none while the checkpoint is being made."""
+    try:
+        with sqlite3.connect(f"file:{database(table, name)}?mode=ro", uri=True) as db:
+            found = db.execute("SELECT count(*) FROM ledger").fetchone()[0]
+        db.close()
+    except sqlite3.OperationalError:
+        return 0
+    return int(found)
+
+
 def records(stdout: str) -> list[dict[str, Any]]:
     """The records that `process --json` prints."""
     return [json.loads(line) for line in stdout.splitlines()]

@@ -15,7 +15,12 @@ DOORS = {
     "typer": {"cli.py", "commands/"},
     "rich": {"display/"},
     "json_repair": {"reply/mend.py"},
-    "sqlite3": {"checkpoint.py", "anchor.py", "verify.py", "export/"},
+    "jsonschema": {"reply/schema.py"},
+    "openai": {"prompt/client.py"},
+    "httpx2": {"prompt/client.py"},
+    "sqlite3": {"about.py", "checkpoint.py", "checkpoint_format.py", "oddity.py", "anchor.py", "verify.py", "export/"},
+    "dask": {"cluster/connect.py", "cluster/scheduler.py"},
+    "distributed": {"cluster/"},
     "pandas": {"export/", "library.py"},
     "pyarrow": {"export/formats/", "table/"},
 }
@@ -49,10 +54,10 @@ def loaded(statement):
     [
         (
             "import batchrun.worker",
-            {"pandas", "rich", "typer", "pyarrow", "numpy", "sqlite3", "json_repair", "asyncio"},
+            {"pandas", "rich", "typer", "pyarrow", "numpy", "sqlite3", "json_repair", "asyncio", "openai", "jsonschema"},
         ),
         ("import batchrun.cli", {"pandas", "pyarrow", "numpy", "sqlite3", "loky"}),
-        ("import batchrun.main", {"pandas", "pyarrow", "numpy", "rich", "typer"}),
+        ("import batchrun.main", {"pandas", "pyarrow", "numpy", "rich", "typer", "openai", "jsonschema"}),
         ("import batchrun.status", {"pandas", "pyarrow", "numpy", "rich", "loky"}),
     ],
 )
@@ -61,7 +66,7 @@ def test_what_must_be_light_does_not_load_what_is_heavy(statement, heavy):
 
 
 def test_the_public_names_are_exactly_these():
-    public = {"Abort", "Current", "RetryLater", "Skip", "Summary", "current", "process", "results"}
+    public = {"Abort", "Current", "RetryLater", "Skip", "Summary", "count_tokens", "current", "process", "results"}
     assert set(batchrun.__all__) == public
     assert all(getattr(batchrun, name) for name in public)
 

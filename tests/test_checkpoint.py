@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from support import ROOT, batchrun, database, records, settled
 
 from batchrun.checkpoint import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, NothingYet, Settled, opened
+from batchrun.checkpoint_format import FORMAT
 from batchrun.encode import encode
 from batchrun.errors import CheckpointError, UsageError
 from batchrun.export.joined import outcomes
@@ -93,6 +95,13 @@ def fail_half_way(checkpoint):
         checkpoint.db.execute("INSERT INTO nowhere VALUES (1)")
 
 
+def test_time_and_lane_of_the_last_attempt_are_kept(path):
+    written(path, row(1, at=1e9, lane=3), row(2))
+    with opened(path, write=False) as checkpoint:
+        found = checkpoint.db.execute("SELECT at, lane FROM ledger ORDER BY position").fetchall()
+    assert found == [(1e9, 3), (None, None)]
+
+
 def test_a_transaction_that_fails_leaves_nothing(path):
     written(path, row(1))
     with opened(path, write=True) as checkpoint:
@@ -137,25 +146,33 @@ def test_it_is_written_to_the_disk_at_each_commit(path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.fixture
-def old(tmp_path):
-    """A table with a checkpoint of format 1, written when that was new. See `data/make_v1.py`."""
-    table = tmp_path / "v1.csv"
-    shutil.copy(ROOT / "tests/data/v1.csv", table)
+@pytest.fixture(params=range(1, FORMAT + 1))
+def old(request, tmp_path):
+    """A table with a checkpoint of each format, written when that was new. See `data/make_checkpoint.py`."""
+    table = tmp_path / "checkpoint.csv"
+    shutil.copy(ROOT / "tests/data/checkpoint.csv", table)
     place = database(table, "answer")
     place.parent.mkdir()
-    shutil.copy(ROOT / "tests/data/checkpoint-v1.db", place)
-    (tmp_path / "tasks.py").write_text(runpy.run_path(str(ROOT / "tests/data/make_v1.py"))["TASK"])
+    shutil.copy(ROOT / f"tests/data/checkpoint-v{request.param}.db", place)
+    (tmp_path / "tasks.py").write_text(runpy.run_path(str(ROOT / "tests/data/make_checkpoint.py"))["TASK"])
     return table
 
 
-def test_a_checkpoint_of_format_1_is_read_for_ever(old):
+def format_of(path):
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+    db.close()
+    return version
+
+
+def test_a_checkpoint_of_any_format_is_read_for_ever_and_reading_leaves_it_as_it_is(old):
+    before = database(old, "answer").read_bytes()
     (record,) = json.loads(batchrun("status", old, "--json").stdout)["tasks"]
     counts = {name: record[name] for name in ("rows", "done", "failed", "crashed", "skipped", "left")}
     assert counts == {"rows": 9, "done": 4, "failed": 2, "crashed": 1, "skipped": 1, "left": 1}
     proof = batchrun("verify", old)
     assert proof.returncode == 1, proof.stdout
-    assert "1 results of rows no longer in the input" in proof.stdout
+    assert "1 result of rows no longer in the input" in proof.stdout
     lines = batchrun("export", old, "-o", "-", "--format", "jsonl").stdout.splitlines()
     rows = {row["row"]: row for row in map(json.loads, lines)}
     assert [rows[n]["status"] for n in range(1, 10)] == [
@@ -168,9 +185,12 @@ def test_a_checkpoint_of_format_1_is_read_for_ever(old):
     with opened(database(old, "answer"), write=False) as checkpoint:
         replies = {outcome.row: outcome.raw for outcome in outcomes(checkpoint.db, raw=True)}
     assert replies[7] == "I cannot say."
+    shown = json.loads(batchrun("show", old, 3, "--json").stdout)
+    assert (shown["status"], shown["error"]["message"]) == ("failed", "no luck")
+    assert database(old, "answer").read_bytes() == before
 
 
-def test_a_checkpoint_of_format_1_is_gone_on_with(old):
+def test_a_checkpoint_of_any_format_is_brought_up_to_date_and_gone_on_with(old):
     before = settled(old, "answer")
     command = ("process", old, "--task", "tasks.py:answer", "--retry", "none", "--json")
     ran = batchrun(*command, cwd=old.parent)
@@ -178,6 +198,11 @@ def test_a_checkpoint_of_format_1_is_gone_on_with(old):
     assert (begin["to_run"], done["ran"], done["left"]) == (1, 1, 0), ran.stderr
     after = settled(old, "answer")
     assert {position: after[position] for position in before} == before
+    assert format_of(database(old, "answer")) == FORMAT
+    with sqlite3.connect(database(old, "answer")) as db:
+        (last,) = db.execute("SELECT at, lane FROM ledger WHERE position = 9")
+    db.close()
+    assert last == (pytest.approx(time.time(), abs=600), 0)
     with old.open("a") as file:
         file.write("gone,007\n")  # it comes back, and its result with it
     assert records(batchrun(*command, cwd=old.parent).stdout)[1]["ran"] == 0
@@ -185,19 +210,24 @@ def test_a_checkpoint_of_format_1_is_gone_on_with(old):
     assert batchrun("verify", old).returncode == 0
 
 
-def test_the_checked_in_checkpoint_is_what_its_script_writes(tmp_path):
-    subprocess.run([sys.executable, ROOT / "tests/data/make_v1.py", tmp_path], check=True, capture_output=True)
-    with sqlite3.connect(tmp_path / "checkpoint-v1.db") as new, sqlite3.connect(":memory:") as kept:
-        kept.deserialize((ROOT / "tests/data/checkpoint-v1.db").read_bytes()[:18] + b"\1\1" + _rest())
-        what = "SELECT position, fingerprint, status, body, raw, how FROM ledger LEFT JOIN result ON id = result"
-        assert new.execute(what).fetchall() == kept.execute(what).fetchall()
-    new.close()
-    kept.close()
+@pytest.mark.parametrize("version", range(1, FORMAT + 1))
+def test_what_is_written_today_reads_like_the_checked_in_checkpoints(version, tmp_path, written_today):
+    kept = tmp_path / "kept.db"
+    shutil.copy(ROOT / f"tests/data/checkpoint-v{version}.db", kept)
+    assert settled_rows(kept) == settled_rows(written_today)
 
 
-def _rest():
-    """The file behind the two bytes that ask for a write-ahead log, which memory cannot hold."""
-    return (ROOT / "tests/data/checkpoint-v1.db").read_bytes()[20:]
+@pytest.fixture(scope="module")
+def written_today(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("today")
+    subprocess.run([sys.executable, ROOT / "tests/data/make_checkpoint.py", folder], check=True, capture_output=True)
+    return folder / f"checkpoint-v{FORMAT}.db"
+
+
+def settled_rows(path):
+    what = "SELECT position, fingerprint, status, body, raw, how FROM ledger LEFT JOIN result ON id = result"
+    with opened(path, write=False) as checkpoint:
+        return checkpoint.db.execute(what).fetchall()
 
 
 def test_the_seed_of_python_does_not_matter(path, tmp_path):

@@ -27,8 +27,10 @@ def other(row):
 @pytest.fixture
 def done(tmp_path):
     """A folder with a finished table."""
-    (tmp_path / "tasks.py").write_text(TASK)
-    table = numbered(tmp_path / "data.csv", ROWS)
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    (folder / "tasks.py").write_text(TASK)
+    table = numbered(folder / "data.csv", ROWS)
     assert process(table).returncode == 1
     return table
 
@@ -191,7 +193,7 @@ def test_somebody_elses_database_is_not_touched(done):
 
 def test_a_checkpoint_of_a_newer_format_is_left_alone_and_says_what_to_do(done):
     with sqlite3.connect(database(done, "answer")) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 99")
     db.close()
     for command in (["verify", done], ["status", done], ["export", done, "-o", "-"]):
         check(batchrun(*command), 4)
@@ -201,10 +203,10 @@ def test_a_checkpoint_of_a_newer_format_is_left_alone_and_says_what_to_do(done):
     assert "upgrade" in ran.stderr
 
 
-def test_the_checkpoint_of_another_input_gives_its_results_to_no_row(done, tmp_path):
-    other = tmp_path / "other.csv"
+def test_the_checkpoint_of_another_input_gives_its_results_to_no_row(done):
+    other = done.with_name("other.csv")
     other.write_text("id,text\n" + "".join(f"{n},another {n}\n" for n in range(1, 11)))
-    shutil.copytree(done.parent / "data.csv.batchrun", tmp_path / "other.csv.batchrun")
+    shutil.copytree(done.parent / "data.csv.batchrun", done.parent / "other.csv.batchrun")
     told = batchrun("verify", other)
     check(told, 1)
     assert "changed" in told.stderr
@@ -218,21 +220,138 @@ def test_the_checkpoint_of_another_input_gives_its_results_to_no_row(done, tmp_p
     assert batchrun("verify", other).returncode == 0
 
 
-def test_a_log_deleted_beside_a_dirty_checkpoint_costs_rows_but_never_misattributes_one(folder):
-    """Nobody can bring back what was deleted; what is still there must be whole or reported."""
-    table = numbered(folder / "data.csv", 300)
+@pytest.fixture
+def killed(folder):
+    """A table whose run was killed, and the command; its last commits are in the log alone."""
+    table = numbered(folder / "data.csv", 100)
     command = ("process", table, "--task", "tasks.py:short", "--jobs", 2, "--no-output")
+    kill_amid(command, folder, 30)
+    return table, command
+
+
+def kill_amid(command, folder, rows):
+    """Start a run, and kill it when so many rows have started."""
     run = start(*command, cwd=folder)
-    wait_for(lambda: len(lines_of(folder / "started")) > 100)
+    wait_for(lambda: len(lines_of(folder / "started")) >= rows)
     kill(run)
+
+
+@pytest.mark.parametrize("folded", [False, True], ids=["of a first run", "of a later run"])
+def test_a_log_deleted_after_a_crash_is_missed_and_may_be_put_back(killed, folded):
+    table, command = killed
+    if folded:  # what the first run had committed is in the checkpoint itself, what the second did is not
+        assert batchrun(*command, "--limit", 1, cwd=table.parent).returncode == 0
+        kill_amid(command, table.parent, 70)
     log = database(table, "short").with_suffix(".sqlite-wal")
-    assert log.stat().st_size
+    before, kept = settled(table, "short"), log.read_bytes()
+    assert before
+    assert kept
     log.unlink()
-    told = batchrun("verify", table)
-    check(told, 1, 2, 4)
-    ran = batchrun(*command, cwd=folder)
-    check(ran, 0, 4)
-    assert ran.returncode == 4 or settled(table, "short") == {n: (1, {"double": 2 * n}) for n in range(1, 301)}
+    for told in (batchrun("verify", table), batchrun(*command, cwd=table.parent)):
+        check(told, 4)
+        assert "-wal file was deleted" in told.stdout + told.stderr
+    log.write_bytes(kept)
+    assert settled(table, "short") == before
+    assert batchrun("verify", table).returncode == 1
+    assert batchrun(*command, cwd=table.parent).returncode == 0
+    assert batchrun("verify", table).returncode == 0
+
+
+def test_what_was_in_a_log_that_is_gone_for_good_runs_again_when_the_user_says_so(killed):
+    table, command = killed
+    database(table, "short").with_suffix(".sqlite-wal").unlink()
+    lock = database(table, "short").with_suffix(".lock")
+    told = batchrun(*command, cwd=table.parent)
+    check(told, 4)
+    assert f"delete {lock}" in told.stderr
+    lock.unlink()
+    assert batchrun(*command, cwd=table.parent).returncode == 0
+    assert settled(table, "short") == {n: (1, {"double": 2 * n}) for n in range(1, 101)}
+
+
+def test_an_older_copy_of_a_checkpoint_is_not_taken_for_the_newest(done):
+    path = database(done, "answer")
+    older = path.read_bytes()
+    assert process(done).returncode == 1  # the failed rows are tried again
+    path.write_bytes(older)
+    told = batchrun("verify", done)
+    check(told, 4)
+    assert "older copy" in told.stdout
+    assert f"{ROWS} settled rows can be read and are whole" in told.stdout
+    check(process(done), 4)
+
+
+def delete_the_checkpoint(path):
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def garble_its_lock(path):
+    path.with_suffix(".lock").write_bytes(b"\xff" * 52)
+
+
+def fold_its_log(path):
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+
+
+def vacuum(path):
+    with sqlite3.connect(path) as db:
+        db.execute("VACUUM")
+    db.close()
+
+
+def put_another_in_its_place(path):
+    other = numbered(path.parent / "other.csv", 3)
+    assert batchrun("process", other, "--task", "tasks.py:short", cwd=path.parent.parent).returncode == 0
+    delete_the_checkpoint(path)
+    shutil.copy(database(other, "short"), path)
+
+
+def drop_rows_of_the_table(path):
+    table = path.parent.parent / "data.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:50]))
+
+
+LAWFUL = [
+    delete_the_checkpoint, garble_its_lock, fold_its_log, vacuum, put_another_in_its_place, drop_rows_of_the_table,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", LAWFUL)
+def test_nothing_is_missed_where_nothing_is_missing(killed, change):
+    table, command = killed
+    change(database(table, "short"))
+    assert batchrun("verify", table).returncode in (0, 1, 2)
+    assert batchrun(*command, cwd=table.parent).returncode == 0
+    assert batchrun("verify", table).returncode == 0
+
+
+def attempts_kept(table):
+    """Failed attempts that are written down; none while the checkpoint is being made."""
+    try:
+        with sqlite3.connect(f"file:{database(table, 'always')}?mode=ro", uri=True) as db:
+            count = db.execute("SELECT count(*) FROM failure").fetchone()[0]
+        db.close()
+    except sqlite3.OperationalError:
+        return 0
+    return count
+
+
+def test_failed_attempts_at_rows_that_are_gone_are_not_missed(folder):
+    table = numbered(folder / "data.csv", 12)
+    command = ("process", table, "--task", "tasks.py:always", "--retries", 9, "--no-output")
+    run = start(*command, cwd=folder)
+    # Written down, though no row is settled: all of them rest until they are tried again.
+    wait_for(lambda: attempts_kept(table) >= 12)
+    kill(run)
+    numbered(table, 1)
+    run = start(*command, cwd=folder)
+    wait_for(lambda: attempts_kept(table) < 12)
+    kill(run)
+    check(batchrun("verify", table), 1)
+    assert batchrun(*command[:-3], "--retries", 0, "--no-output", cwd=folder).returncode == 1
 
 
 def test_readers_take_a_checkpoint_that_was_only_just_made_for_a_fresh_one(folder):
@@ -255,9 +374,7 @@ def test_readers_take_a_checkpoint_that_was_only_just_made_for_a_fresh_one(folde
 def test_what_is_in_the_log_goes_with_a_checkpoint_that_fresh_moves_aside(folder):
     table = numbered(folder / "data.csv", 50)
     command = ("process", table, "--task", "tasks.py:short", "--jobs", 2, "--no-output")
-    run = start(*command, cwd=folder)
-    wait_for(lambda: len(lines_of(folder / "started")) > 20)
-    kill(run)
+    kill_amid(command, folder, 20)
     before = settled(table, "short")
     assert batchrun(*command, "--fresh", cwd=folder).returncode == 0
     (old,) = [path for path in (folder / "data.csv.batchrun").iterdir() if ".old" in path.name]

@@ -93,6 +93,18 @@ def test_max_failures_counts_rows_or_a_share_of_the_rows_to_run():
 def test_a_lane_holds_at_least_a_row_and_never_much_more_than_40_ms_of_work(seconds):
     pace = Pace()
     for value in seconds:
-        pace.saw(value)
+        pace.saw(1, value)
     assert 1 <= pace.hold() <= max(1, 2 * len(seconds))
     assert pace.hold() == 1 or (pace.hold() * pace.seconds <= WORTH_SECONDS)
+
+
+@given(st.lists(st.floats(0.001, 10), min_size=1, max_size=50), st.floats(0.001, 10))
+def test_rows_that_end_together_weigh_as_much_as_one_after_the_other(before, seconds):
+    together, alone = Pace(), Pace()
+    for value in before:
+        together.saw(1, value)
+        alone.saw(1, value)
+    together.saw(5, 5 * seconds)
+    for _ in range(5):
+        alone.saw(1, seconds)
+    assert together.seconds == pytest.approx(alone.seconds)

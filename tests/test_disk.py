@@ -7,14 +7,21 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
+from errno import EIO, ENOLCK, ENOSPC, ENOSYS
+from itertools import cycle, groupby, product
 from pathlib import Path
+from signal import SIGKILL
 
 import pytest
-from support import COMMAND, ROOT, batchrun, environment, numbered, records, settled
+from support import COMMAND, ROOT, batchrun, database, environment, numbered, records, settled
+
+from batchrun.checkpoint import NothingYet, opened
+from batchrun.settings import Settings
+from batchrun.source import open_bound
+from batchrun.verify import verify
+from batchrun.witness import noted
 
 SHIM_SOURCE = ROOT / "tests/data/failing_disk.c"
-ENOLCK, ENOSPC, ENOSYS = 37, 28, 38
 LARGE = """
 import os
 
@@ -116,6 +123,34 @@ def test_a_disk_that_fills_up_ends_the_run_with_4_and_what_was_acknowledged_stay
     after = settled_on(disk, "large")
     assert {row: after[row] for row in before} == before
     assert [after[str(row)][1]["double"] for row in range(1, 601)] == [2 * row for row in range(1, 601)]
+    assert disk.batchrun("verify", "data.csv").returncode == 0
+
+
+@small_disk
+def test_a_disk_that_fills_up_while_the_log_is_folded_into_the_checkpoint_costs_no_row(disk, tmp_path):
+    disk.resize(5_500)  # room for the log's thousand pages, not for their copies
+    put(disk, numbered(tmp_path / "data.csv", 2000))
+    command = ("process", "data.csv", "--task", tmp_path / "tasks.py:large", "--jobs", 2, "--no-output", "--json")
+    ran = disk.batchrun(*command)
+    assert ran.returncode == 4, ran.stderr
+    assert "disk is full" in ran.stderr
+    sizes = disk.run("stat", "-c", "%s", "data.csv.batchrun/large.sqlite", "data.csv.batchrun/large.sqlite-wal").stdout
+    folded, log = map(int, sizes.split())
+    assert log > 1000 * 4096
+    assert folded > 10 * 4096, "the disk was full before the log was folded"
+    before = settled_on(disk, "large")
+    assert before
+    (record,) = json.loads(disk.batchrun("status", "data.csv", "--json").stdout)["tasks"]
+    assert record["done"] == len(before)
+    assert disk.batchrun("export", "data.csv", "-o", "-", "--format", "jsonl").stdout.count('"done"') == len(before)
+    assert disk.batchrun("verify", "data.csv").returncode == 1
+
+    disk.resize(50_000)
+    again = disk.batchrun(*command)
+    assert again.returncode == 0, again.stderr
+    assert records(again.stdout)[1]["ran"] == 2000 - len(before)
+    after = settled_on(disk, "large")
+    assert {row: after[row] for row in before} == before
     assert disk.batchrun("verify", "data.csv").returncode == 0
 
 
@@ -224,6 +259,15 @@ def shim(tmp_path_factory):
     return library
 
 
+WAYS_TO_FAIL = {
+    "full": {"FAIL_ERRNO": ENOSPC},
+    "broken": {"FAIL_ERRNO": EIO},
+    "torn": {"FAIL_ERRNO": EIO, "FAIL_TORN": 1},
+    "torn and killed": {"FAIL_TORN": 1, "FAIL_KILL": 1},
+}
+ROWS = 3
+
+
 class Trial:
     """A fresh table whose checkpoint and results lie on a disk that fails once."""
 
@@ -231,16 +275,32 @@ class Trial:
         self.shim = shim
         self.place = place
         place.mkdir()
-        self.table = numbered(place / "data.csv", 3)
+        self.table = numbered(place / "data.csv", ROWS)
+        self.results = place / "data.results.csv"
         self.log = place.with_suffix(".log")
 
-    def run(self, fail_at=0, number=ENOSPC, **more):
+    def run(self, fail_at=0, options=("--jobs", 1), **how):
         failing = {
-            "LD_PRELOAD": str(self.shim), "FAIL_UNDER": str(self.place), "FAIL_AT": str(fail_at),
-            "FAIL_MARK": str(self.place.with_suffix(f".mark{time.monotonic_ns()}")), "FAIL_ERRNO": str(number),
-            "FAIL_LOG": str(self.log), **more,
+            "LD_PRELOAD": self.shim, "FAIL_UNDER": self.place, "FAIL_AT": fail_at,
+            "FAIL_MARK": self.place.with_suffix(f".mark{time.monotonic_ns()}"), "FAIL_LOG": self.log, **how,
         }  # fmt: skip
-        return batchrun("process", self.table, "--jobs", 1, env=failing)
+        env = {name: str(value) for name, value in failing.items()}
+        return batchrun("process", self.table, *options, env=env)
+
+
+def proof_of(table, name):
+    """What `verify` finds; None if the run ended before there was anything to verify."""
+    path = database(table, name)
+    if not path.exists():
+        return None
+    note = noted(path.with_suffix(".lock"))
+    try:
+        with opened(path, write=False) as checkpoint:
+            bound = open_bound(checkpoint, table, Settings()) if checkpoint.get("digest") else None
+            return verify(checkpoint, bound, note)
+    except NothingYet:
+        assert note is None
+        return None
 
 
 def steps(log):
@@ -250,39 +310,48 @@ def steps(log):
 
 
 def test_every_disk_operation_may_fail_once_and_the_next_run_completes(shim, tmp_path):
-    """All of them with `EVERY_OPERATION=1`; else the first of each row of equal ones."""
+    """All operations in all ways with `EVERY_OPERATION=1`; else the first of each row of equal ones, ways in turn."""
     whole = Trial(tmp_path / "whole", shim)
     assert whole.run().returncode == 0
     if os.environ.get("EVERY_OPERATION"):
-        points = [(n, "") for n in range(1, len(whole.log.read_text().splitlines()) + 1)]
+        operations = enumerate(whole.log.read_text().splitlines(), start=1)
+        points = list(product(operations, WAYS_TO_FAIL))
     else:
-        points = steps(whole.log)
-    oracle = settled(whole.table, "repair")
-    results = (whole.place / "data.results.csv").read_text()
+        points = list(zip(steps(whole.log), cycle(WAYS_TO_FAIL)))
+    oracle, results = settled(whole.table, "repair"), whole.results.read_text()
 
     def attempt(point):
-        number, name = point
-        trial = Trial(tmp_path / f"at{number}", shim)
-        ran = trial.run(fail_at=number)
-        again = batchrun("process", trial.table)
-        return name, ran, again, settled(trial.table, "repair"), (trial.place / "data.results.csv").read_text()
+        (number, name), way = point
+        trial = Trial(tmp_path / f"{number} {way}", shim)
+        ran = trial.run(fail_at=number, **WAYS_TO_FAIL[way])
+        proof = proof_of(trial.table, "repair")
+        before = settled(trial.table, "repair") if proof else {}
+        again = batchrun("process", trial.table, "--json")
+        return (number, name, way), trial, ran, proof, before, again
 
     with ThreadPoolExecutor(2) as pool:
-        for name, ran, again, found, written in pool.map(attempt, points):
+        for point, trial, ran, proof, before, again in pool.map(attempt, points):
             # 0: where only the tidying up at the end has failed.
-            assert ran.returncode in (0, 4), (name, ran.returncode, ran.stderr)
-            assert "Traceback" not in ran.stderr, name
-            assert ("error: " in ran.stderr) == (ran.returncode == 4), name
-            assert again.returncode == 0, (name, again.stderr)
-            assert found == oracle, name
-            assert written == results, name
+            assert ran.returncode in ([-SIGKILL] if point[-1] == "torn and killed" else [0, 4]), (point, ran.stderr)
+            assert "Traceback" not in ran.stderr, point
+            assert ("error: " in ran.stderr) == (ran.returncode == 4), (point, ran.stderr)
+            assert proof is None or not proof.damage, (point, proof.damage)
+            assert before.items() <= oracle.items(), point
+            assert again.returncode == 0, (point, again.stderr)
+            assert records(again.stdout)[1]["ran"] == ROWS - len(before), point
+            assert settled(trial.table, "repair") == oracle, point
+            assert trial.results.read_text() == results, point
+            assert proof_of(trial.table, "repair").exit_code == 0, point
+            # Nothing half-written is left behind.
+            assert {path.name for path in trial.place.iterdir()} == {path.name for path in whole.place.iterdir()}, point
+    print(f"{len(points)} failures")
     assert len(points) > 30
 
 
 @pytest.mark.parametrize("number", [ENOLCK, ENOSYS])
 def test_a_place_without_working_locks_is_told_before_anything_runs(shim, tmp_path, number):
     trial = Trial(tmp_path / "place", shim)
-    ran = trial.run(number=number, FAIL_LOCKS="1")
+    ran = trial.run(FAIL_ERRNO=number, FAIL_LOCKS=1)
     assert ran.returncode == 4, ran.stderr
     assert "locks" in ran.stderr
     assert "--dir" in ran.stderr

@@ -29,6 +29,7 @@ from batchrun.ledger import Ledger
 from batchrun.plan import Plan
 from batchrun.run import Rules, Run
 from batchrun.signals import Signals
+from batchrun.stopping import Timeout
 from batchrun.summary import Summary, advice, as_typed
 from batchrun.tally import Tally
 
@@ -70,7 +71,7 @@ SUMMARY = Summary(
     errors=(("exception", "ValueError: bad", 12), ("timeout", "ran longer than 30 s and was ended", 2)),
 )
 TYPED = ["batchrun", "process", "data.csv", "--task", "my tasks.py:match", "-j", "50"]
-PLAN = Plan(5_000, bytearray(), 12, 15, {"failed": 3}, {"done": 4_985})
+PLAN = Plan(5_000, bytearray(), 12, 15, retry={"failed": 3}, kept={"done": 4_985})
 
 
 class OneLane:
@@ -177,7 +178,21 @@ def test_a_pause_is_shown_with_its_reason_and_ends_by_itself(run):
     run.backlog.pause(125.0)
     assert seen(run, 110.0).pause == Pause(15.0, "429: slow down")
     assert seen(run, 125.0).pause is None
-    assert phrases.pause(Pause(14.2, "429: slow down")) == "paused for 15 s: 429: slow down"
+    assert phrases.pause(Pause(14.2, "429: slow down"), "data.csv") == "paused for 15 s: 429: slow down"
+
+
+def test_what_ctl_has_changed_is_shown_while_it_lasts(run):
+    assert (seen(run, 110.0).pause, seen(run, 110.0).jobs) == (None, None)
+    run.helm.paused, run.helm.asked = True, 20
+    snap = seen(run, 110.0)
+    assert snap.pause == Pause(None, "by ctl")
+    assert snap.eta is None
+    text = " ".join(text_of(layout(snap, 60, FANCY)).split())
+    assert "jobs at most 20 rows at once, by ctl" in text
+    assert "paused by ctl: rows in flight finish; 'batchrun ctl data.csv --resume' goes on" in text
+    assert "paused by ctl" in phrases.line(snap)
+    run.helm.paused = False
+    assert seen(run, 110.0).pause is None
 
 
 def test_a_signal_is_told_apart_from_a_threshold(run):
@@ -190,12 +205,28 @@ def test_a_signal_is_told_apart_from_a_threshold(run):
     assert "25 rows have failed" in seen(run, 112.0).drain.reason
 
 
+def test_a_run_that_stops_knows_when_the_last_row_ends_if_rows_have_a_timeout(run):
+    run.stopped = Interrupted(signal.SIGINT, "interrupted")
+    assert seen(run, 112.0).drain.most is None
+    run.rules = replace(run.rules, timeout=Timeout(30))
+    assert seen(run, 112.0).drain.most == 23.0
+    run.rules = replace(run.rules, timeout=Timeout(10, multiple=True))
+    assert seen(run, 112.0).drain.most is None, "too few rows have ended to know their median"
+
+
 @pytest.mark.parametrize(
     ("drain", "text"),
     [
-        (Drain(signal.SIGINT, "", 1), "stopping: 3 rows in flight (longest 12 s); Ctrl-C again to end them now"),
-        (Drain(signal.SIGTERM, "", 1), "stopping: 3 rows in flight (longest 12 s); Ctrl-C to end them now"),
-        (Drain(0, "stopped early: too many", 1), "stopping: 3 rows in flight (longest 12 s); too many"),
+        (Drain(signal.SIGINT, "", 0), "stopping: 3 rows in flight (longest 12 s); Ctrl-C again to end them now"),
+        (
+            Drain(signal.SIGINT, "", 7),
+            "stopping: 3 rows in flight (longest 12 s), waited for 7 s; Ctrl-C again to end them now",
+        ),
+        (
+            Drain(signal.SIGTERM, "", 7, most=17.2),
+            "stopping: 3 rows in flight (longest 12 s), at most 18 s more; Ctrl-C to end them now",
+        ),
+        (Drain(0, "stopped early: too many", 0), "stopping: 3 rows in flight (longest 12 s); too many"),
         (Drain(signal.SIGINT, "", 1, True), "ending 3 rows in flight now"),
     ],
 )

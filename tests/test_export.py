@@ -503,12 +503,12 @@ def test_a_frame_has_types_that_can_be_missing(make: Make) -> None:
 def test_the_old_file_stays_whatever_interrupts_the_new_one(make: Make) -> None:
     for name in ("out.csv", "out.parquet", "out.jsonl"):
         for error in (KeyboardInterrupt, MemoryError, OSError):
-            table = make(3000).settle({"a": 1})
+            table = make(15_000).settle({"a": 1})
             table.path.with_name(name).write_text("old")
             calls = iter(range(10))
 
             def stop(calls: Iterator[int] = calls, error: type[BaseException] = error) -> bool:
-                if next(calls) == 2:
+                if next(calls) == 1:
                     raise error
                 return False
 

@@ -94,7 +94,7 @@ def test_with_a_key_a_row_stays_the_same_row_when_its_content_changes(folder):
     write_table(table, [(3, "c"), (2, "edited"), (1, "a")])
     kept = run(table, "--key", "id")
     assert records(kept.stdout)[1]["ran"] == 0
-    assert "1 rows were settled under another version of the task or other content" in kept.stderr
+    assert "1 row was settled under another version of the task or other content" in kept.stderr
     assert run(table, "--key", "id", "--on-change", "stop").returncode == 2
     redone = run(table, "--key", "id", "--on-change", "redo")
     assert records(redone.stdout)[1]["ran"] == 1
@@ -130,8 +130,9 @@ def test_only_the_columns_that_the_task_is_given_name_a_row(folder):
 @given(st.lists(st.integers(0, 5), max_size=12), st.lists(st.integers(0, 5), max_size=12))
 def test_anchoring_keeps_each_identity_with_its_record(tmp_path_factory, seed, before, after):
     """Property: after any change of the table the ledger holds, for each row, the record of an equal row."""
-    from batchrun.anchor import Spool, anchor
+    from batchrun.anchor import anchor
     from batchrun.checkpoint import DONE, Settled, opened
+    from batchrun.spool import Spool
 
     del seed
     place = tmp_path_factory.mktemp("anchor")
@@ -139,7 +140,6 @@ def test_anchoring_keeps_each_identity_with_its_record(tmp_path_factory, seed, b
     def bind(checkpoint, values):
         with Spool(place) as spool, checkpoint.transaction():
             spool.add([bytes([value] * 16) for value in values], None)
-            spool.finish()
             anchor(checkpoint, spool, place)
             return list(spool.identities())
 

@@ -277,9 +277,10 @@ def test_errors_groups_failures_by_what_they_have_in_common(folder):
     table = numbered(folder / "data.csv", 40)
     batchrun("process", table, "--task", "tasks.py:failing", "--retries", 0, cwd=folder)
     (group,) = json.loads(batchrun("errors", table, "--json", cwd=folder).stdout)
-    assert group == {"kind": "exception", "message": "no luck with N", "count": 4, "rows": [3, 13, 23, 33]}
+    promised = {"kind": "exception", "message": "no luck with N", "count": 4, "rows": [3, 13, 23, 33]}
+    assert promised.items() <= group.items()
     told = batchrun("errors", table, "--full", cwd=folder).stdout
-    assert "4 × exception (100%): no luck with N" in told
+    assert "4 × exception (100 %): no luck with N" in told
     assert "tasks.py" in told
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +147,7 @@ def test_an_open_quote_is_never_skipped_for_it_swallows_good_rows(tmp_path: Path
 def test_an_open_quote_does_not_take_the_whole_file_into_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchrun.table.csv_table._LARGEST_CELL", 1 << 20)
+    monkeypatch.setattr("batchrun.table.tokens.LARGEST_CELL", 1 << 20)
     error = error_of(written(tmp_path, 'a,b\n1,"2\n' + "3,4\n" * 500_000))
     assert "larger than 1 MiB" in str(error)
 
@@ -182,10 +181,6 @@ def csv_rows(draw: st.DrawFn) -> list[list[str]]:
     return draw(st.lists(st.lists(CELL, min_size=width, max_size=width), min_size=1, max_size=12))
 
 
-def sizes(rows: int) -> Iterator[int]:
-    yield from (1, 2, 3, max(rows, 1), rows + 1)
-
-
 @given(rows=csv_rows(), sep=st.sampled_from(",;\t|"), end=st.sampled_from(["\n", "\r\n"]))
 def test_whatever_the_csv_module_writes_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], sep: str, end: str
@@ -196,7 +191,7 @@ def test_whatever_the_csv_module_writes_is_read_back(
         writer = csv.writer(file, delimiter=sep, lineterminator=end, quoting=csv.QUOTE_ALL)
         writer.writerows([header, *rows])
     table: Any = open_table(path, ReadOptions(sep=sep))
-    for table.chunk_rows in sizes(len(rows)):
+    for table.block_bytes in (1, 2, 3, 17, 1000):
         assert [list(row) for chunk in table.chunks() for row in chunk] == rows
 
 

@@ -16,7 +16,7 @@ from batchrun.table.column_types import ColumnTypes
 def type_of(*cells: str, chunk: int = 1000, dtype: str | None = None) -> str:
     types = ColumnTypes(["a"], {"a": dtype} if dtype else {})
     for start in range(0, len(cells), chunk):
-        types.feed([(cell,) for cell in cells[start : start + chunk]])
+        types.take(types.look([cells[start : start + chunk]]))
     return types.settled()[0]
 
 

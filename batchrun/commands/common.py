@@ -1,15 +1,29 @@
-"""Options that several commands share."""
+"""What several commands share: options, where the checkpoint is, and how to print."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
 from typer import Argument, Option
+
+RUN = "Run a job"
+SEE = "See what happened"
+TAKE = "Take the results"
 
 Input = Annotated[Path, Argument(metavar="INPUT", help="The table, as it was given to process.")]
 Dir = Annotated[Path | None, Option("--dir", help="Where checkpoints live.  \\[default: beside the input]")]
 Task = Annotated[str | None, Option("--task", "-t", help="Whose checkpoint, if there are several.")]
 Name = Annotated[str | None, Option("--name", help="Name of the checkpoint, if there are several.")]
 Json = Annotated[bool, Option("--json", help="For machines.")]
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: commands to paste."""
+    return "\n".join(["[bold]Examples[/bold]", *(f"  {command}" for command in commands)])
 
 
 def located(input_path: Path, directory: Path | None, task: str | None, name: str | None) -> Any:
@@ -20,3 +34,27 @@ def located(input_path: Path, directory: Path | None, task: str | None, name: st
     settings = here({"dir": directory, "name": name})
     wanted = name or (function_name(task) if task else None)
     return find(input_path, settings.dir, wanted), settings
+
+
+def asked_for(input_path: Path, directory: Path | None, task: str | None, name: str | None) -> list[str]:
+    """The words that name the same checkpoint to another command."""
+    options = {"--task": task, "--name": name, "--dir": directory}
+    return [str(input_path), *(str(word) for option in options.items() if option[1] for word in option)]
+
+
+def tell(text: str, *, err: bool = False) -> None:
+    """Print for people: nothing that steers their terminal, in characters that it has."""
+    from batchrun.display.words import shown_in
+
+    with readers_pleasure():
+        typer.echo(shown_in(text, (sys.stderr if err else sys.stdout).encoding or "ascii"), err=err)
+
+
+@contextmanager
+def readers_pleasure() -> Iterator[None]:
+    """Whoever reads our output may have had enough in the block (`| head`): that ends the command in order."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise typer.Exit(0) from None

@@ -1,21 +1,34 @@
 """`batchrun errors`."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer import Option
 
-from .common import Dir, Input, Json, Name, Task, located
+from .common import SEE, Dir, Input, Json, Name, Task, asked_for, examples, located, readers_pleasure, tell
+
+_EXAMPLES = examples(
+    "batchrun errors data.csv",
+    "batchrun errors data.csv --full | less",
+    "batchrun errors data.csv -o failed.csv",
+)
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(errors)
+    app.command(rich_help_panel=SEE, epilog=_EXAMPLES)(errors)
 
 
 def errors(
     input: Input,  # noqa: A002
     full: Annotated[bool, Option("--full", help="With a traceback for each group.")] = False,
+    output: Annotated[
+        str | None,
+        Option("--output", "-o", help="Write the failed rows with their cells (.csv .parquet .jsonl .xlsx, or -)."),
+    ] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that batchrun did not write.")] = False,
     json: Json = False,
     dir: Dir = None,  # noqa: A002
     task: Task = None,
@@ -25,9 +38,35 @@ def errors(
     from json import dumps
 
     from batchrun.checkpoint import opened
-    from batchrun.failures import groups, in_words
+    from batchrun.failures import failed_in_all, groups, in_words
+    from batchrun.finish import export_to
+    from batchrun.source import open_bound
+    from batchrun.summary import as_typed
 
-    places, _ = located(input, dir, task, name)
+    places, settings = located(input, dir, task, name)
     with opened(places.checkpoint, write=False) as checkpoint:
+        if output is not None:
+            target = None if output == "-" else Path(output).absolute()
+            bound = open_bound(checkpoint, input, settings)
+            with readers_pleasure():
+                rows = export_to(places, bound, checkpoint, target, None, overwrite=overwrite, failed_only=True)
+            _say_written(rows, input, target)
+            return
         found = groups(checkpoint.failed_rows())
-    typer.echo(dumps([group.as_record() for group in found]) if json else in_words(found, full=full))
+    if json:
+        total = failed_in_all(found)
+        tell(dumps([group.as_record(total) for group in found]))
+    else:
+        tell(in_words(found, as_typed(sys.argv[:1]), asked_for(input, dir, task, name), full=full))
+
+
+def _say_written(rows: int, table: Path, target: Path | None) -> None:
+    from batchrun.display.words import counted
+
+    if target is None:
+        return
+    tell(
+        f"{counted(rows, 'failed row')} to {target}\n"
+        f"  next: mend these rows in {table} itself, and run the same command again",
+        err=True,
+    )

@@ -1,18 +1,22 @@
 """`batchrun export`."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer import Option
 
-from .common import Dir, Input, Name, Task, located
+from .common import TAKE, Dir, Input, Name, Task, examples, located, readers_pleasure, tell
+
+_EXAMPLES = examples(
+    "batchrun export data.csv -o results.parquet",
+    "batchrun export data.csv -o - --format jsonl | head",
+)
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(export)
+    app.command(rich_help_panel=TAKE, epilog=_EXAMPLES)(export)
 
 
 def export(
@@ -36,10 +40,9 @@ def export(
     target = None if output == "-" else Path(output).absolute()
     with opened(places.checkpoint, write=False) as checkpoint:
         bound = open_bound(checkpoint, input, settings)
-        try:
+        with readers_pleasure():
             rows = export_to(places, bound, checkpoint, target, format, overwrite=overwrite)
-        except BrokenPipeError:  # whoever reads it has had enough: `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            raise typer.Exit(0) from None
     if target is not None:
-        typer.echo(f"{rows:,} rows in {target}", err=True)
+        from batchrun.display.words import counted
+
+        tell(f"{counted(rows, 'row')} in {target}", err=True)

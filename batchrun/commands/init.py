@@ -4,56 +4,98 @@ from pathlib import Path
 
 import typer
 
-_TASKS = '''"""Tasks for batchrun: each takes a row as a dict and returns what JSON can hold."""
+from .common import RUN, examples, tell
+
+_TASKS = '''"""Tasks for batchrun: each takes a row as a dict and returns what JSON can hold, or text with JSON in it.
+
+batchrun process example.csv                          # the task of batchrun.toml: summary, below
+batchrun process example.csv --task tasks.py:lookup   # another one
+"""
+
+import asyncio
 
 import batchrun
 
-
-def example(row: dict) -> dict:
-    """Count the characters of each cell. Try it: batchrun process TABLE.csv"""
-    if not any(row.values()):
-        raise batchrun.Skip("an empty row")
-    return {f"{name}_length": len(str(cell)) for name, cell in row.items()}
+# ---- a plain function: each row in flight has a worker process of its own
 
 
-# What every row needs (a client, a model) is made here, once per worker process:
-#
-#     client = Client(api_key=os.environ["API_KEY"])
-#
-#     def ask(row: dict) -> str:
-#         return client.ask(row["question"])     # text that holds JSON is parsed
-#
-# A busy service: raise batchrun.RetryLater(seconds). No sense in going on: raise batchrun.Abort("why").
+def summary(row: dict) -> dict:
+    """Numbers are numbers, text is text, a missing number is None."""
+    if row["quantity"] is None:
+        raise batchrun.Skip("nothing was ordered")  # no result, and no failure
+    return {"total": row["quantity"] * row["price"], "label": row["product"].title()}
+
+
+# ---- an async function: for calls that wait, such as those of a web service
+
+
+async def wait(row: dict) -> dict:
+    """Put `await client.get(...)` in place of the sleep."""
+    await asyncio.sleep(0.05)
+    return {"characters": len(row["product"])}
+
+
+# ---- with a client: what every row needs is made at module level, once per worker process
+
+
+class Client:
+    """Stands for the one that you use: `OpenAI()`, a database connection, a model that takes long to load."""
+
+    def ask(self, question: str) -> str:
+        return 'Sure, here it is: {"question": "' + question + '", "answer": 42}'
+
+
+client = Client()
+
+
+def lookup(row: dict) -> str:
+    """Text that holds JSON is parsed, also where it stands in prose or is slightly broken."""
+    return client.ask(row["product"])
+    # The service is busy:             raise batchrun.RetryLater(seconds)
+    # No sense in going on:            raise batchrun.Abort("the key has expired")
+    # A name for this row's request:   batchrun.current().fingerprint
 '''
 
-_CONFIG = """# Options for batchrun in this folder and below; the command line beats them.
-task = "tasks.py:example"
+_CONFIG = """# Options for batchrun in this folder and below. The command line beats them, and so does the environment
+# (BATCHRUN_JOBS=8). Every option of 'batchrun process --help' may stand here.
+task = "tasks.py:summary"
 
 # jobs = 8                  # rows in flight at once; "200%" of the CPUs, "auto"
 # timeout = "30s"           # limit for one attempt
 # retries = 2               # further attempts after a failure
 # key = "id"                # column(s) that name a row; otherwise its content does
+# columns = ["id", "name"]  # only these are given to the task
 # max-failures = "5%"       # stop early
+# on-change = "keep"        # rows settled under older code: keep, redo, stop
+# output = "results.csv"    # also .parquet, .jsonl, .xlsx; from this file's folder
 """
+
+_TABLE = """id,product,quantity,price
+1,apple,3,0.40
+2,pear,,0.55
+3,quince,12,1.25
+"""
+
+_FILES = {"tasks.py": _TASKS, "batchrun.toml": _CONFIG, "example.csv": _TABLE}
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(init)
+    app.command(rich_help_panel=RUN, epilog=examples("batchrun init", "batchrun process example.csv"))(init)
 
 
 def init() -> None:
-    """Write a tasks.py and a batchrun.toml to start from (existing files are left alone)."""
+    """Write a tasks.py, a batchrun.toml and a small example.csv to start from (existing files are left alone)."""
     from batchrun.errors import UsageError
 
-    files = {Path("tasks.py"): _TASKS, Path("batchrun.toml"): _CONFIG}
-    for path, text in files.items():
+    for name, text in _FILES.items():
+        path = Path(name)
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)
-            typer.echo(f"wrote {path}")
+            tell(f"wrote {path}")
         except FileExistsError:
-            typer.echo(f"{path} is there already: left alone")
+            tell(f"{path} is there already: left alone")
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}", "go to a folder of your own") from None
-    typer.echo("next: batchrun process TABLE.csv")
+    tell("next: batchrun process example.csv")

@@ -7,7 +7,12 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from .common import RUN, examples
+
 _WHAT = "What to run"
+_PROGRAM = "Running a program"
+_PROMPT = "Asking a language model"
+_COST = "Limits and prices of a service"
 _HOW = "How to run it"
 _AGAIN = "What to run again, and when to stop"
 _READ = "Reading the table"
@@ -17,18 +22,16 @@ _SHOW = "Display"
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command(name="process", epilog=_EXAMPLES)(process)
+    app.command(name="process", rich_help_panel=RUN, epilog=_EXAMPLES)(process)
 
 
-_EXAMPLES = """
-[bold]Examples[/bold]
-
-batchrun process data.csv --task tasks.py:match --jobs 50
-
-batchrun process data.csv --task tasks.py:match --dry-run
-
-batchrun process data.parquet --task my.module:f --timeout 30s --retries 5 --retry all
-"""
+_EXAMPLES = examples(
+    "batchrun process data.csv --task tasks.py:match --jobs 50",
+    "batchrun process data.csv --task tasks.py:match --dry-run",
+    "batchrun process data.csv --prompt 'Is {a} the same as {b}?' --fields 'same bool' --model NAME",
+    "batchrun process data.csv --command 'tool --id {id}' --timeout 30s",
+    "batchrun process data.parquet --task my.module:f --timeout 30s --retries 5 --retry all",
+)
 
 
 def process(
@@ -38,9 +41,86 @@ def process(
         Option("--task", "-t", rich_help_panel=_WHAT,
                help="file.py:function, package.module:function, or a built-in: repair.  \\[default: repair]"),
     ] = None,
+    command: Annotated[
+        str | None,
+        Option(rich_help_panel=_PROGRAM, help="Run a program for each row: its arguments with {column} in them."),
+    ] = None,
+    shell: Annotated[
+        bool | None, Option("--shell", rich_help_panel=_PROGRAM, help="Let /bin/sh read the command.")
+    ] = None,
+    stdin: Annotated[
+        str | None,
+        Option(rich_help_panel=_PROGRAM, metavar="COLUMN", help="The cell that the program reads from its stdin."),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        Option(rich_help_panel=_PROMPT, help="Ask a model about each row: text with {column} in it, or @FILE."),
+    ] = None,
+    model: Annotated[str | None, Option(rich_help_panel=_PROMPT, help="Which model is asked.")] = None,
+    system: Annotated[
+        str | None, Option(rich_help_panel=_PROMPT, help="System text before the prompt, or @FILE.")
+    ] = None,
+    schema: Annotated[
+        str | None, Option(rich_help_panel=_PROMPT, metavar="FILE", help="JSON Schema that each reply must fit.")
+    ] = None,
+    fields: Annotated[
+        str | None,
+        Option(rich_help_panel=_PROMPT,
+               help="The reply's fields in place of a schema: 'same bool, reason' (str, int, float, bool, list, object)."),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        Option(rich_help_panel=_PROMPT, help="A further field of the request, several times: temperature=0."),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        Option(rich_help_panel=_PROMPT,
+               help="An OpenAI-compatible server: http://localhost:8000/v1.  \\[default: OPENAI_BASE_URL, else OpenAI]"),
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        Option(rich_help_panel=_PROMPT, help="The environment variable with the key.  \\[default: OPENAI_API_KEY]"),
+    ] = None,
+    skip_empty: Annotated[
+        list[str] | None,
+        Option(rich_help_panel=_PROMPT, metavar="COLUMN", help="Skip rows that have nothing in this column."),
+    ] = None,
+    rpm: Annotated[
+        str | None, Option(rich_help_panel=_COST, metavar="N", help="At most N attempts started a minute.")
+    ] = None,
+    tpm: Annotated[
+        str | None, Option(rich_help_panel=_COST, metavar="N", help="At most about N tokens a minute.")
+    ] = None,
+    price_in: Annotated[
+        str | None, Option(rich_help_panel=_COST, metavar="PRICE", help="Price of a million tokens of prompts.")
+    ] = None,
+    price_out: Annotated[
+        str | None, Option(rich_help_panel=_COST, metavar="PRICE", help="Price of a million tokens of answers.")
+    ] = None,
+    max_cost: Annotated[
+        str | None, Option(rich_help_panel=_COST, metavar="COST", help="Stop before it costs more than this.")
+    ] = None,
     jobs: Annotated[
         str | None,
         Option("--jobs", "-j", rich_help_panel=_HOW, help="Rows in flight at once: N, N% of the CPUs, auto."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        Option(rich_help_panel=_HOW, help="Where rows run: local, dask (a cluster).  \\[default: local]"),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        Option(rich_help_panel=_HOW,
+               help="Scheduler's address or file, or local:N.  \\[default: DASK_SCHEDULER_ADDRESS]"),
+    ] = None,
+    on_lost: Annotated[
+        str | None,
+        Option(rich_help_panel=_HOW, help="Rows whose machine was lost: rerun, fail (as crashed).  \\[default: rerun]"),
+    ] = None,
+    threads: Annotated[
+        str | None,
+        Option(rich_help_panel=_HOW, metavar="T",
+               help="Run a plain function in T threads per worker process.  \\[default: a process a row]"),
     ] = None,
     key: Annotated[
         list[str] | None,
@@ -72,7 +152,8 @@ def process(
     on_change: Annotated[
         str | None,
         Option(rich_help_panel=_AGAIN,
-               help="Rows settled under other task code or content: keep, redo, stop.  \\[default: keep]"),
+               help="Rows settled under other task code or content: keep, redo, stop.  "
+                    "\\[default: keep; stop with --prompt and --command]"),
     ] = None,
     fresh: Annotated[
         bool | None,

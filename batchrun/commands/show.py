@@ -5,12 +5,14 @@ from typing import Annotated
 import typer
 from typer import Argument
 
-from .common import Dir, Input, Json, Name, Task, located
+from .common import SEE, Dir, Input, Json, Name, Task, examples, located, tell
+
+_EXAMPLES = examples("batchrun show data.csv 17", "batchrun show data.csv 17 --json")
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(show)
+    app.command(rich_help_panel=SEE, epilog=_EXAMPLES)(show)
 
 
 def show(
@@ -29,5 +31,8 @@ def show(
 
     places, settings = located(input, dir, task, name)
     with opened(places.checkpoint, write=False) as checkpoint, explained(places.checkpoint):
-        found = inspect(checkpoint, open_bound(checkpoint, input, settings), row)
-    typer.echo(encode(found)[0].decode() if json else in_words(found))
+        found = inspect(checkpoint, open_bound(checkpoint, input, settings), row, places, settings)
+    if json:
+        typer.echo(encode(found)[0])  # bytes: UTF-8, whatever stdout's encoding
+    else:
+        tell(in_words(found))

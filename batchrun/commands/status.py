@@ -1,24 +1,35 @@
 """`batchrun status`."""
 
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer import Argument
+from typer import Argument, Option
 
-from .common import Dir, Json, Name, Task
+from .common import SEE, Dir, Json, Name, Task, examples, tell
+
+LOOK_EVERY_SECONDS = 1.0
+LOOK_SHARE = 20
+
+_EXAMPLES = examples("batchrun status", "batchrun status data.csv --watch", "batchrun status data.csv --json")
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(status)
+    app.command(rich_help_panel=SEE, epilog=_EXAMPLES)(status)
 
 
 def status(
     input: Annotated[  # noqa: A002
         Path | None,
-        Argument(metavar="[INPUT]", help="The table.  \\[default: all that have a checkpoint in this folder or below]"),
+        Argument(metavar="INPUT", help="The table.  \\[default: all that have a checkpoint in this folder or below]"),
     ] = None,
+    watch: Annotated[
+        bool, Option("--watch", "-w", help="Show it again and again until the run ends, or Ctrl-C.")
+    ] = False,
     dir: Dir = None,  # noqa: A002
     task: Task = None,
     name: Name = None,
@@ -27,23 +38,51 @@ def status(
     """Rows done, failed and left for each task of a table; works while a run goes on."""
     from json import dumps
 
-    from batchrun.places import tables_below
+    from batchrun.errors import UsageError
     from batchrun.settings import function_name, here
-    from batchrun.status import statuses
+    from batchrun.status import all_statuses
 
+    if watch and json:
+        raise UsageError("--watch is for people, --json for programs", "leave one of them out")
     directory = here({"dir": dir}).dir
     wanted = name or (function_name(task) if task else None)
-    tables = [(input, directory)] if input else tables_below(directory or Path())
-    records = [{"input": str(table), "tasks": statuses(table, place, wanted)} for table, place in tables]
+
+    def look() -> list[dict[str, Any]]:
+        return all_statuses(input, directory, wanted)
+
     if json:
-        typer.echo(dumps(records[0] if input else records))
+        typer.echo(dumps(look()[0] if input else look()))
+    elif watch:
+        _watch(look)
     else:
-        typer.echo("\n".join(map(_in_words, records)) or "no table here has a checkpoint")
+        tell(_text(look()))
 
 
-def _in_words(record: dict[str, Any]) -> str:
+def _watch(look: Callable[[], list[dict[str, Any]]]) -> None:
+    """Show it again until no run goes on. Looking takes a twentieth of the time at most."""
+    import os
+
+    from batchrun.display.refresh import refreshed
+    from batchrun.display.reporter import is_live
+    from batchrun.display.stream import Stream
+    from batchrun.status import any_running
+
+    stream = Stream(sys.stdout)
+    try:
+        with refreshed(stream, live=is_live("auto", stream.isatty(), os.environ)) as show:
+            going_on = True
+            while going_on:
+                began = time.monotonic()
+                records = look()
+                going_on = any_running(records)
+                show(_text(records), last=not going_on)
+                took = time.monotonic() - began
+                time.sleep(max(LOOK_EVERY_SECONDS, LOOK_SHARE * took) if going_on else 0)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _text(records: list[dict[str, Any]]) -> str:
     from batchrun.status import in_words
 
-    if not record["tasks"]:
-        return f"{record['input']}: nothing has been run yet; 'batchrun process {record['input']}' starts"
-    return "\n".join([record["input"], *(in_words(task) for task in record["tasks"])])
+    return "\n".join(map(in_words, records)) or "no table here has a checkpoint"

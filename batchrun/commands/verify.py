@@ -1,13 +1,17 @@
 """`batchrun verify`."""
 
+from typing import Any
+
 import typer
 
-from .common import Dir, Input, Name, Task, located
+from .common import SEE, Dir, Input, Name, Task, examples, located, tell
+
+_EXAMPLES = examples("batchrun verify data.csv")
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(verify)
+    app.command(rich_help_panel=SEE, epilog=_EXAMPLES)(verify)
 
 
 def verify(input: Input, dir: Dir = None, task: Task = None, name: Name = None) -> None:  # noqa: A002
@@ -15,21 +19,34 @@ def verify(input: Input, dir: Dir = None, task: Task = None, name: Name = None) 
 
     Exit code 0: every row is settled; 1: rows are left, or the input has changed; 4: the checkpoint is damaged.
     """
+    from batchrun.checkpoint import NothingYet
+    from batchrun.verify import in_words
+    from batchrun.witness import check
+
+    places, settings = located(input, dir, task, name)
+    try:
+        proof = _proof(places, settings)
+    except NothingYet:
+        check(places.checkpoint, places.lock)  # there may have been something
+        raise
+    tell(in_words(proof, places.name))
+    raise typer.Exit(proof.exit_code)
+
+
+def _proof(places: Any, settings: Any) -> Any:
     from batchrun.checkpoint import opened
     from batchrun.errors import CheckpointError, InputError
     from batchrun.source import open_bound
-    from batchrun.verify import in_words
     from batchrun.verify import verify as prove
+    from batchrun.witness import noted
 
-    places, settings = located(input, dir, task, name)
+    note = noted(places.lock)  # before the checkpoint is opened: a run may go on
     with opened(places.checkpoint, write=False) as checkpoint:
         try:
-            bound = open_bound(checkpoint, input, settings)
+            bound = open_bound(checkpoint, places.input, settings)
         except InputError as error:
-            typer.echo(f"{error}: only the checkpoint itself is checked", err=True)
+            tell(f"{error}: only the checkpoint itself is checked", err=True)
             bound = None
         except CheckpointError:  # the proof says what is wrong, and goes on to the rows
             bound = None
-        proof = prove(checkpoint, bound)
-    typer.echo(in_words(proof, places.name))
-    raise typer.Exit(proof.exit_code)
+        return prove(checkpoint, bound, note)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from batchrun.money import Tokens
 from batchrun.summary import Summary
 
-from .words import counted, duration, one_line
+from .words import counted, duration, money, one_line
 
 _WIDTH = 8
 _SHOWN_ERRORS = 3
@@ -15,6 +16,8 @@ def closing(summary: Summary, advice: Sequence[str], here: Path) -> list[tuple[s
     """Lines as label and text (the first line's label is how it ended). `here`: the working directory."""
     lines = [(_verdict(summary), _headline(summary))]
     lines.append(("rows", _counts(summary)))
+    if summary.tokens:
+        lines.append(("spent", _spent(summary.tokens, summary.cost)))
     if summary.output:
         lines.append(("results", _shown(summary.output, here)))
     errors = [
@@ -40,6 +43,14 @@ def _headline(summary: Summary) -> str:
     if not summary.ran:
         return f"after {duration(summary.seconds)}: no row was run"
     return f"after {duration(summary.seconds)}, {counted(summary.ran, 'attempt')}"
+
+
+def _spent(tokens: Tokens, cost: float | None) -> str:
+    parts = [f"{tokens.prompt:,} of prompts", f"{tokens.completion:,} of completions"]
+    parts += [f"{tokens.cached:,} cached"] if tokens.cached else []
+    parts += [f"{tokens.reasoning:,} reasoning"] if tokens.reasoning else []
+    total = counted(tokens.prompt + tokens.completion, "token")
+    return f"{total} ({', '.join(parts)})" + ("" if cost is None else f"; cost {money(cost)}")
 
 
 def _counts(summary: Summary) -> str:

@@ -116,6 +116,14 @@ def _facts(snap: Snapshot, glyphs: Glyphs) -> list[Line]:
         ("latency", f"{latency} {glyphs.dot} {lanes}" if lanes else latency, ""),
         ("slowest", phrases.slowest(snap.slowest) or "-", ""),
     ]
+    if limit := phrases.allowed(snap.allowance):
+        facts.append(("limit", limit, ""))
+    if spent := phrases.spent(snap.spent):
+        facts.append(("spent", spent, ""))
+    if snap.jobs:
+        facts.append(("jobs", phrases.jobs(snap.jobs), ""))
+    for nth, worker in enumerate(phrases.workers(snap)):
+        facts.append(("" if nth else "workers", worker, ""))
     if snap.last_error:
         facts.append(("error", phrases.error(snap.last_error, glyphs.times), "bad"))
     return [[(f"{label:<8} ", "label"), (text, style)] for label, text, style in facts]
@@ -126,7 +134,7 @@ def _status(snap: Snapshot, width: int) -> list[Line]:
     if snap.drain:
         text = phrases.drain(snap.drain, snap.in_flight, snap.slowest)
     elif snap.pause:
-        text = phrases.pause(snap.pause)
+        text = phrases.pause(snap.pause, snap.input)
     else:
         return []
     lines = textwrap.wrap(text, width, max_lines=2, placeholder=" ...")

@@ -41,6 +41,7 @@ class Live:
     """The reporter for people who look on. Redrawn at most four times a second, and only from `tick`."""
 
     def __init__(self, stream: Stream) -> None:
+        self._stream = stream
         self._console = Console(
             file=cast(IO[str], stream), force_terminal=True, highlight=False, markup=False, emoji=False
         )
@@ -60,6 +61,8 @@ class Live:
         self._watch.look(run, now)
 
     def _show(self, snap: Snapshot) -> None:
+        if self._stream.is_held():
+            return
         self._draw(layout(snap, self._console.width, self._glyphs))
 
     def _draw(self, lines: Sequence[Line]) -> None:
@@ -104,7 +107,7 @@ class Live:
         if self._run is not None and self._view is not None:
             snap = self._watch.snapshot(self._run, time.monotonic())
             self._draw(last_frame(snap, self._console.width, self._glyphs))
-        self.close()
+        self._stop()
         (verdict, headline), *rest = closing(summary, advice, Path.cwd())
         lines = [Text.assemble((verdict, _verdict_style(summary.exit_code)), f" {headline}")]
         lines += [Text.assemble((f"  {label:<8} ", "dim"), printable(text)) for label, text in rest]
@@ -113,6 +116,11 @@ class Live:
             self._console.print(line, soft_wrap=True)
 
     def close(self) -> None:
+        """Stop drawing, and wait until everything has been shown."""
+        self._stop()
+        self._stream.finish()
+
+    def _stop(self) -> None:
         """Stop drawing; the last frame stays."""
         if self._view is not None:
             self._view.stop()

@@ -10,5 +10,9 @@ from .words import counted, one_line
 
 def opening(plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> list[str]:  # noqa: A002
     """Lines: one for the plan, one for each note."""
-    start = f"{one_line(input.name)}, task {one_line(task)}, {counted(jobs, 'job')}: {plan}"
+    start = f"{one_line(input.name)}, task {one_line(task)}, {_jobs(jobs)}: {plan}"
     return [start, *(f"note: {one_line(note, 500)}" for note in notes)]
+
+
+def _jobs(jobs: int) -> str:
+    return counted(jobs, "job") if jobs else "as many jobs as the cluster has threads"

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 from batchrun.inflight import Running
 
-from .snapshot import Drain, LastError, Pause, Slowest, Snapshot
-from .words import ceil_seconds, counted, duration, one_line, percent, rate, whole_seconds
+from .snapshot import Allowed, Drain, LastError, Pause, Slowest, Snapshot, Spent
+from .words import ceil_seconds, counted, duration, money, one_line, percent, rate, whole_seconds
 
 STATES = ("done", "failed", "timed_out", "crashed", "skipped")
 _MOST_RUNNING = 20
+_MOST_WORKERS = 8
 
 
 def progress(snap: Snapshot) -> list[str]:
@@ -64,9 +65,43 @@ def lanes(snap: Snapshot) -> str:
     return f"{counted(snap.lanes, 'lane')}{restarts}"
 
 
+def workers(snap: Snapshot) -> list[str]:
+    """Each worker of a cluster, with its rows in flight and its failed attempts."""
+    shown = [
+        f"{one_line(name)}: {in_flight:,} in flight{f', {failed:,} failed' if failed else ''}"
+        for name, in_flight, failed in snap.workers[:_MOST_WORKERS]
+    ]
+    more = len(snap.workers) - _MOST_WORKERS
+    return [*shown, f"and {more:,} more"] if more > 0 else shown
+
+
+def jobs(most: int) -> str:
+    """Rows at once, where the user has changed that."""
+    return f"at most {counted(most, 'row')} at once, by ctl"
+
+
 def slowest(found: Slowest | None) -> str:
     """The row that runs for longest."""
     return f"row {found.row}, for {whole_seconds(found.seconds)}" if found else ""
+
+
+def allowed(found: Allowed | None) -> str:
+    """How many rows may be in flight, where that is less than was asked for, and why others wait."""
+    if found is None:
+        return ""
+    limit = f"{found.limit:,} of {found.ceiling:,} in flight" if found.limit < found.ceiling else ""
+    return ", ".join(part for part in (limit, f"waiting: {found.reason}" if found.reason else "") if part)
+
+
+def spent(found: Spent | None) -> str:
+    """Tokens and money."""
+    if found is None:
+        return ""
+    text = f"{counted(found.tokens, 'token')}, {found.per_minute:,.0f} a minute"
+    if found.cost is None:
+        return text
+    projected = "" if found.projected is None else f", {money(found.projected)} projected"
+    return f"{text}; cost {money(found.cost)}{projected}"
 
 
 def error(last: LastError | None, times: str = "x") -> str:
@@ -74,8 +109,10 @@ def error(last: LastError | None, times: str = "x") -> str:
     return f"{last.count:,} {times} {one_line(last.message) or last.kind}" if last else ""
 
 
-def pause(found: Pause) -> str:
+def pause(found: Pause, input_name: str) -> str:
     """Why nothing is handed out, and for how long."""
+    if found.seconds is None:
+        return f"paused {found.reason}: rows in flight finish; 'batchrun ctl {input_name} --resume' goes on"
     reason = f": {one_line(found.reason)}" if found.reason else ""
     return f"paused for {ceil_seconds(found.seconds)}{reason}"
 
@@ -86,10 +123,14 @@ def drain(found: Drain, in_flight: int, longest: Slowest | None) -> str:
     if found.killing:
         return f"ending {rows} now"
     age = f" (longest {whole_seconds(longest.seconds)})" if longest else ""
+    if found.most is not None:
+        rest = f", at most {ceil_seconds(found.most)} more"
+    else:
+        rest = f", waited for {whole_seconds(found.seconds)}" if found.seconds >= 1 else ""
     if found.reason:
-        return f"stopping: {rows}{age}; {one_line(found.reason.removeprefix('stopped early: '))}"
+        return f"stopping: {rows}{age}{rest}; {one_line(found.reason.removeprefix('stopped early: '))}"
     again = " again" if found.signum == signal.SIGINT else ""
-    return f"stopping: {rows}{age}; Ctrl-C{again} to end them now"
+    return f"stopping: {rows}{age}{rest}; Ctrl-C{again} to end them now"
 
 
 def running(rows: Sequence[tuple[int, Running]], now: float) -> list[str]:
@@ -111,10 +152,14 @@ def line(snap: Snapshot) -> str:
     counts = [f"{count:,} {name}" for name, count in [*states(snap), *flow(snap)] if count or name == "done"]
     parts = [f"{share(snap)}, {', '.join(progress(snap))}", ", ".join(counts)]
     parts += [latency(snap), lanes(snap)]
+    if snap.workers:
+        parts.append(counted(len(snap.workers), "machine"))
     if snap.slowest and snap.slowest.seconds >= 1:
         parts.append(f"slowest {slowest(snap.slowest)}")
     if snap.last_error:
         parts.append(f"last error {error(snap.last_error)}")
+    if snap.jobs:
+        parts.append(jobs(snap.jobs))
     if snap.pause:
-        parts.append(pause(snap.pause))
+        parts.append(pause(snap.pause, snap.input))
     return f"{whole_seconds(snap.elapsed)}: {'; '.join(part for part in parts if part)}"

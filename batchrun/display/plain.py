@@ -36,6 +36,8 @@ class Plain:
         self._watch.look(run, now)
 
     def _show(self, snap: Snapshot) -> None:
+        if self._stream.is_held():
+            return
         if snap.drain:
             self.say(phrases.drain(snap.drain, snap.in_flight, snap.slowest))
         else:
@@ -54,7 +56,8 @@ class Plain:
         self._lines(as_text(closing(summary, advice, Path.cwd())))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Wait until everything has been read."""
+        self._stream.finish()
 
     def _lines(self, lines: Sequence[str]) -> None:
         for line in lines:

@@ -36,4 +36,5 @@ class Quiet:
         """Nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Wait until everything has been read."""
+        self._stream.finish()

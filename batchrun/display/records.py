@@ -45,8 +45,9 @@ class Records:
         self._print("done", **summary.as_record())
 
     def close(self) -> None:
-        """Close the other one."""
+        """Close the other one, and wait until everything has been read."""
         self._people.close()
+        self._stdout.finish()
 
     def _print(self, event: str, **fields: Any) -> None:
         # ASCII: whatever the encoding of stdout, the record is the same.

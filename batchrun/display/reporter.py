@@ -19,8 +19,8 @@ def make(progress: str, quiet: bool, json: bool, stream: TextIO) -> Reporter:
 
     `stream`: where people look. Records for machines go to stdout, whatever else is shown.
     """
-    reporter = _for_people(progress, quiet, Stream(stream))
-    return Records(reporter, Stream(sys.stdout)) if json else reporter
+    reporter = _for_people(progress, quiet, Stream(stream, waits=False))
+    return Records(reporter, Stream(sys.stdout, waits=False)) if json else reporter
 
 
 def _for_people(progress: str, quiet: bool, stream: Stream) -> Reporter:

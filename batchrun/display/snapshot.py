@@ -1,10 +1,9 @@
 """Everything that a display shows at one moment, read from the run. Reading changes nothing in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from batchrun.backlog import Backlog
 from batchrun.errors import Interrupted
 from batchrun.run import Run
 from batchrun.tally import WINDOW_SECONDS, Tally
@@ -21,11 +20,22 @@ class HasLanes(Protocol):
         """Lanes that are up, and how many workers have been replaced."""
 
 
+@runtime_checkable
+class HasWorkers(Protocol):
+    """An engine that runs rows on several machines."""
+
+    def workers(self) -> Sequence[tuple[str, int, int]]:
+        """Name, rows in flight and failed attempts so far, of each of a cluster's workers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing is handed out for so many `seconds` more, for this `reason` (may be empty)."""
+    """Nothing is handed out for so many `seconds` more (None: until the user says so).
 
-    seconds: float
+    `reason`: why; may be empty.
+    """
+
+    seconds: float | None
     reason: str
 
 
@@ -34,12 +44,14 @@ class Drain:
     """The run ends: nothing is handed out any more. `signum`: the signal that asked for it, or 0.
 
     `reason`: why it ends without one. `seconds`: since when. `killing`: rows in flight are being ended.
+    `most`: seconds until the last of them is ended by its timeout; None if nobody can know.
     """
 
     signum: int
     reason: str
     seconds: float
     killing: bool = False
+    most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +72,32 @@ class LastError:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """Fewer rows than `ceiling` may be in flight now: `limit`. `reason`: why rows wait, if they do."""
+
+    limit: int
+    ceiling: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Tokens so far and a minute; money so far and, at this rate, by the end (None: no prices)."""
+
+    tokens: int
+    per_minute: float
+    cost: float | None
+    projected: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A run at one moment.
 
     `rows` and `counts` (by state name) are of the whole table; `to_run`, `fresh` (settled), `retried`,
     `refusals`, `rate` (rows settled a second), `p50` and `p95` (seconds an attempt) are of this run. `eta`:
-    seconds until its last row, None while nobody can know.
+    seconds until its last row, None while nobody can know. `jobs`: rows at once, if `ctl` has changed that.
+    `workers`: name, rows in flight and failed attempts of a cluster's.
     """
 
     task: str
@@ -84,11 +116,15 @@ class Snapshot:
     p95: float | None = None
     lanes: int = 0
     restarts: int = 0
+    jobs: int | None = None
+    workers: Sequence[tuple[str, int, int]] = ()
     slowest: Slowest | None = None
     last_error: LastError | None = None
     pause: Pause | None = None
     drain: Drain | None = None
     elapsed: float = 0.0
+    allowance: "Allowed | None" = None
+    spent: "Spent | None" = None
 
     @property
     def draining(self) -> bool:
@@ -115,16 +151,20 @@ def snapshot_of(run: Run, now: float, *, task: str, input_name: str, draining_si
         in_flight=run.engine.busy(),
         resting=run.backlog.resting,
         rate=rate,
-        eta=None if drain or elapsed < _TOO_EARLY_SECONDS else eta(to_run - tally.rows, rate),
+        eta=None if drain or run.helm.paused or elapsed < _TOO_EARLY_SECONDS else eta(to_run - tally.rows, rate),
         p50=tally.latency(0.5),
         p95=tally.latency(0.95),
         lanes=lanes,
         restarts=restarts,
         slowest=_slowest(run, now),
         last_error=_last_error(tally),
-        pause=None if drain else _pause(run.backlog, tally, now),
+        jobs=run.helm.asked,
+        workers=run.engine.workers() if isinstance(run.engine, HasWorkers) else (),
+        pause=None if drain else _pause(run, tally, now),
         drain=drain,
         elapsed=elapsed,
+        allowance=_allowed(run, now),
+        spent=_spent(run, elapsed),
     )
 
 
@@ -146,6 +186,24 @@ def eta(left: int, rate: float) -> float | None:
     return left / rate if rate > 0 else None
 
 
+def _allowed(run: Run, now: float) -> Allowed | None:
+    allowance = run.allowance
+    if allowance.boundless:
+        return None
+    throttle = allowance.throttle
+    return Allowed(throttle.allowed(now), throttle.ceiling, allowance.why(run.engine.busy(), now))
+
+
+def _spent(run: Run, elapsed: float) -> Spent | None:
+    tally = run.tally
+    if tally.tokens is None:
+        return None
+    tokens = tally.tokens.prompt + tally.tokens.completion
+    cost = run.allowance.cost(tally.tokens)
+    projected = cost / tally.rows * run.rules.to_run if cost is not None and tally.rows else None
+    return Spent(tokens, 60 * tokens / elapsed if elapsed else 0.0, cost, projected)
+
+
 def _slowest(run: Run, now: float) -> Slowest | None:
     first = min((running for _, running in run.engine.running()), default=None)
     return Slowest(first.position, max(0.0, now - first.started)) if first else None
@@ -156,14 +214,16 @@ def _last_error(tally: Tally) -> LastError | None:
         return None
     kind, message = tally.latest
     # A refusal is no failed attempt, so it is not among the counted errors.
-    return LastError(kind, message, tally.errors.get(tally.latest) or max(1, tally.refusals))
+    return LastError(kind, message, tally.errors.count(kind, message) or max(1, tally.refusals))
 
 
-def _pause(backlog: Backlog, tally: Tally, now: float) -> Pause | None:
-    if backlog.paused_until <= now:
+def _pause(run: Run, tally: Tally, now: float) -> Pause | None:
+    if run.helm.paused:
+        return Pause(None, "by ctl")
+    if run.backlog.paused_until <= now:
         return None
     kind, message = tally.latest or ("", "")
-    return Pause(backlog.paused_until - now, message if kind == "rate_limited" else "")
+    return Pause(run.backlog.paused_until - now, message if kind == "rate_limited" else "")
 
 
 def _drain(run: Run, now: float, since: float | None) -> Drain | None:
@@ -172,4 +232,12 @@ def _drain(run: Run, now: float, since: float | None) -> Drain | None:
     signalled = isinstance(run.stopped, Interrupted)
     reason = "" if signalled else str(run.stopped)
     seconds = max(0.0, now - since) if since is not None else 0.0
-    return Drain(run.signals.first if signalled else 0, reason, seconds, run.signals.count > 1)
+    signum = run.signals.first if signalled else 0
+    return Drain(signum, reason, seconds, run.signals.count > 1, _most(run, now))
+
+
+def _most(run: Run, now: float) -> float | None:
+    """Seconds until every row that executes has ended, by itself or by its timeout."""
+    limit = run.rules.timeout.limit(run.tally.median(now)) if run.rules.timeout else None
+    last = max((running.started for _, running in run.engine.running()), default=None)
+    return None if limit is None or last is None else max(0.0, last + limit - now)

@@ -3,24 +3,32 @@
 from contextlib import suppress
 from typing import TextIO
 
+from .outlet import outlet_of
+
 
 class Stream:
     """Writes to a text stream for as long as it takes it.
 
     A terminal that has been closed, a full disk behind a redirection or a character that the encoding lacks
-    must not end a run that is paid for.
+    must not end a run that is paid for. Nor must one that is held stop it: where `waits` is false, what nobody takes
+    yet is sent later, at the latest by `finish`.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, waits: bool = True) -> None:
         self._stream = stream
+        self._outlet = None if waits else outlet_of(stream)
         self._open = True
         self.encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
         """Write, as far as possible."""
         if self._open:
+            data = text.encode(self.encoding, "backslashreplace")
             try:
-                self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
+                if self._outlet:
+                    self._outlet.put(data)
+                else:
+                    self._stream.write(data.decode(self.encoding))
             except (OSError, ValueError):
                 self._open = False
         return len(text)
@@ -31,6 +39,24 @@ class Stream:
             try:
                 self._stream.flush()
             except (OSError, ValueError):
+                self._open = False
+
+    def is_held(self) -> bool:
+        """Whether what was written before has not been taken yet: no moment to show what will soon be out of date."""
+        if self._open and self._outlet:
+            try:
+                return self._outlet.is_held()
+            except OSError:
+                self._open = False
+        return False
+
+    def finish(self) -> None:
+        """Wait until everything has been taken; what is written from now on waits by itself."""
+        outlet, self._outlet = self._outlet, None
+        if outlet:
+            try:
+                outlet.finish()
+            except OSError:
                 self._open = False
 
     def line(self, text: str) -> None:

@@ -1,7 +1,9 @@
-"""Numbers as people read them. Pure; ASCII only."""
+"""Numbers and texts as people read them. Pure; ASCII, but for what a text brings along."""
 
 import math
+import time
 
+_SPELT = str.maketrans({"×": "x", "…": "...", "→": "->", "–": "-", "·": "|", "✓": "ok"})
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -54,6 +56,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def were(count: int, noun: str) -> str:
+    """`1 row was`, `1,234 rows were`."""
+    return f"{counted(count, noun)} {'was' if count == 1 else 'were'}"
+
+
+def have(count: int, noun: str) -> str:
+    """`1 row has`, `1,234 rows have`."""
+    return f"{counted(count, noun)} {'has' if count == 1 else 'have'}"
+
+
 def one_line(text: str, most: int = 200) -> str:
     """A text of somebody else's as one line, of at most `most` characters."""
     clean = " ".join(printable(text[: 4 * most]).split())
@@ -65,6 +77,26 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
+def shown_in(text: str, encoding: str) -> str:
+    """A text of many lines that cannot steer a terminal, in characters that `encoding` has."""
+    clean = "\n".join(map(printable, text.split("\n")))
+    try:
+        clean.encode(encoding)
+    except (UnicodeError, LookupError):
+        return clean.translate(_SPELT).encode("ascii", "backslashreplace").decode()
+    return clean
+
+
+def moment(at: float) -> str:
+    """A time (seconds since 1970) as clocks show it here: `2026-03-01 14:05:09`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
 def ceil_seconds(seconds: float) -> str:
     """A countdown: `1 s` until it is over."""
     return whole_seconds(math.ceil(seconds))
+
+
+def money(amount: float) -> str:
+    """An amount in the currency of the prices."""
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.4f}"

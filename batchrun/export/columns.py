@@ -58,12 +58,10 @@ def result_columns(pages: Iterable[Sequence[Any]], taken: Sequence[str], *, kind
 
 
 def _meet(values: Sequence[Any], found: dict[Key, Kind]) -> None:
-    for value in values:
-        if type(value) is not dict:
-            found.setdefault(WHOLE, NOTHING)
-        elif not value.keys() <= found.keys():
-            for key in value:
-                found.setdefault(key, NOTHING)
+    # Few rows differ in their keys, or in being no object: each such shape is looked at once.
+    for shape in dict.fromkeys([tuple(value) if type(value) is dict else WHOLE for value in values]):
+        for key in (WHOLE,) if shape is WHOLE else shape:
+            found.setdefault(key, NOTHING)
 
 
 def _widen(values: Sequence[Any], found: dict[Key, Kind]) -> None:
@@ -76,15 +74,15 @@ def _widen(values: Sequence[Any], found: dict[Key, Kind]) -> None:
 
 def _named(found: dict[Key, Kind], taken: Sequence[str], *, packed: bool) -> ResultColumns:
     used = set(taken)
-    status, error = _free(STATUS, used), _free(ERROR, used)
+    status, error = free(STATUS, used), free(ERROR, used)
     if WHOLE in found:
         # Its name is a promise; a key of the same name has to give way.
-        whole = _free("result", used)
-    names = tuple(whole if key is WHOLE else _free(key, used) for key in found)
+        whole = free("result", used)
+    names = tuple(whole if key is WHOLE else free(key, used) for key in found)
     return ResultColumns(names, tuple(found), tuple(map(storable, found.values())), status, error, packed)
 
 
-def _free(name: str, used: set[str]) -> str:
+def free(name: str, used: set[str]) -> str:
     while name in used:
         name = PREFIX + name
     used.add(name)

@@ -9,16 +9,18 @@ joined     row by row
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from functools import partial
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from batchrun.checkpoint import LEFT, STATUS_NAMES, explained
+from batchrun.display.words import counted
 from batchrun.errors import InputError
-from batchrun.table.table import Cells, Table
+from batchrun.table.table import CHUNK_ROWS, Cells, Table
 
 _SETTLED = """
-SELECT l.position, l.status, r.body, r.how, {raw}, r.note,
+SELECT l.position, l.status, r.body, r.how, {raw}, r.note, f.id,
   f.kind, f.message, f.type, f.http_status, f.traceback
 FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
 WHERE l.position > 0 ORDER BY l.position
@@ -45,6 +47,10 @@ class Outcome(NamedTuple):
     raw: str | None = None
     error: dict[str, Any] | None = None
     note: str | None = None
+
+
+_OUTCOME = partial(tuple.__new__, Outcome)
+"""As `Outcome._make`, without a Python call for each row."""
 
 
 class Joined(NamedTuple):
@@ -88,15 +94,27 @@ def outcomes(db: sqlite3.Connection, *, raw: bool = False) -> Iterator[Outcome]:
     """The settled rows of the table, in order. Raises `CheckpointError` if they cannot be read."""
     with explained(checkpoint_path(db)):
         sql = _SETTLED.format(raw="coalesce(r.raw, f.raw)" if raw else "NULL")
-        for position, status, body, how, reply, note, *error in db.execute(sql):
-            told = None if error[0] is None else dict(zip(_ERROR_KEYS, error, strict=True))
-            yield Outcome(position, STATUS_NAMES[status], body, how, reply, told, note)
+        cursor = db.execute(sql)
+        while found := cursor.fetchmany(CHUNK_ROWS):
+            rows, states, bodies, hows, replies, notes, failures, *told = zip(*found, strict=True)
+            errors: Iterable[dict[str, Any] | None] = repeat(None)
+            if any(failures):
+                errors = [
+                    dict(zip(_ERROR_KEYS, row, strict=True)) if row[0] else None for row in zip(*told, strict=True)
+                ]
+            names = map(STATUS_NAMES.__getitem__, states)
+            yield from map(_OUTCOME, zip(rows, names, bodies, hows, replies, errors, notes, strict=False))
 
 
-def bodies(db: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:
-    """Row and result of each row that has one, in order. Raises `CheckpointError`."""
+def _error(told: tuple[Any, ...]) -> dict[str, Any] | None:
+    return None if told[0] is None else dict(zip(_ERROR_KEYS, told, strict=True))
+
+
+def bodies(db: sqlite3.Connection) -> Iterator[list[tuple[int, bytes]]]:
+    """Row and result of each row that has one, in order, some at a time. Raises `CheckpointError`."""
     with explained(checkpoint_path(db)):
-        for found in db.execute(_BODIES):  # noqa: UP028 - that would close the cursor after the database
+        cursor = db.execute(_BODIES)
+        while found := cursor.fetchmany(CHUNK_ROWS):
             yield found
 
 
@@ -145,6 +163,6 @@ def _check_over(db: sqlite3.Connection, rows: int, ahead: list[Outcome], found: 
     beyond = ahead[0] if ahead else next(found, None)
     if beyond is not None:
         raise InputError(
-            f"{checkpoint_path(db)} knows of row {beyond.row:,}, but the table has only {rows:,} rows",
+            f"{checkpoint_path(db)} knows of row {beyond.row:,}, but the table has only {counted(rows, 'row')}",
             "the table has changed since the last run: run 'batchrun process' again, it finds the rows anew",
         )

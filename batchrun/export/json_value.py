@@ -3,6 +3,8 @@
 import json
 import re
 from base64 import b64encode
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,6 +27,17 @@ def value_of(body: bytes, row: int) -> Any:
         return orjson.loads(body) if _LONG_NUMBER not in body.translate(_DIGITS_AS_0) else _exactly(body)
     except ValueError:
         return _slowly(body, row)
+
+
+def values_of(bodies: Sequence[bytes], rows: Sequence[int]) -> list[Any]:
+    """The values of stored results, each as by `value_of`; parsed at one go where no number is long."""
+    together = b"[%b]" % b",".join(bodies)
+    if _LONG_NUMBER not in together.translate(_DIGITS_AS_0):
+        with suppress(ValueError):
+            found: list[Any] = orjson.loads(together)
+            if len(found) == len(bodies):  # else one that is damaged holds a comma of its own
+                return found
+    return list(map(value_of, bodies, rows))
 
 
 def json_of(value: Any) -> bytes:

@@ -3,14 +3,13 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-from batchrun.table.table import CHUNK_ROWS, Cells, Table
+from batchrun.table.table import Cells, Table
 
 from .columns import ResultColumns, result_columns
 from .joined import AnyChunk, Outcome, bodies, pages
-from .json_value import value_of
+from .json_value import values_of
 
 
 def _nothing() -> None:
@@ -21,7 +20,7 @@ def _nothing() -> None:
 class Results:
     """A table beside its checkpoint. `types`: of each of its columns, as its scan has settled them.
 
-    `pulse` is called about every thousand rows; an exception that it raises ends the reading.
+    `pulse` is called every few thousand rows; an exception that it raises ends the reading.
     Read all within one `snapshot`.
     """
 
@@ -35,7 +34,7 @@ class Results:
         return result_columns(self._values(), self.table.columns, kinds=kinds)
 
     def pages(self) -> Iterator[tuple[list[Cells], list[Outcome]]]:
-        """Second pass: raw cells of about a thousand rows, and what has become of them."""
+        """Second pass: raw cells of some rows, and what has become of them."""
         return self.beside(self.table.chunks())
 
     def beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, list[Outcome]]]:
@@ -45,15 +44,16 @@ class Results:
             yield page
 
     def _values(self) -> Iterator[list[Any]]:
-        stored = bodies(self.db)
-        while page := list(islice(stored, CHUNK_ROWS)):
+        for page in bodies(self.db):
             self.pulse()
-            yield [value_of(body, row) for row, body in page]
+            rows, found = zip(*page, strict=True)
+            yield values_of(found, rows)
 
 
 def values(page: list[Outcome]) -> list[Any]:
     """The results of a page; None for a row that has none."""
-    return [None if outcome.body is None else value_of(outcome.body, outcome.row) for outcome in page]
+    rows, _, found, *_ = zip(*page, strict=True)
+    return values_of([b"null" if body is None else body for body in found], rows)
 
 
 def statuses(page: list[Outcome]) -> list[str]:

@@ -19,6 +19,7 @@ from batchrun.errors import CheckpointError, UsageError
 from batchrun.table.table import Table
 
 from .atomic import BeforeRename, replacing
+from .failed import failed_view
 from .formats import SEEKING, Write, writer
 from .joined import snapshot
 from .view import Results
@@ -60,21 +61,24 @@ def export(
     *,
     stop: Callable[[], bool] | None = None,
     before_rename: BeforeRename | None = None,
+    failed_only: bool = False,
 ) -> int:
     """Write the results of `table` to `target` (None: stdout); returns the number of rows written.
 
     `types`: of each of the table's columns, as scanned. The columns of a JSON Lines table must be known.
-    `stop` is asked about every 1,000 rows. `before_rename` is told size and time of the finished file.
+    `stop` is asked every few thousand rows. `before_rename` is told size and time of the finished file.
+    `failed_only`: only rows that have failed, with why in place of results.
     Whatever is raised, the old target stays. Raises `ExportStopped`, `UsageError` for a target that cannot be
     written, `CheckpointError` (exit code 4) for a full disk or a damaged checkpoint, `InputError` for a table
     that has changed, and `BrokenPipeError` when nobody reads stdout any more.
     """
     write = writer(format)
-    results = Results(table, types, db, _pulse(stop))
+    view = failed_view(format) if failed_only else Results
+    results = view(table, types, db, _pulse(stop))
     with snapshot(db):
         if target is None:
             return _to_stream(write, results, sys.stdout.buffer, spool=format in SEEKING)
-        with _explained(target):
+        with explained(target):
             return _to_path(write, results, target, before_rename, spool=format in SEEKING)
 
 
@@ -109,7 +113,7 @@ def _pulse(stop: Callable[[], bool] | None) -> Callable[[], None]:
 
 
 @contextmanager
-def _explained(target: Path) -> Iterator[None]:
+def explained(target: Path) -> Iterator[None]:
     """Turn what the system says about the target into an error that tells the user what to do."""
     try:
         yield

@@ -2,10 +2,22 @@
 
 ladder      the steps, from certain to likely, and a named failure at the end
 candidates  what could be the JSON in a text: fences, embedded objects
+schema      which values count, where a JSON Schema is given
 mend        nearly JSON to JSON: own exact rules first (`relaxed`), then json-repair, checked by `faithful`
 jsontext    strict reading and comparing of JSON; `scan` cuts nearly-JSON into tokens
 """
 
+from collections.abc import Callable
+
 from .ladder import Parsed, ReplyError, parse
 
-__all__ = ["Parsed", "ReplyError", "parse"]
+__all__ = ["Parsed", "ReplyError", "fitting", "parse"]
+
+
+def fitting(schema: str | None) -> Callable[[object], str | None] | None:
+    """For `parse`: where a value does not fit a JSON Schema (text), or None if it does. Without a schema, None."""
+    if schema is None:
+        return None
+    from .schema import misfit  # with a schema only: its library is large
+
+    return misfit(schema)

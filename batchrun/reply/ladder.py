@@ -15,7 +15,8 @@ from .mend import close, mend
 from .relaxed import Unreadable
 
 How = Literal["json", "think", "fence", "embedded", "repaired"]
-Kind = Literal["empty", "no_json", "ambiguous", "truncated", "schema"]
+Kind = Literal["empty", "no_json", "ambiguous", "truncated", "schema", "filtered", "refused"]
+Fits = Callable[[object], str | None]
 
 _SPACE = " \t\n\r\v\f\ufeff\u00a0\u200b\u2028\u2029\u3000"
 _THINK = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
@@ -36,13 +37,15 @@ class Parsed:
 class ReplyError(Exception):
     """No one value can be taken from a reply.
 
-    `kind` is empty, no_json, ambiguous, truncated, or schema (there are values, but none that fits).
+    `kind` is empty, no_json, ambiguous, truncated, or schema (there are values, but none that fits); a service
+    may have said that it is filtered or refused. `text`: the reply, where only the one who raises this has it.
     """
 
-    def __init__(self, kind: Kind, message: str) -> None:
+    def __init__(self, kind: Kind, message: str, text: str | None = None) -> None:
         super().__init__(message)
         self.kind: Kind = kind
         self.message = message
+        self.text = text
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,13 @@ def parse(
     *,
     strict: bool = False,
     accept_truncated: bool = False,
-    fits: Callable[[object], bool] | None = None,
+    fits: Fits | None = None,
 ) -> Parsed:
     """The one JSON value that `text` is or holds.
 
     - `strict`: the whole text must be JSON;
     - `accept_truncated`: of an object that the text breaks off in, take what is there;
-    - `fits`: whether a value fits the schema; values that don't are passed over.
+    - `fits`: says where a value does not fit the schema (None: it fits); values that don't are passed over.
 
     Raises ReplyError and nothing else (unless `fits` does).
     """
@@ -74,7 +77,7 @@ def parse(
         raise ReplyError("no_json", "the reply is nested too deeply") from None
 
 
-def _ladder(body: str, strict: bool, accept_truncated: bool, fits: Callable[[object], bool]) -> Parsed:
+def _ladder(body: str, strict: bool, accept_truncated: bool, fits: Fits) -> Parsed:
     if not body:
         raise ReplyError("empty", "the reply is empty")
     if found := _whole(body, "json"):
@@ -84,14 +87,16 @@ def _ladder(body: str, strict: bool, accept_truncated: bool, fits: Callable[[obj
     answer = _without_thoughts(body)
     if answer != body and (found := _whole(answer, "think")):
         return _only([found], fits)
-    seen = _in_fences(answer, accept_truncated) or list(_in_text(answer, "embedded", accept_truncated))
+    seen = _in_fences(answer, accept_truncated)
+    if all(fits(found.parsed.value) for found in seen):  # none in the fences, or none that fits
+        seen += _in_text(answer, "embedded", accept_truncated)
     if not seen:
         raise ReplyError("no_json", f"there is no JSON in the reply: {_start(answer)}")
     return _only(seen, fits)
 
 
-def _anything(_: object) -> bool:
-    return True
+def _anything(_: object) -> None:
+    return None
 
 
 def _whole(body: str, how: How) -> _Found | None:
@@ -174,15 +179,16 @@ def _broken(region: Region, accept_truncated: bool) -> _Found | None:
     return _Found(Parsed(value, "repaired", nulled), _is_plain(value))
 
 
-def _only(seen: list[_Found], fits: Callable[[object], bool]) -> Parsed:
+def _only(seen: list[_Found], fits: Fits) -> Parsed:
     """The one value among those seen. Raises ReplyError if there is none, or if two differ."""
-    weighty = [found.parsed for found in seen if not found.plain] or [found.parsed for found in seen]
-    fitting = [parsed for parsed in weighty if fits(parsed.value)]
+    misfits = [fits(found.parsed.value) for found in seen]
+    fitting = [found for found, misfit in zip(seen, misfits, strict=True) if misfit is None]
     if not fitting:
-        raise ReplyError("schema", "the JSON in the reply does not fit the schema")
-    if any(not jsontext.same(parsed.value, fitting[0].value) for parsed in fitting[1:]):
-        raise ReplyError("ambiguous", f"the reply holds {len(fitting)} JSON values that differ")
-    return fitting[0]
+        raise ReplyError("schema", f"the JSON in the reply does not fit the schema: {misfits[0]}")
+    weighty = [found.parsed for found in fitting if not found.plain] or [found.parsed for found in fitting]
+    if any(not jsontext.same(parsed.value, weighty[0].value) for parsed in weighty[1:]):
+        raise ReplyError("ambiguous", f"the reply holds {len(weighty)} JSON values that differ")
+    return weighty[0]
 
 
 def _is_plain(value: object) -> bool:

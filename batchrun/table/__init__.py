@@ -2,7 +2,7 @@
 
     open_table    what kind of file is it, and which columns has it?           -> Table
     scan          first pass: rows, one type per column, fingerprints, digest  -> Scan
-    Table.chunks  second pass: raw cells, about 1,000 rows at a time
+    Table.chunks  second pass: raw cells, some hundred rows at a time
     identities    fingerprints of such a chunk        pick        the cells that the task is given
     converter     (in the worker) raw cells to the dicts that the task is called with
 
@@ -14,10 +14,13 @@ from .detect import open_table
 from .files import digest_of
 from .fingerprint import identities
 from .options import ReadOptions, pick, task_columns
+from .pages import Memo, Page
 from .scan import Scan, scan
 from .table import Table
 
 __all__ = [
+    "Memo",
+    "Page",
     "ReadOptions",
     "Scan",
     "Table",

@@ -41,22 +41,33 @@ _INSISTED = {kind: _all_cells(cell) for kind, cell in _FORCED.items()}
 _NAMES = {"str": "text", "int": "int", "float": "float", "bool": "bool"}
 _INT_AND_FLOAT = _all_cells(_SHORT_INT)
 _NOTHING = _all_cells("")
+_FILLED = 1
+_BITS = {"int": 2, "float": 4, "bool": 8}
+_ALL = sum(_BITS.values())
 
 
 class ColumnTypes:
-    """The types of all columns, as far as the rows fed so far leave them open."""
+    """The types of all columns, as far as the rows taken in so far leave them open.
+
+    What a chunk says is a text of one hexadecimal digit a column: 1 for any value at all, 2 for int, 4 for
+    float and 8 for bool being open.
+    """
 
     def __init__(self, columns: Sequence[str], dtypes: Mapping[str, str]) -> None:
         self._forced = {columns.index(name): dtype for name, dtype in dtypes.items()}
-        self._open = {place: tuple(_OPEN) for place in range(len(columns)) if place not in self._forced}
-        self._width = len(columns)
-        self._filled: set[int] = set()
+        self._bits = [_ALL] * len(columns)
 
-    def feed(self, rows: Sequence[tuple[str, ...]]) -> tuple[int, int] | None:
-        """Take in a chunk. Returns row and column (from 0) of a cell that does not fit a forced type."""
-        cells = list(zip(*rows, strict=True))
-        for place in [place for place, types in self._open.items() if types]:
-            self._narrow(place, "\0".join(cells[place]))
+    def look(self, cells: Sequence[Sequence[str]]) -> str:
+        """What a chunk of rows, given by columns, says."""
+        return "".join(f"{_ALL if place in self._forced else _bits_of(column):x}" for place, column in enumerate(cells))
+
+    def take(self, said: str) -> None:
+        """Take in what a chunk says."""
+        more = [int(digit, 16) for digit in said]
+        self._bits = [(old & new & _ALL) | ((old | new) & _FILLED) for old, new in zip(self._bits, more, strict=True)]
+
+    def misfit(self, cells: Sequence[Sequence[str]]) -> tuple[int, int] | None:
+        """Row and column (from 0) of a cell that does not fit its forced type, if there is one in the chunk."""
         for place, dtype in self._forced.items():
             if dtype != "str" and not _INSISTED[dtype].fullmatch("\0".join(cells[place])):
                 return _first_misfit(cells[place], dtype), place
@@ -64,23 +75,23 @@ class ColumnTypes:
 
     def settled(self) -> tuple[str, ...]:
         """One type per column: `int`, `float`, `bool` or `text`. A column without any value is text."""
-        return tuple(map(self._type_of, range(self._width)))
-
-    def _narrow(self, place: int, joined: str) -> None:
-        if _NOTHING.fullmatch(joined):
-            return
-        self._filled.add(place)
-        types = self._open[place]
-        if types[:2] == ("int", "float") and _INT_AND_FLOAT.fullmatch(joined):
-            self._open[place] = ("int", "float")
-        else:
-            self._open[place] = tuple(kind for kind in types if _OPEN[kind].fullmatch(joined))
+        return tuple(map(self._type_of, range(len(self._bits))))
 
     def _type_of(self, place: int) -> str:
         if place in self._forced:
             return _NAMES[self._forced[place]]
-        types = self._open[place]
-        return types[0] if types and place in self._filled else "text"
+        if not self._bits[place] & _FILLED:
+            return "text"
+        return next((kind for kind, bit in _BITS.items() if self._bits[place] & bit), "text")
+
+
+def _bits_of(cells: Sequence[str]) -> int:
+    joined = "\0".join(cells)
+    if _NOTHING.fullmatch(joined):
+        return _ALL
+    if _INT_AND_FLOAT.fullmatch(joined):
+        return _FILLED | _BITS["int"] | _BITS["float"]
+    return _FILLED | sum(bit for kind, bit in _BITS.items() if _OPEN[kind].fullmatch(joined))
 
 
 def _first_misfit(cells: Sequence[str], dtype: str) -> int:

@@ -1,33 +1,39 @@
-"""CSV, tokenised by the standard `csv` module: it never pads, shifts or retypes, and counts lines.
+"""CSV: it is never padded, shifted or retyped, and what is no table is named with its line.
 
-A line of our own follows the file's last one. If it does not come out as a record of its own, the last
-record has swallowed it: a quote was left open. That costs nothing per row. (NUL cannot occur in the file.)
+Blocks of whole lines are cut into cells by `tokens`. Whatever is wrong is looked for again, record by record,
+so that only errors pay for counting lines.
 """
 
 import csv
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from batchrun.errors import InputError
 
 from .files import changed
 from .header import column_names
-from .table import CHUNK_ROWS, Cells
+from .pages import PAGE_BYTES, Blocks, Page, Walk
+from .table import Cells
 from .text import TextFile
+from .tokens import NUL, Column, columns, reader_of, records
 
 if TYPE_CHECKING:
     from _csv import Reader
 
-_LARGEST_CELL = 64 << 20
-"""Characters. An open quote takes the rest of the file for one cell: stop before it takes the memory."""
-
-_NUL = "\0"
 _SHOWN = 3
 _LINE_END = re.compile("\r\n|\r|\n")
+
+
+class Piece(NamedTuple):
+    """Some rows by columns. `text`: what they were read from, if a page can be made of it. `bad_rows`: left out."""
+
+    cells: list[Column]
+    text: str | None
+    bad_rows: int
 
 
 class CsvTable:
@@ -38,7 +44,7 @@ class CsvTable:
     def __init__(self, text: TextFile, sep: str, *, sep_said: bool, skip_bad_rows: bool) -> None:
         self.path: Path = text.path
         self.bad_rows = 0
-        self.chunk_rows = CHUNK_ROWS
+        self.block_bytes = PAGE_BYTES
         self._text, self._sep, self._skip_bad_rows = text, sep, skip_bad_rows
         with self._reader() as reader:
             self._header = self._read_header(reader)
@@ -46,15 +52,69 @@ class CsvTable:
 
     def chunks(self) -> Iterator[list[Cells]]:
         """See `Table`. Blank lines are no rows, as in pandas."""
+        for cells in self.column_chunks():
+            yield list(zip(*cells, strict=True))
+
+    def column_chunks(self) -> Iterator[list[Column]]:
+        """The same chunks by columns, one for each of `columns`. None is without a row."""
+        for piece in self.pieces(()):
+            if isinstance(piece, Piece):  # nothing is known
+                yield piece.cells
+
+    def pieces(self, known: Iterable[Page]) -> Iterator[Page | Piece]:
+        """All rows in order: known pages that are met again, and what is read between them."""
         self.bad_rows = 0
+        with self._text.blocks(self.block_bytes, known) as blocks:
+            yield from self._first(blocks)
+            while True:
+                if page := blocks.page():
+                    self.bad_rows += page.bad_rows
+                    yield page
+                elif text := blocks.text():
+                    yield from self._piece(text, blocks)
+                else:
+                    return
+
+    def _first(self, blocks: Blocks) -> Iterator[Piece]:
+        """What stands in the block with the header, which is never a known page: there are no rows like it."""
+        while text := blocks.text():
+            found, _ = self._records(text, blocks)
+            place = next((place for place, record in enumerate(found) if not _is_blank(record)), None)
+            if place is not None:
+                if found[place] != self._header:
+                    break
+                if rows := self._rectangular(found[place + 1 :]):
+                    yield Piece(list(zip(*rows, strict=True)), None, 0)
+                return
+        raise changed(self.path)
+
+    def _piece(self, text: str, blocks: Blocks) -> Iterator[Piece]:
+        before = self.bad_rows
+        cells = columns(text, self._sep, len(self._header))
+        if cells is None:
+            found, text = self._records(text, blocks)
+            cells = list(zip(*self._rectangular(found), strict=True))
+        if cells:
+            yield Piece(cells, text if isinstance(blocks, Walk) else None, self.bad_rows - before)
+
+    def _records(self, text: str, blocks: Blocks) -> tuple[list[list[str]], str]:
+        """The records of a block, with the blocks after it while a quote is open; and all their text."""
+        try:
+            while (found := records(text, self._sep)) is None:
+                more = _at_least(len(text), blocks)
+                if not more:
+                    self._complain()
+                text += more
+        except csv.Error:
+            self._complain()
+        return found, text
+
+    def _complain(self) -> NoReturn:
+        """Read record by record, which raises for what is wrong."""
         with self._reader() as reader:
-            if self._read_header(reader) != self._header:
-                raise changed(self.path)
-            while rows := list(islice(reader, self.chunk_rows)):
-                if self._is_end(rows[-1], reader):
-                    rows.pop()
-                if rows := self._rectangular(rows):
-                    yield list(map(tuple, rows))
+            for _ in self._numbered(reader):
+                pass
+        raise changed(self.path)
 
     def line_of(self, row: int) -> int:
         """The line on which a row starts (rows counted from 0, those left out not counted)."""
@@ -65,8 +125,7 @@ class CsvTable:
     @contextmanager
     def _reader(self) -> Iterator["Reader"]:
         with self._text.lines() as lines:
-            csv.field_size_limit(_LARGEST_CELL)
-            reader = csv.reader(chain(lines, [f"{_NUL}{self._sep}{_NUL}"]), delimiter=self._sep)
+            reader = reader_of(lines, self._sep)
             try:
                 yield reader
             except csv.Error as error:
@@ -106,14 +165,14 @@ class CsvTable:
             line = reader.line_num
 
     def _is_end(self, record: list[str], reader: "Reader") -> bool:
-        if record == [_NUL, _NUL]:
+        if record == [NUL, NUL]:
             return True
-        if record and record[-1].endswith(_NUL):
+        if record and record[-1].endswith(NUL):
             raise self._open_quote(record[-1], reader.line_num)
         return False
 
     def _open_quote(self, cell: str, last_line: int) -> InputError:
-        text = cell[: -len(f"{_NUL}{self._sep}{_NUL}")]
+        text = cell[: -len(f"{NUL}{self._sep}{NUL}")]
         ends = _LINE_END.findall(text)
         within = len(ends) - text.endswith(("\r", "\n"))
         return InputError(
@@ -135,7 +194,7 @@ class CsvTable:
     def _no_csv(self, reader: "Reader", error: csv.Error) -> InputError:
         if "field larger" in str(error):
             return InputError(
-                f"{self.path}, line {reader.line_num}: a cell is larger than {_LARGEST_CELL >> 20} MiB",
+                f"{self.path}, line {reader.line_num}: a cell is larger than {csv.field_size_limit() >> 20} MiB",
                 "Probably a quote was left open some lines above: close it.",
             )
         return InputError(f"{self.path}, line {reader.line_num}: {error}", "Export the table as CSV again.")
@@ -147,6 +206,15 @@ def _is_blank(record: list[str]) -> bool:
     The `csv` module does not tell whether a cell was quoted, so `" "` alone on its line is blank too.
     """
     return not record or (len(record) == 1 and record[0] != "" and not record[0].strip(" \t"))
+
+
+def _at_least(size: int, blocks: Blocks) -> str:
+    """The next blocks, of `size` characters in all if there are so many."""
+    found: list[str] = []
+    while size > 0 and (text := blocks.text()):
+        found.append(text)
+        size -= len(text)
+    return "".join(found)
 
 
 def _count_bad(rows: Iterable[tuple[int, list[str]]], width: int) -> tuple[int, list[tuple[int, int]]]:

@@ -8,9 +8,11 @@ every other value becomes an array that starts with its type, lists included: so
 
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 from orjson import dumps
 from xxhash import xxh3_128_digest
@@ -18,42 +20,71 @@ from xxhash import xxh3_128_digest
 from .options import ReadOptions, cells_at, present
 from .table import Cells
 
-Identities = Callable[[Sequence[Cells]], tuple[list[bytes], list[bytes] | None]]
+Cut = Sequence[Sequence[str]]
+"""Rows of text by columns, as a CSV table gives them."""
+
+Identified = tuple[list[bytes], list[bytes] | None]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN = frozenset([str, int, bool])
+_Chunk = TypeVar("_Chunk")
 
 
-def identities(columns: Sequence[str], options: ReadOptions) -> Identities:
+def identities(columns: Sequence[str], options: ReadOptions) -> Callable[[Sequence[Cells]], Identified]:
     """A function from full rows to their fingerprints (16 bytes each) and, with `--key`, their keys' ones.
 
     Neither depends on the order of the columns, nor on columns that the task is not given. Names that the
     table does not have are taken as null.
     """
-    content = _fingerprints(columns, present(columns, options.columns))
+    return _identified(columns, options, _Chosen.of_rows)
+
+
+def identities_by_column(columns: Sequence[str], options: ReadOptions) -> Callable[[Cut], Identified]:
+    """The same for rows that come by columns."""
+    return _identified(columns, options, _Chosen.of_columns)
+
+
+def _identified(
+    columns: Sequence[str], options: ReadOptions, digests: "Callable[[_Chosen, _Chunk], list[bytes]]"
+) -> Callable[[_Chunk], Identified]:
+    content = partial(digests, _chosen(columns, options.columns))
     if options.key is None:
-        return lambda rows: (content(rows), None)
-    keys = _fingerprints(columns, present(columns, options.key))
-    return lambda rows: (content(rows), keys(rows))
+        return lambda chunk: (content(chunk), None)
+    keys = partial(digests, _chosen(columns, options.key))
+    return lambda chunk: (content(chunk), keys(chunk))
 
 
-def _fingerprints(columns: Sequence[str], chosen: Sequence[str]) -> Callable[[Sequence[Cells]], list[bytes]]:
-    names = sorted(chosen)
-    order = [columns.index(name) for name in names]
-    select = cells_at(order, len(columns))
-    in_order = order == list(range(len(columns)))
-    prefix = _encode(names)
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The columns that count, sorted by name: `names` stand at `places` of a full row of `width` cells."""
 
-    def of(rows: Sequence[Cells]) -> list[bytes]:
-        if not in_order:
-            rows = list(map(select, rows))
-        if _all_text(rows):
-            try:
-                return [xxh3_128_digest(prefix + dumps(row)) for row in rows]
-            except TypeError:  # half a surrogate pair, which is no Unicode text
-                pass
-        return [xxh3_128_digest(_canonical(names, row)) for row in rows]
+    names: list[str]
+    places: list[int]
+    width: int
 
-    return of
+    def of_rows(self, rows: Sequence[Cells]) -> list[bytes]:
+        if self.places != list(range(self.width)):
+            rows = list(map(cells_at(self.places, self.width), rows))
+        return self._of_text(rows) or self._of_any(rows) if _all_text(rows) else self._of_any(rows)
+
+    def of_columns(self, cells: Cut) -> list[bytes]:
+        chosen = [cells[place] for place in self.places]
+        return self._of_text(zip(*chosen, strict=True)) or self._of_any(zip(*chosen, strict=True))
+
+    def _of_text(self, rows: Iterable[Cells]) -> list[bytes]:
+        """Digests of rows of text; none if one holds half a surrogate pair, which is no Unicode text."""
+        start = _encode(self.names)
+        try:
+            return list(map(xxh3_128_digest, map(start.__add__, map(dumps, rows))))
+        except TypeError:
+            return []
+
+    def _of_any(self, rows: Iterable[Cells]) -> list[bytes]:
+        return [xxh3_128_digest(_canonical(self.names, row)) for row in rows]
+
+
+def _chosen(columns: Sequence[str], chosen: Sequence[str] | None) -> _Chosen:
+    names = sorted(present(columns, chosen))
+    return _Chosen(names, [columns.index(name) for name in names], len(columns))
 
 
 def _all_text(rows: Sequence[Cells]) -> bool:

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from batchrun.errors import InputError
 
 from .files import changed
-from .table import CHUNK_ROWS, Cells
+from .table import CHUNK_BYTES, CHUNK_ROWS, Cells
 from .text import TextFile
 
 _DEEPEST = 200
@@ -35,14 +34,25 @@ class JsonLinesTable:
     def chunks(self) -> Iterator[list[Cells]]:
         """See `Table`."""
         self.bad_rows = 0
+        found: list[dict[str, Any]] = []
+        size = 0
         with self._text.lines(newline="\n") as lines:
-            records = self._records(lines)
-            while found := list(islice(records, self.chunk_rows)):
-                self._meet(found)
-                columns = self.columns
-                yield [tuple(map(record.get, columns)) for record in found]
+            for record, length in self._records(lines):
+                found.append(record)
+                size += length
+                if len(found) == self.chunk_rows or size >= CHUNK_BYTES:
+                    yield self._cells(found)
+                    found, size = [], 0
+            if found:
+                yield self._cells(found)
 
-    def _records(self, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    def _cells(self, found: list[dict[str, Any]]) -> list[Cells]:
+        self._meet(found)
+        columns = self.columns
+        return [tuple(map(record.get, columns)) for record in found]
+
+    def _records(self, lines: Iterable[str]) -> Iterator[tuple[dict[str, Any], int]]:
+        """Each object with the length of its line."""
         for number, line in enumerate(lines, 1):
             if line.isspace():
                 continue
@@ -53,7 +63,7 @@ class JsonLinesTable:
                     raise self._no_object(number, error) from None
                 self.bad_rows += 1
             else:
-                yield record
+                yield record, len(line)
 
     def _meet(self, records: Iterable[dict[str, Any]]) -> None:
         columns = dict.fromkeys(self.columns)

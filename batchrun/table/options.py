@@ -1,11 +1,11 @@
 """How a table is to be read, and which of its columns the task is given."""
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
 from batchrun.errors import InputError
+from batchrun.suggest import listing, suggest
 
 from .table import Cells
 
@@ -51,7 +51,7 @@ def check_columns(columns: Sequence[str], options: ReadOptions) -> None:
     _check_names("--dtype", options.dtypes, columns)
     for name, dtype in options.dtypes.items():
         if dtype not in DTYPES:
-            raise InputError(f"--dtype {name}={dtype}: no such type", _suggest(dtype, DTYPES, "Types"))
+            raise InputError(f"--dtype {name}={dtype}: no such type", suggest(dtype, DTYPES, "Types"))
 
 
 def task_columns(columns: Sequence[str], options: ReadOptions) -> tuple[str, ...]:
@@ -80,13 +80,6 @@ def cells_at(indices: Sequence[int], width: int) -> Callable[[Cells], Cells]:
     return lambda row: tuple(row[index] for index in indices)
 
 
-def listing(names: Iterable[str], most: int = 12) -> str:
-    """Names for an error's hint, cut off after `most`."""
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def _all_cells(row: Cells) -> Cells:
     return row
 
@@ -94,11 +87,4 @@ def _all_cells(row: Cells) -> Cells:
 def _check_names(option: str, names: Iterable[str], columns: Sequence[str]) -> None:
     for name in names:
         if name not in columns:
-            raise InputError(f"{option}: the table has no column {name!r}", _suggest(name, columns, "The columns are"))
-
-
-def _suggest(name: str, known: Sequence[str], what: str) -> str:
-    folded = {other.casefold(): other for other in known}
-    close = [folded[match] for match in difflib.get_close_matches(name.casefold(), folded)]
-    start = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
-    return f"{start}{what}: {listing(known)}."
+            raise InputError(f"{option}: the table has no column {name!r}", suggest(name, columns, "The columns are"))

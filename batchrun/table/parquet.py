@@ -10,7 +10,7 @@ from batchrun.errors import InputError
 from .files import BLOCK, changed, files_of
 from .header import check_distinct
 from .parquet_types import plain_values
-from .table import CHUNK_ROWS, Cells
+from .table import CHUNK_BYTES, CHUNK_ROWS, Cells
 
 
 class ParquetTable:
@@ -32,7 +32,7 @@ class ParquetTable:
             with _opened(part) as file:
                 if _fields(file) != self._fields:
                     raise changed(self.path)
-                for batch in file.iter_batches(batch_size=self.chunk_rows, use_threads=False):
+                for batch in batches(file, self.chunk_rows):
                     if batch.num_rows:
                         yield list(zip(*map(plain_values, batch.columns), strict=True))
 
@@ -46,6 +46,15 @@ class ParquetTable:
             with _opened(part) as file:
                 _check_same(first, fields, part, _fields(file))
         return fields
+
+
+def batches(file: Any, rows: int = CHUNK_ROWS) -> Iterator[Any]:
+    """A file's record batches, of at most so many rows; fewer where rows are long."""
+    metadata = file.metadata
+    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+    longest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
+    size = max(1, min(rows, CHUNK_BYTES // max(longest, 1)))
+    yield from file.iter_batches(batch_size=size, use_threads=False)
 
 
 def _fields(file: Any) -> list[tuple[str, Any]]:

@@ -1,6 +1,6 @@
 """The first pass over a table: all that must be known before any row runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchrun.errors import InputError
@@ -8,9 +8,10 @@ from batchrun.errors import InputError
 from .column_types import ColumnTypes
 from .csv_table import CsvTable
 from .files import digest_of, unchanged
-from .fingerprint import identities
+from .fingerprint import Cut, identities, identities_by_column
 from .options import ReadOptions, check_columns
-from .table import Cells, Table
+from .pages import Memo, Page, page_of
+from .table import Table
 
 OnIdentities = Callable[[list[bytes], list[bytes] | None], None]
 
@@ -30,56 +31,60 @@ class Scan:
     bad_rows: int
 
 
-def scan(table: Table, options: ReadOptions, on_identities: OnIdentities) -> Scan:
+def scan(table: Table, options: ReadOptions, on_identities: OnIdentities, memo: Memo | None = None) -> Scan:
     """Read the whole table, handing each chunk's fingerprints (and keys, with `--key`) to `on_identities`.
 
-    Raises `InputError` for whatever is wrong with any row, for a cell that does not fit its `--dtype`, and
-    if the file changes meanwhile.
+    With a `memo`, what an earlier pass has found in the same bytes is taken from there. Raises `InputError`
+    for whatever is wrong with any row, for a cell that does not fit its `--dtype`, and if the file changes
+    meanwhile.
     """
     with unchanged(table.path):
-        chunks = table.chunks()
-        typing = _Typing(table, options) if isinstance(table, CsvTable) else None
-        rows = 0
-        for chunk in _identified(table, chunks, options, on_identities):
-            if typing is not None:
-                typing.feed(chunk, rows)
-            rows += len(chunk)
+        if isinstance(table, CsvTable):
+            rows, types = _read_text(table, options, on_identities, memo)
+        else:
+            rows, types = _read_native(table, options, on_identities)
         check_columns(table.columns, options)
         digest = digest_of(table.path)
-    types = typing.settled() if typing is not None else ("native",) * len(table.columns)
     return Scan(rows, table.columns, types, digest, table.bad_rows)
 
 
-def _identified(
-    table: Table, chunks: Iterator[list[Cells]], options: ReadOptions, on_identities: OnIdentities
-) -> Iterator[list[Cells]]:
-    columns, identify = table.columns, identities(table.columns, options)
+def _read_text(
+    table: CsvTable, options: ReadOptions, on_identities: OnIdentities, memo: Memo | None
+) -> tuple[int, tuple[str, ...]]:
+    identify, types, rows = identities_by_column(table.columns, options), ColumnTypes(table.columns, options.dtypes), 0
+    for piece in table.pieces(memo.known if memo else ()):
+        if isinstance(piece, Page):
+            types.take(piece.types)
+            rows += piece.rows
+            if memo:
+                memo.again(piece)
+            continue
+        if misfit := types.misfit(piece.cells):
+            raise _no_fit(table, options, piece.cells, rows, *misfit)
+        on_identities(*identify(piece.cells))
+        said = types.look(piece.cells)
+        types.take(said)
+        rows += len(piece.cells[0])
+        if memo and piece.text and (page := page_of(piece.text, len(piece.cells[0]), piece.bad_rows, said)):
+            memo.note(page)
+    return rows, types.settled()
+
+
+def _read_native(table: Table, options: ReadOptions, on_identities: OnIdentities) -> tuple[int, tuple[str, ...]]:
+    chunks = table.chunks()
+    columns, identify, rows = table.columns, identities(table.columns, options), 0
     for chunk in chunks:
         if table.columns != columns:  # JSON Lines: this chunk brought new ones
             columns, identify = table.columns, identities(table.columns, options)
         on_identities(*identify(chunk))
-        yield chunk
+        rows += len(chunk)
+    return rows, ("native",) * len(table.columns)
 
 
-class _Typing:
-    """The types of a CSV table's columns, and the error for a cell that does not fit."""
-
-    def __init__(self, table: CsvTable, options: ReadOptions) -> None:
-        self._table, self._dtypes = table, options.dtypes
-        self._types = ColumnTypes(table.columns, options.dtypes)
-
-    def feed(self, chunk: list[Cells], rows_before: int) -> None:
-        misfit = self._types.feed(chunk)
-        if misfit is not None:
-            row, place = misfit
-            raise self._no_fit(rows_before + row, self._table.columns[place], chunk[row][place])
-
-    def settled(self) -> tuple[str, ...]:
-        return self._types.settled()
-
-    def _no_fit(self, row: int, column: str, cell: str) -> InputError:
-        dtype = self._dtypes[column]
-        return InputError(
-            f"{self._table.path}, line {self._table.line_of(row)}: {cell[:80]!r} in column {column!r} is no {dtype}",
-            f"Correct the cell, or read the column as text with --dtype {column}=str.",
-        )
+def _no_fit(table: CsvTable, options: ReadOptions, cells: Cut, before: int, row: int, place: int) -> InputError:
+    column, cell = table.columns[place], cells[place][row][:80]
+    dtype = options.dtypes[column]
+    return InputError(
+        f"{table.path}, line {table.line_of(before + row)}: {cell!r} in column {column!r} is no {dtype}",
+        f"Correct the cell, or read the column as text with --dtype {column}=str.",
+    )

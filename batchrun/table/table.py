@@ -10,6 +10,9 @@ Cells = tuple[Any, ...]
 CHUNK_ROWS = 1000
 """Rows a chunk. No result depends on it; larger chunks are no faster and hold more memory."""
 
+CHUNK_BYTES = 1 << 20
+"""A chunk of long rows ends here, or after one row: sixty rows of 5 MB are never in memory at once."""
+
 
 class Table(Protocol):
     """A file (or folder of files) that can be read as often as need be. Made by `open_table`."""

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from batchrun.errors import InputError
 
-from .compression import NulByteError, open_bytes
+from .blocks import Decoded
+from .compression import NulByteError, compression_of, open_bytes
 from .garbled import nul_error, wrong_encoding
+from .pages import Blocks, Page, Walk
 
 # UTF-32 first: its little-endian mark starts with that of UTF-16.
 _MARKS = (
@@ -36,9 +38,28 @@ class TextFile:
         Raises `InputError`, naming the line, for NUL and for bytes that are no text in this encoding.
         """
         wide = is_wide(self.encoding)
+        bytes_of = open_bytes(self.path, nul_allowed=wide)
+        with self._explained(), io.TextIOWrapper(bytes_of, self.encoding, newline=newline) as stream:
+            yield _without_nul(stream) if wide else stream
+
+    @contextmanager
+    def blocks(self, size: int, known: Iterable[Page] = ()) -> Iterator[Blocks]:
+        """The text in blocks of whole lines, about `size` bytes or one longer line each. Raises like `lines`.
+
+        Known pages are passed over where bytes need no decoder's memory: in UTF-8 that is not compressed.
+        """
+        plain = self.encoding.startswith("utf-8") and compression_of(self.path) is None
+        with self._explained(), open_bytes(self.path, nul_allowed=is_wide(self.encoding)) as stream:
+            if plain:
+                stream.read(len(codecs.BOM_UTF8) if self.encoding == "utf-8-sig" else 0)
+                yield Walk(stream, size, known)
+            else:
+                yield Decoded(stream, size, self.encoding)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
-            with io.TextIOWrapper(open_bytes(self.path, nul_allowed=wide), self.encoding, newline=newline) as stream:
-                yield _without_nul(stream) if wide else stream
+            yield
         except NulByteError:
             raise nul_error(self.path, self.encoding) from None
         except UnicodeError as error:

@@ -12,7 +12,8 @@ from batchrun.export.kinds import BOOL, FLOAT, INT, NOTHING, TEXT, Kind, join, k
 from batchrun.export.view import Results
 from batchrun.table import converter
 from batchrun.table.files import BLOCK, files_of
-from batchrun.table.table import CHUNK_ROWS, Cells
+from batchrun.table.parquet import batches
+from batchrun.table.table import Cells
 
 from .arrow import array_of, arrow_type
 
@@ -59,7 +60,7 @@ class _Parquet:
     def chunks(self) -> Iterator[Any]:
         for path in self._files:
             with _opened(path) as file:
-                yield from file.iter_batches(batch_size=CHUNK_ROWS, use_threads=False)
+                yield from batches(file)
 
     def arrays(self, chunk: Any) -> list[Any]:
         return list(chunk.columns)

@@ -1,7 +1,7 @@
-"""Makes `v1.csv` and `checkpoint-v1.db`: a checkpoint of format 1 with a row in each state.
+"""Makes `checkpoint.csv` and `checkpoint-vN.db`: a checkpoint of the present format N with a row in each state.
 
-It was run once; the files are kept, and every later version must load them. Run it again only to see how:
-`python tests/data/make_v1.py FOLDER`.
+It is run once for each format; the files are kept, and every later version must load them:
+`python tests/data/make_checkpoint.py FOLDER`.
 """
 
 import os
@@ -34,7 +34,7 @@ ROWS = ["plain", "gone", "twin", "fail", "twin", "crash", "skip", "prose", "fenc
 
 def main(folder: Path) -> None:
     (folder / "tasks.py").write_text(TASK)
-    table = folder / "v1.csv"
+    table = folder / "checkpoint.csv"
 
     def process(rows: list[str], *more: str) -> None:
         table.write_text("word,number\n" + "".join(f"{row},007\n" for row in rows))
@@ -43,11 +43,12 @@ def main(folder: Path) -> None:
 
     process(ROWS[:-1])
     process([row for row in ROWS if row != "gone"], "--limit", "0", "--retry", "none")
-    path = folder / "v1.csv.batchrun/answer.sqlite"
+    path = folder / "checkpoint.csv.batchrun/answer.sqlite"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
     db.close()
-    shutil.copy(path, folder / "checkpoint-v1.db")
+    shutil.copy(path, folder / f"checkpoint-v{version}.db")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,35 @@
+"""Which engine runs the rows: this machine's lanes, or a cluster's. The run does not know which it has."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+from .lanes import Lanes, Printed
+from .run import Engine
+from .settings import Settings
+from .worker import Orders
+
+
+class StartableEngine(Engine, Protocol):
+    """An engine before it has rows."""
+
+    def start(self, lanes: int) -> None:
+        """Have so many lanes, as far as the number is up to us."""
+
+    def describe(self, names: tuple[str, ...], types: tuple[str, ...], slots: Sequence[int] = ()) -> None:
+        """Tell every lane, now and later, the columns of the rows to come. `slots`: see `Lanes.describe`."""
+
+
+def engine_of(
+    settings: Settings, orders: Orders, printed: Printed, say: Callable[[str], None], stack: ExitStack
+) -> StartableEngine:
+    """The engine that `--engine` names. `stack` ends it, and everything in it.
+
+    `printed`: told what tasks print on this machine; `say`: tells the user what happens elsewhere.
+    """
+    if settings.engine == "dask":
+        from .cluster.connect import cluster_engine
+
+        return cluster_engine(settings, orders, say, stack)
+    return stack.enter_context(Lanes(settings.workers, orders, Path(orders.inflight), printed))

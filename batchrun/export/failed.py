@@ -1,0 +1,53 @@
+"""The failed rows of a table, as a table of their own: their cells as they were, then what went wrong."""
+
+from collections.abc import Iterable, Iterator
+
+from batchrun.checkpoint import CRASHED, FAILED, STATUS_NAMES, TIMED_OUT
+
+from .columns import ERROR, STATUS, ResultColumns, free
+from .joined import AnyChunk, Outcome
+from .json_value import json_of
+from .kinds import INT, TEXT
+from .view import Results
+
+ROW, KIND = "batchrun_row", "batchrun_kind"
+_FAILED = {STATUS_NAMES[status] for status in (FAILED, TIMED_OUT, CRASHED)}
+
+
+class FailedRows(Results):
+    """Only the rows that have failed, timed out or crashed."""
+
+    def beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, list[Outcome]]]:
+        """Chunks without all other rows."""
+        for chunk, page in Results.beside(self, chunks):
+            failed = [index for index, outcome in enumerate(page) if outcome.status in _FAILED]
+            if failed:
+                yield _only(chunk, failed), [self._told(page[index]) for index in failed]
+
+    def _told(self, outcome: Outcome) -> Outcome:
+        return outcome
+
+
+class FailedTable(FailedRows):
+    """The same for formats with columns: the row's number and the error's kind stand in place of a result."""
+
+    def columns(self, *, kinds: bool = False) -> ResultColumns:
+        """Number and kind; failed rows have no results to look at."""
+        used = set(self.table.columns)
+        row, kind, status, error = (free(name, used) for name in (ROW, KIND, STATUS, ERROR))
+        return ResultColumns((row, kind), (ROW, KIND), (INT, TEXT), status, error, packed=False)
+
+    def _told(self, outcome: Outcome) -> Outcome:
+        kind = outcome.error and outcome.error["kind"]
+        return outcome._replace(body=json_of({ROW: outcome.row, KIND: kind}))
+
+
+def failed_view(format: str) -> type[FailedRows]:  # noqa: A002 - the option's name
+    """What shows failed rows in a format: JSON Lines tell all of a row by themselves."""
+    return FailedRows if format == "jsonl" else FailedTable
+
+
+def _only(chunk: AnyChunk, indices: list[int]) -> AnyChunk:
+    if isinstance(chunk, list):
+        return [chunk[index] for index in indices]  # type: ignore[return-value]
+    return chunk.take(indices)  # type: ignore[attr-defined,no-any-return]  # a record batch

@@ -1,0 +1,98 @@
+"""The one door to the openai library: one client for a worker process, one request at a time out of it.
+
+Whatever comes back over HTTP is an `Answer`, whatever keeps it from coming a `CallError`: nothing of the library
+gets out of here, and neither does the key, even if the server says it back.
+"""
+
+import asyncio
+import socket
+from functools import cached_property
+from typing import Any
+from urllib.request import getproxies
+
+from batchrun.errors import TaskError
+from batchrun.redaction import MASK, SHORTEST
+
+from .answer import Answer
+from .errors import CallError, shown
+from .needs import INSTALL, key_in
+from .spec import Prompt
+
+CONNECT_SECONDS = 30.0
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
+_WHEN_TO_COME_BACK = ("retry-after", "retry-after-ms")
+
+
+class Client:
+    """Asks one server. Made before there is an event loop; connects with the first question.
+
+    Raises `TaskError` if the library or the key is missing.
+    """
+
+    def __init__(self, prompt: Prompt) -> None:
+        self._prompt = prompt
+        self._openai, self._httpx = _libraries()
+        self._key = key_in(prompt.key_name, required=prompt.needs_key)
+
+    async def post(self, body: dict[str, Any]) -> Answer:
+        """Send one request for a completion. Raises `CallError` if no answer comes."""
+        deadline = self._prompt.deadline
+        try:
+            async with asyncio.timeout(deadline):
+                response = await self._send(body)
+        except TimeoutError:
+            raise CallError("timeout", f"no answer after {deadline:g} s") from None
+        except self._openai.OpenAIError as error:
+            cause = error.__cause__ or error
+            told = self._hidden(shown(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__))
+            raise CallError("connection", f"no answer from {self._client.base_url.netloc.decode()}: {told}") from None
+        headers = {name: response.headers[name] for name in _WHEN_TO_COME_BACK if name in response.headers}
+        return Answer(response.status_code, self._hidden(response.content.decode("utf-8", "replace")), headers)
+
+    async def _send(self, body: dict[str, Any]) -> Any:
+        keyless = {} if self._key else {"headers": {"Authorization": self._openai.Omit()}}
+        kind = self._httpx.Response
+        try:
+            return await self._client.post("/chat/completions", body=body, cast_to=kind, options=keyless)
+        except self._openai.APIStatusError as error:
+            return error.response
+
+    def _hidden(self, text: str) -> str:
+        return text.replace(self._key, MASK) if len(self._key) >= SHORTEST else text
+
+    @cached_property
+    def _client(self) -> Any:
+        httpx = self._httpx
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)  # --jobs is the limit
+        # Proxies of the environment are only found by a client that makes its own transport.
+        proxied = getproxies().keys() - {"no"}
+        transport = None if proxied else httpx.AsyncHTTPTransport(limits=limits, socket_options=_socket_options())
+        return self._openai.AsyncOpenAI(
+            api_key=self._key or "none",
+            base_url=self._prompt.base_url,
+            max_retries=0,
+            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+            http_client=self._openai.DefaultAsyncHttpxClient(limits=limits, transport=transport),
+        )
+
+
+def _libraries() -> tuple[Any, Any]:
+    """openai, and the HTTP library that it brings along."""
+    try:
+        import openai
+    except ImportError:
+        raise TaskError("--prompt needs the package openai", INSTALL) from None
+    if int(openai.__version__.partition(".")[0]) < 3:
+        raise TaskError(f"--prompt needs openai 3 or later, and this is {openai.__version__}", INSTALL)
+    import httpx2
+
+    return openai, httpx2
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    """Notice within two minutes that a server has gone while its answer is waited for."""
+    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):  # not every system has all of them
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options

@@ -1,0 +1,101 @@
+"""The template of a prompt: `{column}` becomes the row's cell, `{{` and `}}` a brace, all else stays as it is."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date, time
+from typing import Any
+
+from batchrun.errors import UsageError
+from batchrun.suggest import suggest
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+
+
+class Template:
+    """A text with the places of some of a table's columns in it.
+
+    An identifier in braces must be a column; any other brace is literal, so that JSON can be shown in a prompt.
+    `{{` stands for a brace, and so does the `}}` that closes it; a `}}` without one is two closing braces of
+    nested JSON.
+    """
+
+    def __init__(self, text: str, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._unknown: list[str] = []
+        self._parts: list[str | _Place] = []
+        self._cut(text)
+
+    @property
+    def used(self) -> set[str]:
+        """The columns that the template inserts."""
+        return {part.column for part in self._parts if isinstance(part, _Place)}
+
+    def check(self, also: Iterable[str] = (), what: str = "prompt") -> None:
+        """Raise `UsageError` for a name in braces, or one of `also` (of `--skip-empty`), that is no column.
+
+        `what`: what the template is, for the message.
+        """
+        for name in self._unknown:
+            raise UsageError(
+                f"the {what} inserts {{{name}}}, but the task is given no column {name!r}",
+                f"{suggest(name, self._columns, 'The columns are')} {{{{{name}}}}} stands for the text {{{name}}}.",
+            )
+        for name in also:
+            if name not in self._columns:
+                hint = suggest(name, self._columns, "The columns are")
+                raise UsageError(f"--skip-empty: the task is given no column {name!r}", hint)
+
+    def render(self, row: dict[str, Any]) -> str:
+        """The text for a row. A cell is inserted once: braces in it mean nothing."""
+        return "".join(part if isinstance(part, str) else as_text(row[part.column]) for part in self._parts)
+
+    def _cut(self, text: str) -> None:
+        at = opened = 0
+        for token in _TOKEN.finditer(text):
+            self._parts.append(text[at : token.start()])
+            at = token.end()
+            if token[0] == "{{":
+                opened += 1
+                self._parts.append("{")
+            elif token[0] == "}}":
+                self._parts.append("}" if opened else "}}")
+                opened -= opened > 0
+            else:
+                self._parts.append(self._place_or_text(token))
+        self._parts.append(text[at:])
+
+    def _place_or_text(self, token: "re.Match[str]") -> "str | _Place":
+        name = token[1]
+        if name in self._columns:
+            return _Place(name)
+        if name.isidentifier():
+            self._unknown.append(name)
+        return token[0]
+
+
+class _Place:
+    """Where a column's cell goes."""
+
+    __slots__ = ("column",)
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+
+def is_empty(cell: Any) -> bool:
+    """Whether a cell says nothing: missing, NaN, or blank text."""
+    return cell is None or cell != cell or (isinstance(cell, str) and not cell.strip())
+
+
+def as_text(cell: Any) -> str:
+    """A cell as a person would write it: nothing where it is missing, JSON for arrays and objects."""
+    if isinstance(cell, str):
+        return cell
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, (date, time)):
+        return cell.isoformat()
+    if isinstance(cell, (bool, dict, list, tuple)):
+        return json.dumps(cell, ensure_ascii=False, default=str)
+    return cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)

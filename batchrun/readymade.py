@@ -1,0 +1,51 @@
+"""Tasks that need no function of the user's: what `--prompt` and its like are to the rest of the program."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+
+class ReadyMade(Protocol):
+    """A task made of options. Plain frozen data: it travels pickled to the workers."""
+
+    @property
+    def version(self) -> str:
+        """Digest of all that decides what the results are, known without a worker."""
+
+    @property
+    def is_async(self) -> bool:
+        """Whether its function is an `async def`."""
+
+    @property
+    def schema(self) -> str | None:
+        """The JSON Schema, as text, that replies must fit; None if any JSON will do."""
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Raise `UsageError` if the task cannot be done on a table with these columns."""
+
+    def require(self) -> None:
+        """Raise `TaskError` if something that it needs is missing on this machine; asked before rows are to run."""
+
+    def function(self) -> Callable[[dict[str, Any]], Any]:
+        """The function of a row, plain or `async def`; asked for in workers only.
+
+        Raises `TaskError` if something that it needs is missing there.
+        """
+
+    def preview(self, row: dict[str, Any]) -> str:
+        """What would be sent, or run, for this row: for `--dry-run`."""
+
+
+Spec = str | bytes | ReadyMade
+"""What workers load: a task's name, a function pickled by value, or a ready-made task."""
+
+
+def described(spec: Spec) -> str:
+    """The spec as it is kept in the checkpoint."""
+    if isinstance(spec, str):
+        return spec
+    return "(a function)" if isinstance(spec, bytes) else str(spec)
+
+
+def schema_of(spec: Spec) -> str | None:
+    """The JSON Schema of a task's replies, if it has one."""
+    return None if isinstance(spec, (str, bytes)) else spec.schema

@@ -1,0 +1,14 @@
+"""How many lanes there are, and how many rows each of them runs at once. Pure."""
+
+
+def slots_of_lanes(jobs: int, *, is_async: bool, threads: int, cpus: int) -> tuple[int, ...]:
+    """The slots of each lane for `jobs` rows in flight at once.
+
+    A plain function gets a process a row, or one for every `threads` rows; an `async def` one a CPU, which
+    share the rows evenly.
+    """
+    if not is_async:
+        full, rest = divmod(jobs, threads)
+        return (threads,) * full + ((rest,) if rest else ())
+    lanes = min(cpus, jobs)
+    return tuple(jobs // lanes + (index < jobs % lanes) for index in range(lanes))

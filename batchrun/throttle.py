@@ -1,0 +1,69 @@
+"""How many rows may be in flight: learnt from what the server takes. Pure: the time is an argument."""
+
+FIRST = 10
+CUT = 0.75
+RUNG_SECONDS = 0.05
+NEAR = 0.9
+_CLIMB = 0.25
+_PROBE = 0.1
+
+
+class Throttle:
+    """A limit on rows in flight between 1 and `ceiling` (`--jobs`). Times are monotonic seconds.
+
+    It starts at ten and doubles while all is well: with every round trip where calls cost money (`careful`),
+    else every 50 ms, which leaves a server time to refuse and which a table of quick rows does not notice. A
+    burst of refusals cuts it by a quarter, once: what was sent before a cut says nothing about the new limit.
+    (A ramp that did not wait for replies has gone too far for that: it goes back to its start.) From then on
+    the limit creeps up with what succeeds, slowly where it was refused the last time.
+    """
+
+    def __init__(self, ceiling: int, *, careful: bool) -> None:
+        self.ceiling = ceiling
+        self.limit = float(min(FIRST, ceiling))
+        self.refused_at: float | None = None
+        self._careful = careful
+        self._rung: float | None = None
+        self._too_much: float | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the ceiling is all that limits."""
+        return self.limit >= self.ceiling
+
+    @property
+    def ramping(self) -> bool:
+        """Whether it rises with time."""
+        return not self._careful and self.refused_at is None and not self.open
+
+    def allowed(self, now: float) -> int:
+        """Rows that may be in flight now."""
+        if self.ramping:
+            self._rung = now if self._rung is None else self._rung
+            if now - self._rung >= RUNG_SECONDS:
+                self.limit, self._rung = self.limit * 2, now
+        return max(1, min(int(self.limit), self.ceiling))
+
+    def succeeded(self) -> None:
+        """A call was taken."""
+        if self.open:
+            return
+        if self.refused_at is None:
+            self.limit += 1.0 if self._careful else 0.0
+        elif self._too_much is None:
+            self.limit += _CLIMB
+        else:
+            self.limit += (1.0 if self.limit < NEAR * self._too_much else _PROBE) / self.limit
+
+    def refused(self, started: float, now: float) -> None:
+        """A call that had started at `started` was refused."""
+        if self.refused_at is not None and started < self.refused_at:
+            return
+        limit = min(self.limit, float(self.ceiling))
+        if self.refused_at is None and not self._careful:
+            self.limit = FIRST if limit > FIRST else limit * CUT
+        else:
+            self._too_much = limit
+            self.limit = limit * CUT
+        self.limit = max(1.0, self.limit)
+        self.refused_at = now

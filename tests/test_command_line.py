@@ -1,0 +1,121 @@
+"""The command line itself: help, versions, completion, misspelt words, and how to begin."""
+
+import csv
+import re
+import subprocess
+import tomllib
+
+import pytest
+from support import COMMAND, batchrun, environment, numbered
+
+from batchrun.settings import OPTIONS
+
+COMMANDS = ("process", "ctl", "init", "status", "errors", "show", "report", "verify", "export")
+
+
+def test_the_help_groups_the_commands_by_purpose():
+    shown = batchrun("--help").stdout
+    places = [shown.index(title) for title in ("Run a job", "See what happened", "Take the results", "Examples")]
+    assert places == sorted(places)
+    assert all(re.search(rf"^\W*{command} ", shown, re.M) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("columns", ["80", "50"])
+def test_every_command_has_examples_of_itself_and_fits_the_terminal(command, columns):
+    shown = batchrun(command, "--help", env={"COLUMNS": columns})
+    assert shown.returncode == 0
+    assert max(map(len, shown.stdout.splitlines())) <= int(columns)
+    examples = shown.stdout.partition("Examples")[2]
+    assert f"batchrun {command}" in examples
+
+
+def test_help_without_unicode_or_colour_has_neither():
+    shown = batchrun("status", "--help", env={"PYTHONIOENCODING": "ascii", "NO_COLOR": "1", "FORCE_COLOR": "1"})
+    assert shown.stdout.isascii()
+    assert "\x1b[3" not in shown.stdout
+
+
+def test_the_version_comes_with_those_of_what_it_stands_on():
+    first, *rest = batchrun("--version").stdout.splitlines()
+    assert re.fullmatch(r"batchrun \d+\.\d+\.\d+\S*", first)
+    text = "\n".join(rest)
+    for name in ("python", "sqlite", "pandas", "pyarrow", "loky", "orjson", "rich", "typer"):
+        assert re.search(rf"\b{name} \d+\.\d+", text), name
+    for name in ("openai", "distributed", "openpyxl"):
+        assert re.search(rf"\b{name} (\d+\.\d+|not installed)", text), name
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["proces", "data.csv"], "process"),
+        (["process", "data.csv", "--job", "3"], "--jobs"),
+        (["errors", "data.csv", "--ful"], "--full"),
+        (["process", "data.csv", "--key", "texd"], "text"),
+        (["process", "data.csv", "--columns", "ID"], "id"),
+        (["process", "data.csv", "--dtype", "txt=str"], "text"),
+        (["process", "data.csv", "--dtype", "text=string"], "str"),
+        (["process", "data.csv", "--retry", "faild"], "failed"),
+        (["process", "data.csv", "--task", "tasks.py:doubel"], "double"),
+        (["process", "data.csv", "--task", "task.py:double"], "tasks.py"),
+        (["process", "data.csv", "--task", "repare"], "repair"),
+        (["process", "dta.csv"], "data.csv"),
+        (["status", "dta.csv"], "data.csv"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_what_may_have_been_meant(folder, words, meant):
+    numbered(folder / "data.csv", 2)
+    done = batchrun(*words, cwd=folder)
+    assert done.returncode == 2
+    assert re.search(rf"(did you mean|possible options)[^.\n]*{re.escape(meant)}", done.stderr, re.I), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def completed(*words):
+    """What bash would be offered behind these words."""
+    line = " ".join(["batchrun", *words])
+    env = {"_BATCHRUN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words))}
+    code = "import sys; sys.argv[0] = 'batchrun'; from batchrun.cli import app; app(prog_name='batchrun')"
+    done = subprocess.run([COMMAND[0], "-c", code], env=environment(env), capture_output=True, text=True, timeout=60)
+    return set(done.stdout.split())
+
+
+def test_commands_and_options_are_completed():
+    assert set(COMMANDS) <= completed("")
+    assert completed("stat") == {"status"}
+    assert {"--retries", "--retry"} <= completed("process", "data.csv", "--retr")
+    assert completed("ctl", "data.csv", "--pa") == {"--pause"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shells_have_a_completion_to_install(shell):
+    shown = batchrun("--show-completion", shell)
+    assert shown.returncode == 0
+    assert "complet" in shown.stdout
+
+
+def test_what_init_writes_works_at_once_and_replaces_nothing(tmp_path):
+    begun = batchrun("init", cwd=tmp_path)
+    assert begun.returncode == 0
+    next_command = begun.stdout.splitlines()[-1].removeprefix("next: batchrun ").split()
+    ran = batchrun(*next_command, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    rows = list(csv.DictReader((tmp_path / "example.results.csv").read_text().splitlines()))
+    assert [row["batchrun_status"] for row in rows] == ["done", "skipped", "done"]
+    assert (rows[2]["total"], rows[2]["label"]) == ("15.0", "Quince")
+    for task in ("wait", "lookup"):
+        assert batchrun("process", "example.csv", "-t", f"tasks.py:{task}", cwd=tmp_path).returncode == 0
+    (tmp_path / "tasks.py").write_text("mine")
+    again = batchrun("init", cwd=tmp_path)
+    assert (again.returncode, again.stdout.count("left alone")) == (0, 3)
+    assert (tmp_path / "tasks.py").read_text() == "mine"
+
+
+def test_every_line_of_the_configuration_that_init_writes_is_valid(tmp_path):
+    batchrun("init", cwd=tmp_path)
+    text = (tmp_path / "batchrun.toml").read_text()
+    options = tomllib.loads(re.sub(r"^# (?=[\w-]+ +=)", "", text, flags=re.M))
+    assert len(options) > 5
+    for name, value in options.items():
+        OPTIONS[name.replace("-", "_")](value)

@@ -1,0 +1,355 @@
+"""The cluster engine, with a real scheduler and real workers in folders of their own."""
+
+import signal
+import time
+from collections import Counter
+
+import psutil
+import pytest
+from dask_cluster import dask_cluster
+from support import alive, batchrun, kill, lines_of, numbered, records, settled, start, wait_for
+
+from batchrun.checkpoint import CRASHED, DONE, TIMED_OUT
+
+pytest.importorskip("distributed")
+
+MOST_HELD = 12  # rows of 50 ms that a host with two lanes may have
+TASKS = """
+import asyncio, os, signal, sys, time
+import batchrun
+from beside import doubled
+
+print("the module is loaded by", os.getpid(), flush=True)
+
+
+def note(row):
+    fd = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(fd, f"{row['id']} {time.monotonic()} {os.getpid()}\\n".encode())
+    os.close(fd)
+
+def double(row):
+    note(row)
+    print("hello from", row["id"])
+    return {"double": doubled(row["id"]), "key": os.environ["OUR_SETTING"]}
+
+def short(row):
+    note(row)
+    time.sleep(float(os.environ.get("SECONDS", "0.05")))
+    return {"double": doubled(row["id"])}
+
+async def later(row):
+    note(row)
+    await asyncio.sleep(0.2)
+    return {"double": doubled(row["id"]), "pid": os.getpid()}
+
+def harmful(row):
+    note(row)
+    if row["id"] == 13:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    while row["id"] == 17:
+        pass
+    return {"double": doubled(row["id"])}
+
+def deadly(row):
+    note(row)
+    if row["id"] == 13:
+        import psutil
+        worker = psutil.Process().parent().parent().parent()
+        assert "distributed" in " ".join(worker.cmdline()) or "multiprocessing" in " ".join(worker.cmdline())
+        worker.kill()
+        time.sleep(60)
+    time.sleep(0.02)
+    return {"double": doubled(row["id"])}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The coordinator's folder, with a task and a module beside it."""
+    place = tmp_path / "home"
+    place.mkdir()
+    (place / "tasks.py").write_text(TASKS)
+    (place / "beside.py").write_text("def doubled(number):\n    return 2 * number\n")
+    return place
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory):
+    """A cluster that no test of this module hurts: three workers, five threads."""
+    with dask_cluster(tmp_path_factory.mktemp("cluster"), 1, 2, 2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A cluster of a test's own, without workers at first."""
+    place = tmp_path / "cluster"
+    place.mkdir()
+    with dask_cluster(place) as own:
+        yield own
+
+
+def arguments(folder, cluster, task, *options):
+    return (
+        *("process", folder / "data.csv", "--task", f"tasks.py:{task}", "--engine", "dask"),
+        *("--cluster", cluster.file, "--json", "--progress", "none", "--no-output", *options),
+    )
+
+
+def env(folder, **more):
+    return {"NOTES": str(folder / "notes"), "OUR_SETTING": "travels-too", **more}
+
+
+def run(folder, cluster, task, *options, **more):
+    return batchrun(*arguments(folder, cluster, task, *options), cwd=folder, env=env(folder, **more))
+
+
+def launch(folder, cluster, task, *options, **more):
+    return start(*arguments(folder, cluster, task, *options), cwd=folder, env=env(folder, **more))
+
+
+def notes(folder):
+    """Row -> when it started, each time."""
+    found = {}
+    for line in lines_of(folder / "notes"):
+        row, at, _ = line.split()
+        found.setdefault(int(row), []).append(float(at))
+    return found
+
+
+def doubles(folder, task):
+    """Row -> the double that was settled."""
+    return {row: body["double"] for row, (status, body) in settled(folder / "data.csv", task).items() if status == DONE}
+
+
+def all_doubled(rows):
+    return {row: 2 * row for row in range(1, rows + 1)}
+
+
+def test_rows_run_on_every_worker_of_the_cluster_with_the_module_beside_the_task(folder, standing):
+    numbered(folder / "data.csv", 400)
+    done = run(folder, standing, "double")
+    assert done.returncode == 0, done.stderr
+    assert records(done.stdout)[-1]["done"] == 400
+    assert doubles(folder, "double") == all_doubled(400)
+    assert all(len(times) == 1 for times in notes(folder).values())
+    assert {body["key"] for _, body in settled(folder / "data.csv", "double").values()} == {"travels-too"}
+    assert "hello" not in done.stderr
+    printed = [standing.printed(name) for name in ("w0", "w1", "w2")]
+    assert "hello from" in "".join(printed)
+    assert all("the module is loaded by" in text for text in printed)
+    # a plain function has a process a row, each of which imports the module once
+    assert sum(text.count("the module is loaded by") for text in printed) <= 5
+    local = batchrun(
+        "process", folder / "data.csv", "--task", "tasks.py:double", "--no-output", cwd=folder, env=env(folder)
+    )
+    assert local.returncode == 0
+    assert "0 new" not in local.stderr or "400 done" in local.stderr, "the version is the same wherever a row ran"
+    assert len(lines_of(folder / "notes")) == 400
+
+
+def test_async_rows_share_a_process_there_too(folder, standing):
+    numbered(folder / "data.csv", 300)
+    done = run(folder, standing, "later", "--jobs", 150)
+    assert done.returncode == 0, done.stderr
+    assert doubles(folder, "later") == all_doubled(300)
+    assert len({body["pid"] for _, body in settled(folder / "data.csv", "later").values()}) <= 5
+
+
+def test_threads_share_a_process_there_too(folder, standing):
+    numbered(folder / "data.csv", 60)
+    done = run(folder, standing, "short", "--jobs", 20, "--threads", 10)
+    assert done.returncode == 0, done.stderr
+    assert doubles(folder, "short") == all_doubled(60)
+    assert len({line.split()[2] for line in lines_of(folder / "notes")}) <= 6
+
+
+def test_a_poison_row_and_a_stuck_one_are_charged_alone(folder, standing):
+    numbered(folder / "data.csv", 40)
+    done = run(folder, standing, "harmful", "--timeout", 2, "--retries", 0)
+    assert done.returncode == 1, done.stderr
+    states = {row: status for row, (status, _) in settled(folder / "data.csv", "harmful").items()}
+    assert states[13] == CRASHED
+    assert states[17] == TIMED_OUT
+    assert doubles(folder, "harmful") == {row: 2 * row for row in range(1, 41) if row not in (13, 17)}
+    assert all(len(times) == 1 for times in notes(folder).values())
+    errors = batchrun("errors", folder / "data.csv", "--json").stdout
+    assert "segmentation fault" in errors.lower()
+
+
+def test_a_task_that_cannot_be_imported_there_is_said_before_any_row_runs(folder, standing):
+    numbered(folder / "data.csv", 5)
+    (folder / "tasks.py").write_text("import nowhere_to_be_found\ndef double(row):\n    return row\n")
+    done = run(folder, standing, "double")
+    assert done.returncode == 2
+    assert "No module named 'nowhere_to_be_found'" in done.stderr
+    assert "worker w" in done.stderr
+    assert lines_of(folder / "notes") == []
+
+
+def test_the_first_interrupt_drains_and_the_same_command_goes_on(folder, standing):
+    numbered(folder / "data.csv", 300)
+    going = launch(folder, standing, "short")
+    wait_for(lambda: len(lines_of(folder / "notes")) > 20)
+    going.send_signal(signal.SIGINT)
+    _, err = going.communicate(timeout=60)
+    assert going.returncode == 130, err
+    started = notes(folder)
+    assert set(settled(folder / "data.csv", "short")) == set(started), "every row that had started is settled"
+    assert run(folder, standing, "short").returncode == 0
+    assert doubles(folder, "short") == all_doubled(300)
+    assert all(len(times) == 1 for times in notes(folder).values())
+
+
+def test_the_second_interrupt_ends_rows_in_flight(folder, standing):
+    numbered(folder / "data.csv", 20)
+    going = launch(folder, standing, "short", SECONDS="600")
+    wait_for(lambda: len(lines_of(folder / "notes")) == 5)
+    pids = [psutil.Process(int(line.split()[2])) for line in lines_of(folder / "notes")]
+    going.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    going.send_signal(signal.SIGINT)
+    _, err = going.communicate(timeout=60)
+    assert going.returncode == 130, err
+    wait_for(lambda: not alive(pids), 20)
+
+
+def test_no_row_starts_after_the_coordinator_was_killed_and_the_next_run_goes_on(folder, standing):
+    numbered(folder / "data.csv", 300)
+    going = launch(folder, standing, "short")
+    wait_for(lambda: len(settled_or_none(folder)) > 20)
+    kill(going)
+    died = time.monotonic()
+    pids = [
+        psutil.Process(int(pid))
+        for pid in {line.split()[2] for line in lines_of(folder / "notes")}
+        if psutil.pid_exists(int(pid))
+    ]
+    acknowledged = settled_or_none(folder)
+    wait_for(lambda: not alive(pids), 30)
+    assert max(at for times in notes(folder).values() for at in times) < died + 2
+    again = run(folder, standing, "short")
+    assert again.returncode == 0, again.stderr
+    assert doubles(folder, "short") == all_doubled(300)
+    assert all(len(notes(folder)[row]) == 1 for row in acknowledged)
+
+
+def settled_or_none(folder):
+    try:
+        return settled(folder / "data.csv", "short")
+    except Exception:  # noqa: BLE001 - there is no table yet
+        return {}
+
+
+def test_workers_that_are_killed_cost_only_their_rows_and_new_ones_are_used(folder, cluster):
+    numbered(folder / "data.csv", 400)
+    workers = [cluster.start_worker(threads=2), cluster.start_worker(threads=2)]
+    going = launch(folder, cluster, "short")
+    wait_for(lambda: len(lines_of(folder / "notes")) > 30, 60)
+    for worker in workers:
+        cluster.start_worker(threads=2)
+        worker.kill()
+        seen = len(lines_of(folder / "notes"))
+        wait_for(lambda seen=seen: len(lines_of(folder / "notes")) > seen + 60 or going.poll() is not None, 60)
+    _, err = going.communicate(timeout=90)
+    assert going.returncode == 0, err
+    assert "was lost" in err
+    assert "run again, uncharged" in err
+    assert doubles(folder, "short") == all_doubled(400)
+    attempts = Counter(len(times) for times in notes(folder).values())
+    again = sum(count for times, count in attempts.items() if times > 1)
+    assert again <= 2 * MOST_HELD, "only rows that were on a lost worker started again"
+    assert all("the module is loaded by" in cluster.printed(f"w{n}") for n in (2, 3)), "those that joined were used"
+
+
+def test_rows_of_a_lost_worker_can_count_as_crashed(folder, cluster):
+    numbered(folder / "data.csv", 3)
+    worker = cluster.start_worker()
+    going = launch(folder, cluster, "short", "--on-lost", "fail", SECONDS="600")
+    wait_for(lambda: lines_of(folder / "notes"), 60)
+    going.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    worker.kill()
+    _, err = going.communicate(timeout=60)
+    assert going.returncode == 130, err
+    assert {row: status for row, (status, _) in settled(folder / "data.csv", "short").items()} == {1: CRASHED}
+
+
+def test_a_scheduler_that_stays_lost_ends_the_run_and_the_job_is_finished_here(folder, cluster):
+    numbered(folder / "data.csv", 300)
+    cluster.start_worker(threads=2)
+    going = launch(folder, cluster, "short", DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="3s")
+    wait_for(lambda: len(settled_or_none(folder)) > 20, 60)
+    cluster.scheduler.kill()
+    _, err = going.communicate(timeout=90)
+    assert going.returncode == 3, err
+    assert "scheduler" in err
+    assert "--engine local" in err
+    acknowledged = settled_or_none(folder)
+    here = batchrun(
+        *("process", folder / "data.csv", "--task", "tasks.py:short", "--jobs", 20, "--no-output"),
+        cwd=folder,
+        env=env(folder),
+    )
+    assert here.returncode == 0, here.stderr
+    assert doubles(folder, "short") == all_doubled(300)
+    assert all(len(notes(folder)[row]) == 1 for row in acknowledged)
+
+
+def test_a_worker_with_another_version_gets_no_rows(folder, cluster, tmp_path):
+    numbered(folder / "data.csv", 3)
+    about = tmp_path / "other" / "batchrun-99.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: batchrun\nVersion: 99.0\n")
+    cluster.start_worker(env={"PYTHONPATH": str(about.parent)})
+    wait_for(lambda: "Registered to" in cluster.printed("w0"), 60)
+    done = run(folder, cluster, "double")
+    assert done.returncode == 3
+    assert "has batchrun 99.0, and here it is" in done.stderr
+    assert lines_of(folder / "notes") == []
+
+
+def test_local_n_is_a_cluster_to_try_it_with(folder):
+    numbered(folder / "data.csv", 50)
+    done = batchrun(
+        *("process", folder / "data.csv", "--task", "tasks.py:double", "--engine", "dask", "--cluster", "local:2"),
+        *("--progress", "none", "--no-output"),
+        cwd=folder,
+        env=env(folder),
+    )
+    assert done.returncode == 0, done.stderr
+    assert doubles(folder, "double") == all_doubled(50)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--engine", "dask"), "which cluster?"),
+        (("--engine", "dask", "--cluster", "local:none"), "is not local:N"),
+        (("--cluster", "tcp://127.0.0.1:1"), "--cluster belongs to --engine dask"),
+        (("--engine", "dask", "--cluster", "tls://127.0.0.1:1"), "wants TLS, and there is no certificate"),
+        (("--engine", "dask", "--cluster", "tcp://127.0.0.1:1"), "no scheduler answers at tcp://127.0.0.1:1"),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_said_in_words(folder, options, message):
+    numbered(folder / "data.csv", 3)
+    done = batchrun(
+        *("process", folder / "data.csv", "--task", "tasks.py:double", *options),
+        cwd=folder,
+        env=env(folder, DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="1s"),
+    )
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_dask_it_is_said_how_to_install_it(folder):
+    numbered(folder / "data.csv", 3)
+    (folder / "distributed.py").write_text("raise ImportError('not installed')\n")
+    done = batchrun(
+        *("process", folder / "data.csv", "--task", "tasks.py:double", "--engine", "dask", "--cluster", "local:2"),
+        cwd=folder,
+        env=env(folder, PYTHONPATH=str(folder)),
+    )
+    assert done.returncode == 2
+    assert "pip install 'batchrun[dask]'" in done.stderr

@@ -1,0 +1,198 @@
+"""The deciding parts of `--prompt`, one by one: template, fields, schemas, and what an error means."""
+
+import json
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun import Abort
+from batchrun.errors import UsageError
+from batchrun.prompt.errors import CallError, complaint_in, failure, failure_in_answer
+from batchrun.prompt.fields import as_schema
+from batchrun.prompt.formats import is_strict
+from batchrun.prompt.spec import Prompt
+from batchrun.prompt.template import Template
+from batchrun.redaction import Redactor
+from batchrun.reply import ReplyError, fitting, parse
+from batchrun.reply.schema import checked
+
+
+def rendered(text: str, **row: object) -> str:
+    return Template(text, tuple(row)).render(row)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{a}", "1"),
+        ("{a}{a} {Sample Number}", "11 7"),
+        ("{{a}} is literal", "{a} is literal"),
+        ('{{"same": true}}', '{"same": true}'),
+        ('{"same": {"x": true}} {a}', '{"same": {"x": true}} 1'),
+        ('{"same": {"x": "{a}"}}', '{"same": {"x": "1"}}'),
+        ("{{{a}}}", "{1}"),
+        ("{ a } {} {a.b} {a!r} {0} {a", "{ a } {} {a.b} {a!r} {0} {a"),
+        ("a {{ b }} c", "a { b } c"),
+    ],
+)
+def test_a_column_in_braces_is_replaced_and_any_other_brace_stays(text, expected):
+    assert rendered(text, **{"a": 1, "Sample Number": 7}) == expected
+
+
+@given(st.text(), st.text())
+def test_a_cell_is_inserted_once_and_never_expanded_again(one, other):
+    assert rendered("<{a}|{b}>", a=one, b=other) == f"<{one}|{other}>"
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (None, ""), (float("nan"), ""), ("NA", "NA"), (True, "true"), (2.50, "2.5"), (10**20, str(10**20)),
+        (date(2026, 1, 2), "2026-01-02"), (Decimal("1.10"), "1.10"), ({"ä": [1, None]}, '{"ä": [1, null]}'),
+    ],
+)  # fmt: skip
+def test_a_cell_is_written_as_a_person_would(cell, text):
+    assert rendered("{a}", a=cell) == text
+
+
+@pytest.mark.parametrize("text", ["{b}", "{ä}", "{a} {_x1}"])
+def test_an_identifier_in_braces_that_is_no_column_is_refused(text):
+    with pytest.raises(UsageError):
+        Template(text, ("a",)).check()
+
+
+def test_fields_name_types_and_close_the_object():
+    assert as_schema("same bool, reason") == {
+        "type": "object",
+        "properties": {"same": {"type": "boolean"}, "reason": {"type": "string"}},
+        "required": ["same", "reason"],
+        "additionalProperties": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict"),
+    [
+        (as_schema("a, b int, c float, d bool"), True),
+        (as_schema("a list"), False),
+        (as_schema("a object"), False),
+        ({"type": "object", "properties": {"a": {}}, "additionalProperties": False}, False),
+        ({"type": "array", "items": {"type": "string"}}, True),
+        ({"type": "array", "items": {"type": "object"}}, False),
+        ({"anyOf": [{"type": "object"}, {"type": "null"}]}, False),
+        ({"enum": [{"type": "object"}]}, True),
+    ],
+)
+def test_strict_mode_is_asked_for_where_the_schema_allows_it(schema, strict):
+    assert is_strict(schema) is strict
+
+
+def test_the_version_follows_what_decides_the_result_and_nothing_else():
+    usual = Prompt("Is {a}?", "m", system="s", schema='{"type": "object"}', params={"x": 1})
+    same = (
+        {"base_url": "http://other"}, {"key_name": "OTHER"}, {"deadline": 1.0}, {"skip_empty": ("a",)},
+        {"accept_truncated": True}, {"schema": '{ "type":"object" }'},
+    )  # fmt: skip
+    other = ({"text": "Was {a}?"}, {"model": "n"}, {"system": None}, {"schema": None}, {"params": {"x": 2}})
+    fields = {name: getattr(usual, name) for name in Prompt.__slots__}
+    assert {Prompt(**{**fields, **change}).version for change in same} == {usual.version}
+    assert len({usual.version, *(Prompt(**{**fields, **change}).version for change in other)}) == 1 + len(other)
+
+
+def test_of_several_values_the_one_that_fits_the_schema_is_taken():
+    fits = fitting(json.dumps(as_schema("same bool")))
+    for text in (
+        'In {"x": 1} I see {"same": true}',
+        'Example:\n```json\n{"same": "yes or no"}\n```\nAnswer: {"same": true}',
+        '```json\n{"x": 1}\n```\nbefore that: {"same": true}, behind',
+        "[1, 2] and {'same': True}",
+    ):
+        assert parse(text, fits=fits).value == {"same": True}, text
+    with pytest.raises(ReplyError, match=r"does not fit the schema: \$\.same: 'yes' is not of type 'boolean'"):
+        parse('{"same": "yes"}', fits=fits)
+    with pytest.raises(ReplyError, match="differ"):
+        parse('{"same": true} or {"same": false}', fits=fits)
+
+
+@pytest.mark.parametrize("reference", ["https://example.com/x.json", "other.json", "#/$defs/none"])
+def test_a_schema_that_refers_elsewhere_is_refused_rather_than_fetched(reference):
+    with pytest.raises(UsageError, match="leads nowhere"):
+        checked(json.dumps({"properties": {"a": {"$ref": reference}}}), "--schema x")
+
+
+def test_a_schema_may_refer_to_itself():
+    schema = {"$defs": {"n": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/n"}, "b": {"$ref": "#"}}}
+    fits = fitting(checked(json.dumps(schema), "--schema x"))
+    assert fits({"a": 1, "b": {"a": 2}}) is None
+    assert "integer" in fits({"a": 1, "b": {"a": "two"}})
+
+
+# --- what an error means ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "meaning"),
+    [
+        (401, {"message": "no"}, Abort),
+        (402, {"message": "no"}, Abort),
+        (403, {"message": "no"}, Abort),
+        (403, {"message": "input flagged"}, "filtered"),
+        (404, {"message": "Not Found"}, Abort),
+        (400, {"message": "Model Not Exist"}, Abort),
+        (429, {"message": "quota", "code": "insufficient_quota"}, Abort),
+        (429, {"message": "slow"}, "rate_limited"),
+        (400, {"message": "no"}, "bad_request"),
+        (422, {"message": "no"}, "bad_request"),
+        (400, {"message": "x", "type": "exceed_context_size_error"}, "context_length"),
+        (400, {"message": "This model's maximum context length is 8 tokens"}, "context_length"),
+        (408, {"message": "no"}, "server"),
+        (409, {"message": "no"}, "server"),
+        (503, {"message": "no"}, "server"),
+    ],
+)
+def test_an_error_is_of_the_row_of_the_moment_or_of_the_run(status, error, meaning):
+    found = failure(status, complaint_in({"error": error}), {}, "m", "KEY")
+    assert found.kind == meaning if isinstance(meaning, str) else isinstance(found, meaning)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "m"}}, "m"),
+        ({"error": "m"}, "m"),
+        ({"object": "error", "message": "m", "code": 400}, "m"),
+        ({"detail": "m"}, "m"),
+        ([{"error": {"message": "m"}}], "m"),
+        ({"detail": [{"loc": ["body"], "msg": "m"}]}, "[{'loc': ['body'], 'msg': 'm'}]"),
+    ],
+)
+def test_errors_are_understood_in_the_shapes_in_which_servers_send_them(body, message):
+    assert complaint_in(body).message == message
+
+
+@pytest.mark.parametrize("body", [{"choices": []}, {"error": None}, [], "text", None, 3])
+def test_what_is_no_error_is_not_taken_for_one(body):
+    assert complaint_in(body) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "status"),
+    [
+        ({"message": "m", "code": 429}, "rate_limited", 429),
+        ({"message": "m", "code": "rate_limit_exceeded"}, "rate_limited", 429),
+        ({"message": "m", "code": 502}, "server", 502),
+        ({"message": "m"}, "server", None),
+    ],
+)
+def test_an_error_inside_a_good_answer_counts_as_the_error_that_it_is(error, kind, status):
+    found = failure_in_answer(complaint_in({"error": error}), {}, "m", "KEY")
+    assert isinstance(found, CallError)
+    assert (found.kind, found.status_code) == (kind, status)
+
+
+def test_a_key_under_any_name_is_redacted():
+    redactor = Redactor({"MY_ACCESS": "abcdefgh-ijk\n", "PLAIN": "not-a-secret"}, ("MY_ACCESS",))
+    assert redactor.text("abcdefgh-ijk not-a-secret") == "[redacted] not-a-secret"
