@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .lanes import Lanes, Printed
-from .run import Engine
+from .roles import Engine
 from .settings import Settings
 from .worker import Orders
 

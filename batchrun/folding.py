@@ -12,10 +12,11 @@ _VARYING = re.compile(
     r"|`[^`\n]*`|“[^”\n]*”|‘[^’\n]*’|«[^»\n]*»)"
     r"|(?P<path>(?<![\w.~/])~?(?:/[\w.@%+~-]+){2,}/?)"
     r"|(?P<time>\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|[-+]\d\d:?\d\d))?)?(?![\w-]))"
-    r"|(?P<id>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"  # a UUID
+    r"|(?P<id>(?<![0-9a-z])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"  # a UUID
     r"|\b0x[0-9a-f]+\b"
-    r"|\b(?=[a-f]*[0-9])[0-9a-f]{8,}\b"
-    r"|\b(?=\w{10})\w*?\d[a-z]\w*?\d[a-z]\w*\b)"  # letters and digits by turns
+    r"|(?<![0-9a-z])(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{8,}(?![0-9a-z])"
+    # Letters and digits by turns. An underscore ends it: what stands before is the id's prefix.
+    r"|(?<![0-9a-z])(?=[0-9a-z]{10})[0-9a-z]*?\d[a-z][0-9a-z]*?\d[a-z][0-9a-z]*)"
     r"|(?P<number>(?:(?<!\w)[-+])?\d+(?:[.,:]\d+)*(?:e[-+]?\d+)?)",
     re.IGNORECASE | re.ASCII,
 )

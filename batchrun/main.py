@@ -3,6 +3,7 @@
 table          source.py, table/            read once to know it, again for the rows that are left
 plan           plan.py                      what is left?
 rows in flight run.py, lanes.py, worker.py  many at once, each attempt's end told as an event
+engine         engines.py, cluster/        where rows run: in this machine's lanes, or on a cluster
 settled rows   ledger.py, checkpoint.py     on disk as they come
 results        finish.py, export.py         joined to the table, in its order
 """
@@ -39,8 +40,9 @@ from .readymade import Spec, described, schema_of
 from .redaction import Redactor
 from .remote import controlled
 from .reparse import reparse
-from .run import Rules, Run
+from .run import Run
 from .settings import Settings
+from .settling import Rules
 from .shape import slots_of_lanes
 from .signals import Signals, listening
 from .source import Binder, Bound, check_rows, read_options, tickets
@@ -53,6 +55,7 @@ from .witness import Witness
 from .worker import Orders
 
 BIG_TABLE_BYTES = 8 << 20
+PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +150,12 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version) -> Sum
         backlog = Backlog(tickets(bound, plan, checkpoint, settings.retries, under_way), plan.to_run)
         known = checkpoint.get("suspects", {})
         alone, guilty = suspects.to_run_alone(known), suspects.guilty(known, 1 + settings.retries)
-        rules = Rules(settings.timeout, settings.max_failures, plan.to_run, task, alone, guilty)
+        patience = PATIENCE_SECONDS if settings.prompt is not None else None
+        rules = Rules(settings.timeout, settings.max_failures, plan.to_run, task, alone, guilty, patience)
         allowance = _allowance(settings)
         with controlled(job.places.socket) as remote:
+            if remote.trouble:
+                job.reporter.say(f"note: 'batchrun ctl' cannot reach this run: {remote.trouble}")
             helm = Helm(remote, jobs=settings.workers, task=job.places.name)
             run = Run(
                 job.lanes, backlog, ledger, rules, tally, job.signals, job.reporter, job.redactor, allowance, helm

@@ -130,7 +130,8 @@ def controlled(path: Path) -> Iterator[Remote]:
     finally:
         remote.close()
         if not remote.trouble:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # left behind it hinders nobody
+                path.unlink(missing_ok=True)
 
 
 def _listening(path: Path) -> Remote:

@@ -1,93 +1,28 @@
 """The run: one loop, a list of verbs, until nothing is left.
 
 The run owns no rows itself: waiting ones belong to the backlog, rows in flight to the engine, settled ones to
-the ledger. It decides what becomes of an attempt (with the pure rules of `retry` and `stopping`).
+the ledger. What becomes of an attempt is decided in `settling`.
 """
 
-import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from .allowance import Allowance
 from .backlog import Backlog
-from .checkpoint import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
 from .display.words import counted
 from .errors import BatchrunError, InputError, Interrupted, StoppedError, TaskError
 from .events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
 from .helm import Helm, unsteered
-from .inflight import Running
 from .ledger import Ledger
 from .redaction import Redactor
-from .retry import Again, after_failure, after_refusal
+from .roles import Engine, Onlooker
+from .settling import Rules, Settling
 from .signals import Signals
-from .stopping import MaxFailures, Timeout, too_many
 from .tally import Tally
-from .wire import Reply, Ticket
+from .wire import Ticket
 
 GATHER_SECONDS = 0.005
 TICK_SECONDS = 0.1
 STILLBORN_LIMIT = 3
-
-
-class Engine(Protocol):
-    """Where rows run, as far as the run knows."""
-
-    def room(self) -> int:
-        """Rows that could be sent now."""
-
-    def send(self, tickets: list[Ticket]) -> None:
-        """Hand out at most `room()` rows."""
-
-    def busy(self) -> int:
-        """Rows handed out whose end has not been told."""
-
-    def running(self) -> list[tuple[int, Running]]:
-        """Lane and row of everything that is executing now."""
-
-    def collect(self, wait: float) -> list[Event]:
-        """What has happened, after at most `wait` seconds."""
-
-    def expire(self, now: float, limit: float | None) -> list[Event]:
-        """End attempts older than `limit` seconds."""
-
-    def drain(self) -> list[Event]:
-        """Start nothing more."""
-
-    def take_back(self) -> list[Event]:
-        """Take back every row that has not started."""
-
-    def kill(self) -> None:
-        """End everything in flight."""
-
-
-class Onlooker(Protocol):
-    """Who is shown how the run goes."""
-
-    def tick(self, run: "Run", now: float) -> None:
-        """On every turn of the loop."""
-
-    def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
-        """The user has asked what is executing."""
-
-    def say(self, text: str) -> None:
-        """Something that the user should know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What is asked of this run. `task`: number of its version.
-
-    `alone`, `guilty`: fingerprints of rows that run by themselves, or not at all (see `suspects`).
-    """
-
-    timeout: Timeout | None
-    max_failures: MaxFailures | None
-    to_run: int
-    task: int
-    alone: frozenset[bytes] = frozenset()
-    guilty: frozenset[bytes] = frozenset()
 
 
 class Run:
@@ -113,12 +48,12 @@ class Run:
         self.tally = tally
         self.signals = signals
         self.stopped: BatchrunError | None = None
-        self._onlooker = onlooker
-        self._redactor = redactor or Redactor({})
         self.allowance = allowance or Allowance()
         self.helm = helm or unsteered()
-        self._refused: dict[int, tuple[float, int]] = {}
+        self._onlooker = onlooker
+        self._settling = Settling(rules, backlog, ledger, tally, redactor or Redactor({}), self.allowance)
         self._stillborn = 0
+        self._patience: float | None = None
         self._killed = False
 
     def go(self) -> BatchrunError | None:
@@ -146,7 +81,8 @@ class Run:
             self._onlooker.running(self.engine.running(), time.monotonic())
         if self.signals.count and not isinstance(self.stopped, Interrupted):
             self.stop(Interrupted(self.signals.first, "interrupted"))
-        if self.signals.count > 1 and not self._killed:
+        impatient = self._patience is not None and time.monotonic() > self._patience
+        if (self.signals.count > 1 or impatient) and not self._killed:
             self._killed = True
             self.engine.kill()
 
@@ -186,8 +122,7 @@ class Run:
         shared = [ticket for ticket in tickets if ticket.fingerprint not in self.rules.alone]
         for ticket in tickets:
             if ticket.fingerprint in self.rules.guilty:
-                told = ("crash", "the run died each time that this row ran, at last alone", None, None, None)
-                self._failed(0, ticket, 0.0, told, CRASHED, final=True)
+                self._settling.condemned(ticket)
             elif ticket.fingerprint in self.rules.alone:
                 self.backlog.set_aside(ticket)
         return shared if shared or self.engine.busy() else self.backlog.take_alone()
@@ -203,10 +138,7 @@ class Run:
             self.stop(error)
             return False
         for event in events:
-            if type(event) is Finished:  # nearly always
-                self._finished(*event)
-            else:
-                self._take(event)
+            self._take(event)
         return bool(events)
 
     def _expire(self) -> None:
@@ -218,16 +150,17 @@ class Run:
     def _take(self, event: Event) -> None:
         match event:
             case Finished():
-                self._finished(*event)
+                self._settling.finished(*event)
+                self._act()
             case Returned(_, tickets):
                 self.backlog.give_back(tickets)
                 self.allowance.came_back(len(tickets), time.monotonic())
-            case TimedOut(lane, ticket, seconds):
-                message = f"ended after {seconds:.3g} s (--timeout {self.rules.timeout})"
-                self._failed(lane, ticket, seconds, ("timeout", message, None, None, None), TIMED_OUT)
-            case Crashed(lane, ticket, seconds, cause, tail):
-                last = self._redactor.text(tail) or None
-                self._failed(lane, ticket, seconds, ("crash", f"worker {cause}", None, None, last), CRASHED)
+            case TimedOut():
+                self._settling.timed_out(*event)
+                self._act()
+            case Crashed():
+                self._settling.crashed(*event)
+                self._act()
             case Ready(_, hello):
                 self._stillborn = 0
                 if hello.error is not None:
@@ -237,75 +170,15 @@ class Run:
                 if self._stillborn >= STILLBORN_LIMIT:
                     self.stop(stillborn(cause, tail))
 
-    def _finished(self, lane: int, ends: list[tuple[Ticket, Reply]]) -> None:
-        """Attempts have ended. Nearly always they are done, and many: those are settled together."""
-        if self._redactor.active:
-            ends = [(ticket, self._redactor.reply(reply)) for ticket, reply in ends]
-        at, task = time.time(), self.rules.task
-        done: list[Settled] = []
-        firsts = 0
-        for ticket, reply in ends:
-            if reply[-1] or not self.allowance.boundless:
-                self._account(reply)
-            if reply[1] != "done":
-                self._ended(lane, ticket, reply)
-                continue
-            position, attempt, fingerprint, _, _, was, key = ticket
-            _, _, seconds, body, raw, how, note, *_ = reply
-            done.append(
-                Settled(position, fingerprint, key, DONE, attempt, task, seconds, body, raw, how, note, None, at, lane)
-            )
-            if was:
-                self.ledger.unsettle(was)
-            else:
-                firsts += 1
-        self.ledger.settle(done)
-        self.tally.succeeded([row[6] for row in done], firsts)
-
-    def _ended(self, lane: int, ticket: Ticket, reply: Reply) -> None:
-        """An attempt has ended otherwise than with a result."""
-        if reply.outcome == "skipped":
-            self._settle(lane, ticket, SKIPPED, reply.seconds, reply)
-        elif reply.outcome == "refused":
-            self._refusal(lane, ticket, reply)
-        elif reply.outcome == "aborted":
-            self.tally.attempted(reply.seconds)
-            self.backlog.give_back((ticket,))
-            message = reply.error[1] if reply.error else ""
-            self.stop(StoppedError(f"the task aborted the run at row {ticket.position}: {message}"))
-        elif reply.error:
-            status = TIMED_OUT if reply.error[0] == "timeout" else FAILED  # a deadline that the task keeps by itself
-            self._failed(lane, ticket, reply.seconds, reply.error, status, reply)
-
-    def _account(self, reply: Reply) -> None:
-        """What the attempt used, whether it came to something or not."""
-        self.allowance.ended(reply, time.monotonic())
-        if reply.tokens:
-            total = self.tally.used(reply.tokens)
-            self.ledger.spent(total, self.allowance.cost(total))
-
-    def _refusal(self, lane: int, ticket: Ticket, reply: Reply) -> None:
-        """The server is busy: no attempt. All rows wait as long as it asked for."""
-        if self.allowance.boundless:  # otherwise it has been told
-            self.allowance.ended(reply, time.monotonic())
-        now = time.monotonic()
-        since, refusals = self._refused.get(ticket.position, (now, 0))
-        again = after_refusal(now - since, refusals + 1, reply.wait, random.random())
-        if again is None and reply.error:
-            self._failed(lane, ticket, reply.seconds, reply.error, FAILED, reply, final=True)
-            return
-        self._refused[ticket.position] = (since, refusals + 1)
-        self.tally.refused(reply.error[1] if reply.error else "busy")
-        if again:
-            self.backlog.rest(ticket, now + again.seconds)
-            if reply.wait:
-                self._pause(now, now + again.seconds)
-
-    def _pause(self, now: float, until: float) -> None:
-        """The server has said when to come back: nobody asks it before. Once for a burst of refusals."""
-        running = now < self.backlog.paused_until
-        self.backlog.pause(until)
-        if not running:
+    def _act(self) -> None:
+        """What the end of an attempt means for the whole run."""
+        settling = self._settling
+        if settling.verdict and self.stopped is None:
+            if settling.aborted and self.rules.patience is not None:
+                self._patience = time.monotonic() + self.rules.patience
+            self.stop(settling.verdict)
+        if settling.pause_begun:
+            settling.pause_begun = False
             self.take_back()
 
     def take_back(self) -> None:
@@ -316,64 +189,6 @@ class Run:
     def say(self, text: str) -> None:
         """Tell whoever looks on."""
         self._onlooker.say(text)
-
-    def _failed(
-        self,
-        lane: int,
-        ticket: Ticket,
-        seconds: float,
-        error: tuple[str, str, str | None, int | None, str | None],
-        status: int,
-        reply: Reply | None = None,
-        *,
-        final: bool = False,
-    ) -> None:
-        raw = reply.raw if reply else None
-        failure = Failure(ticket.position, ticket.attempt, time.time(), seconds, lane, *error, raw)
-        wait = reply.wait if reply else None
-        again = None if final else after_failure(error, ticket.attempt, ticket.last, wait, random.random())
-        self.tally.failed(error[0], error[1])
-        if again is None:
-            self._settle(lane, ticket, status, seconds, reply, failure)
-        else:
-            self._rest(ticket, again, failure, seconds)
-
-    def _rest(self, ticket: Ticket, again: Again, failure: Failure, seconds: float) -> None:
-        self.tally.attempted(seconds, retried=True)
-        self.ledger.note_failure(failure)
-        self.backlog.rest(ticket._replace(attempt=ticket.attempt + 1), time.monotonic() + again.seconds)
-
-    def _settle(
-        self,
-        lane: int,
-        ticket: Ticket,
-        status: int,
-        seconds: float,
-        reply: Reply | None,
-        failure: Failure | None = None,
-    ) -> None:
-        position, attempt, fingerprint, _, _, was, key = ticket
-        body = raw = how = note = None
-        if reply is not None:
-            _, _, _, body, raw, how, note, *_ = reply
-        kept = None if failure else raw  # a failed reply is kept with its failure
-        task, at = self.rules.task, failure.at if failure else time.time()
-        row = Settled(
-            position, fingerprint, key, status, attempt, task, seconds, body, kept, how, note, failure, at, lane
-        )
-        self.ledger.settle([row])
-        if was:
-            self.ledger.unsettle(was)
-        self.tally.attempted(seconds)
-        failed = failure is not None
-        self.tally.settled(failed=failed, first=not was)
-        if failed and self.stopped is None:
-            self._count_failures()
-
-    def _count_failures(self) -> None:
-        if why := too_many(self.rules.max_failures, self.tally, self.rules.to_run):
-            shared = f"; most often: {self.tally.last_error}" if self.tally.last_error else ""
-            self.stop(StoppedError(f"stopped early: {why}{shared}"))
 
     def stop(self, why: BatchrunError) -> None:
         """Drain: hand out nothing more, let rows in flight finish. The first reason counts, but a signal wins."""

@@ -157,9 +157,8 @@ def tickets(
                     made = max(made, base)
                 name = names[n] if keys else occurrence_of(names[n], twins.occurrence(position))
                 last = base + 1 + retries
-                yield Ticket(
-                    position, made + 1, name, cells_of(row), max(last, made + 1), was, keys[n] if keys else None
-                )
+                key = keys[n] if keys else None
+                yield Ticket(position, made + 1, name, cells_of(row), max(last, made + 1), was, key, base)
             left -= len(rows)
         first += len(chunk)
         if not left:

@@ -72,7 +72,7 @@ def _give_up(places: Places, *, over: bool) -> None:
     if over:
         raise UsageError(
             "the run does not listen: it reads its table, writes its results, or could make no socket",
-            f"try again later; {places.log} may say more",
+            "try again later; a run that could make no socket has said so when it began",
         )
 
 

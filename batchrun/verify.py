@@ -124,7 +124,7 @@ def _unfitting(db: sqlite3.Connection, proof: Proof) -> Iterator[str]:
 def _seal_fits(row: tuple[Any, ...], crc: int) -> bool:
     failure = Failure(*row[16:]) if row[15] is not None else None
     try:
-        return seal.of(Settled(*row[:7], *row[11:15], failure=failure)) == crc
+        return seal.of(Settled._make((*row[:7], *row[11:15], failure, None, None))) == crc
     except (TypeError, AttributeError, ValueError):  # a flipped bit can change a value's type
         return False
 

@@ -11,7 +11,8 @@ from .errors import Interrupted, TaskError
 from .events import Ready, Stillborn
 from .loading import source_digest
 from .readymade import Spec
-from .run import STILLBORN_LIMIT, Engine, stillborn
+from .roles import Engine
+from .run import STILLBORN_LIMIT, stillborn
 from .settings import Settings
 from .signals import Signals
 from .wire import Hello

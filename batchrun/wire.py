@@ -24,6 +24,7 @@ class Ticket(NamedTuple):
 
     `position`: the row's number from 1. `cells`: raw, only the task's columns. `last`: the number of the last
     allowed attempt. `was`: the state that an earlier run left. `key`: the fingerprint of the `--key` columns.
+    `before`: attempts with which the row was settled earlier; those after them count against this run's retries.
     """
 
     position: int
@@ -33,10 +34,15 @@ class Ticket(NamedTuple):
     last: int = 1
     was: int = 0
     key: bytes | None = None
+    before: int = 0
 
     def for_worker(self) -> tuple[Any, ...]:
         """Plain fields, in the order in which the worker makes a ticket of them."""
         return self[:4]
+
+
+Error = tuple[str, str, str | None, int | None, str | None]
+"""Kind, message, type, HTTP status, traceback."""
 
 
 class Reply(NamedTuple):
@@ -57,7 +63,7 @@ class Reply(NamedTuple):
     raw: str | None = None
     how: str | None = None
     note: str | None = None
-    error: tuple[str, str, str | None, int | None, str | None] | None = None
+    error: Error | None = None
     wait: float | None = None
     tokens: tuple[int, int, int, int] | None = None
 

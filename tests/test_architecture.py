@@ -54,7 +54,18 @@ def loaded(statement):
     [
         (
             "import batchrun.worker",
-            {"pandas", "rich", "typer", "pyarrow", "numpy", "sqlite3", "json_repair", "asyncio", "openai", "jsonschema"},
+            {
+                "pandas",
+                "rich",
+                "typer",
+                "pyarrow",
+                "numpy",
+                "sqlite3",
+                "json_repair",
+                "asyncio",
+                "openai",
+                "jsonschema",
+            },
         ),
         ("import batchrun.cli", {"pandas", "pyarrow", "numpy", "sqlite3", "loky"}),
         ("import batchrun.main", {"pandas", "pyarrow", "numpy", "rich", "typer", "openai", "jsonschema"}),

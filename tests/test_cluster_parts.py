@@ -1,6 +1,7 @@
 """What decides on a cluster: shares, fit, blame, and what travels. No cluster is needed."""
 
 import marshal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from batchrun.display.snapshot import Snapshot
 from batchrun.errors import UsageError
 from batchrun.events import Crashed, Finished, Ready, Returned, TimedOut
 from batchrun.pace import Pace
+from batchrun.settings import resolve
 from batchrun.wire import HEADER, Hello, Reply, Ticket
+from batchrun.worker import Orders
 
 OURS = {"python": "3.11.9.final.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2", "batchrun": "0.1.0"}
 SENT = {n: Ticket(n, 1, bytes(16), ("a",)) for n in range(1, 5)}
@@ -165,3 +168,33 @@ def test_the_view_names_workers_with_their_rows_and_failures():
     lines = phrases.workers(Snapshot("match", "data.csv", 9, 9, 0, {}, workers=workers))
     assert lines[:2] == ["w0 (tcp://10.0.0.1:4): 1,200 in flight", "w1: 3 in flight, 1 failed"]
     assert lines[-1] == "and 3 more"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"engine": "dask", "cluster": "local:none"}, "is not local:N"),
+        ({"cluster": "tcp://127.0.0.1:8786"}, "--cluster belongs to --engine dask"),
+        ({"engine": "local", "on_lost": "fail"}, "--on-lost belongs to --engine dask"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(given, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        resolve(given, {}, tmp_path)
+
+
+def test_a_cluster_must_be_named(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    from batchrun.cluster.connect import cluster_engine
+
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    orders = Orders("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
+    with ExitStack() as stack, pytest.raises(UsageError, match="which cluster"):
+        cluster_engine(resolve({"engine": "dask"}, {}, tmp_path), orders, print, stack)
+
+
+def test_a_configuration_may_name_the_cluster_and_the_command_line_may_leave_it(tmp_path):
+    (tmp_path / "batchrun.toml").write_text('engine = "dask"\ncluster = "tcp://there:1"\n')
+    assert resolve({}, {}, tmp_path).cluster == "tcp://there:1"
+    assert resolve({}, {"BATCHRUN_CLUSTER": "tcp://elsewhere:1"}, tmp_path).cluster == "tcp://elsewhere:1"
+    assert resolve({"engine": "local"}, {}, tmp_path).engine == "local"

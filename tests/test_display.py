@@ -27,7 +27,8 @@ from batchrun.errors import Interrupted, StoppedError
 from batchrun.inflight import Running
 from batchrun.ledger import Ledger
 from batchrun.plan import Plan
-from batchrun.run import Rules, Run
+from batchrun.run import Run
+from batchrun.settling import Rules
 from batchrun.signals import Signals
 from batchrun.stopping import Timeout
 from batchrun.summary import Summary, advice, as_typed

@@ -49,6 +49,26 @@ def test_results_follow_their_rows_through_any_edit(folder):
         assert batchrun("verify", table).returncode == 0
 
 
+@pytest.mark.parametrize("edit", ["top", "shuffled"])
+def test_failed_attempts_follow_their_rows(folder, edit):
+    table = numbered(folder / "data.csv", 200)
+    run(table, "--retries", "0", task="failing")
+    header, *lines = table.read_text().splitlines()
+    if edit == "top":
+        lines.insert(0, "1000,new")
+        del lines[150]
+    else:
+        random.Random(5).shuffle(lines)
+    table.write_text("\n".join([header, *lines]) + "\n")
+    run(table, "--limit", "0", task="failing")
+    with sqlite3.connect(database(table, "failing")) as db:
+        found = db.execute("SELECT position, message FROM failure WHERE position > 0").fetchall()
+    db.close()
+    assert len(found) >= 19
+    assert all(message == f"no luck with {lines[position - 1].split(',')[0]}" for position, message in found)
+    assert "checksums agree" in batchrun("verify", table).stdout
+
+
 def test_results_of_rows_that_are_gone_serve_again_when_the_row_comes_back(folder):
     table = numbered(folder / "data.csv", 10)
     whole = table.read_text()

@@ -287,10 +287,7 @@ def test_tokens_are_counted_for_every_attempt_and_outlive_a_crash(folder):
 
 def test_a_run_stops_before_it_has_cost_more_than_it_may(folder):
     (folder / "counting.py").write_text(
-        "import batchrun\n"
-        "async def ask(row):\n"
-        "    batchrun.count_tokens(prompt=1000)\n"
-        "    return {'a': 1}\n"
+        "import batchrun\nasync def ask(row):\n    batchrun.count_tokens(prompt=1000)\n    return {'a': 1}\n"
     )
     table = numbered(folder / "data.csv", 100)
     command = ("process", table, "-t", "counting.py:ask", "-j", 20, "--price-in", 1, "--json", "--max-cost")

@@ -1,6 +1,7 @@
 """The account of all rows that are on the cluster: which host has which, what it says of them, what is lost with it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from batchrun.inflight import Running
 from batchrun.notes import some
 from batchrun.wire import Ticket
 
+from .host import Opening
 from .hosts import Host
 from .link import Link
 from .lost import Deaths
@@ -36,12 +38,14 @@ class Account:
         self._told: list[tuple[Any, ...]] = []
         self._noticed: set[str] = set()
 
-    def welcome(self, host: Host, opening: object) -> None:
-        """A new host: it is told everything, and gets its share."""
-        self.hosts[host.key] = host
-        for message in (opening, *self._told):
-            self._link.say(host.key, message)
-        self._share_out()
+    def welcome(self, hosts: Iterable[Host], opening: Opening) -> None:
+        """New hosts get their shares, and are told everything."""
+        new = {host.key: host for host in hosts}
+        self.hosts.update(new)
+        self._share_out(new)
+        for key, host in new.items():
+            for message in (replace(opening, jobs=max(1, host.quota), cpus=host.threads), *self._told):
+                self._link.say(key, message)
 
     def tell_all(self, message: tuple[Any, ...]) -> None:
         """Say it to every host, and to those to come: the last message of each kind."""
@@ -86,12 +90,14 @@ class Account:
             self.deaths.seen(set(host.sent))
             yield from self._sentence(host, tickets, host.last_words or why)
 
-    def _share_out(self) -> None:
+    def _share_out(self, new: Container[str] = ()) -> None:
+        """Share out the rows at once. `new`: hosts that have still to be told anything."""
         threads = {host.key: host.threads for host in self.hosts.values()}
         for key, quota in quotas(self._jobs, threads).items():
             if self.hosts[key].quota != quota:
                 self.hosts[key].quota = quota
-                self._link.say(key, ("quota", quota))
+                if key not in new:
+                    self._link.say(key, ("quota", quota))
 
     def _take(self, host: Host, telling: Telling) -> Iterator[Event]:
         match telling:

@@ -8,7 +8,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -37,7 +36,6 @@ class Cluster:
     """
 
     def __init__(self, settings: Settings, link: Link, orders: Orders, say: Callable[[str], None]) -> None:
-        self._jobs = settings.jobs
         self._threads = settings.threads
         self._link = link
         self._orders = orders
@@ -67,7 +65,9 @@ class Cluster:
         if self._opening is None:
             parcel = parcel_of(self._orders.spec, Path.cwd())
             self._link.open()
-            self._opening = Opening(self._orders, parcel, worth_sending(os.environ), self._jobs, self._threads, cpus=1)
+            self._opening = Opening(
+                self._orders, parcel, worth_sending(os.environ), jobs=1, threads=self._threads, cpus=1
+            )
             self._workerless = time.monotonic()
 
     def describe(self, names: tuple[str, ...], types: tuple[str, ...], _slots: Sequence[int] = ()) -> None:
@@ -176,9 +176,8 @@ class Cluster:
 
     def _heed(self, tidings: Tidings) -> Iterator[Event]:
         match tidings:
-            case Joined(key, name, threads) if self._opening:
-                opening = replace(self._opening, jobs=self._jobs or threads, cpus=threads)
-                self._account.welcome(Host(key, name, threads), opening)
+            case Joined(workers) if self._opening:
+                self._account.welcome((Host(*worker) for worker in workers), self._opening)
             case Said(key, data):
                 yield from self._account.hear(key, data)
             case Left(key, why):

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ STALE_SECONDS = 2.0
 class Opening:
     """The first message to a host.
 
-    `jobs`: rows that it may ever be asked to run at once. `threads`: `--threads`. `cpus`: the Dask worker's threads.
+    `jobs`: rows at once, at first. `threads`: `--threads`. `cpus`: the Dask worker's threads.
     """
 
     orders: Orders
@@ -59,9 +60,9 @@ class Host:
         self._folder = folder
         self._table: tuple[Any, ...] | None = None
         self._is_async: bool | None = None
-        self._capacity = 0
+        self._capacity = 0  # rows at once for which there are slots
         self._waiting: deque[Ticket] = deque()
-        self._quota = 1
+        self._quota = opening.jobs
         self._limit: float | None = None
         self._fed = time.monotonic()
         self._draining = False
@@ -74,6 +75,7 @@ class Host:
                 self._waiting.extend(Ticket(*row) for row in rows)
             case ("quota", quota):
                 self._quota = quota
+                self._grow()
             case ("table", *table):
                 self._table = tuple(table)
                 self._lay_out()
@@ -103,10 +105,8 @@ class Host:
         return Status(*self._lanes.crew(), running)
 
     def _feed(self) -> None:
-        if not self._capacity:  # a lane a row: as many as there are rows for
-            self._lanes.start(min(self._quota, self._lanes.busy() + len(self._waiting)))
         room = min(self._lanes.room(), len(self._waiting))
-        if self._quota < (self._capacity or self._lanes.crew()[0]):  # slots cannot be taken away: some get nothing
+        if self._quota < self._capacity:  # slots cannot be taken away: some get nothing
             room = min(room, self._quota - self._lanes.busy())
         if room > 0:
             self._lanes.send([self._waiting.popleft() for _ in range(room)])
@@ -117,14 +117,19 @@ class Host:
         if self._table is None or self._is_async is None or self._capacity:
             return
         names, types = self._table
-        if not self._is_async and self._opening.threads == 1:
-            self._lanes.describe(names, types)
-            return
         jobs, threads, cpus = self._opening.jobs, self._opening.threads, self._opening.cpus
         slots = slots_of_lanes(jobs, is_async=self._is_async, threads=threads, cpus=cpus)
         self._lanes.start(len(slots))
         self._lanes.describe(names, types, slots)
         self._capacity = jobs
+        self._grow()
+
+    def _grow(self) -> None:
+        """Further slots, if the quota is larger than it was. Where the machine has no room, those there are stay."""
+        if 0 < self._capacity < self._quota:
+            with suppress(StoppedError):
+                self._lanes.grow(self._quota)
+                self._capacity = self._quota
 
     def _told(self, events: list[Event]) -> Iterator[Telling]:
         for event in events:

@@ -5,13 +5,14 @@ import functools
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import distributed
 
+from .dask_tasks import lease_task, wish_task
 from .fit import OURS, misfit
 from .scheduler import SAME_VERSIONS, in_words, own_versions
 from .tidings import Joined, Left, Said, Tidings, Unfit
@@ -23,17 +24,6 @@ LET_GO_SECONDS = 3.0
 CLOSE_SECONDS = 5.0
 SHORT_SECONDS = 10.0
 SHORT_LIMIT = 10
-
-
-def lease_task() -> Callable[[str, str], Coroutine[Any, Any, str]]:
-    """The Dask task. Defined in a function, so that it travels by value: the scheduler needs no batchrun."""
-
-    async def batchrun_lanes(key: str, worker_id: str) -> str:
-        from batchrun.cluster.remote import lease
-
-        return await lease(key, worker_id)
-
-    return batchrun_lanes
 
 
 class _Worker(NamedTuple):
@@ -68,6 +58,7 @@ class Leases:
         self._seen: set[str] = set()
         self._short: Counter[str] = Counter()
         self._changed = asyncio.Event()
+        self._wish: Any = None
 
     def send(self, key: str, data: bytes) -> None:
         """Bytes for a host. Nothing happens if it is gone: that is told."""
@@ -126,11 +117,25 @@ class Leases:
     async def _look(self) -> list[_Lease]:
         """Who is there? End the leases of workers that are gone; returns leases for those that are new."""
         there = (await self._client.scheduler.identity(n_workers=-1))["workers"]
+        self._wish_for_one(there)
         for address in self._seen - set(there):
             self._gone(address)
         new = {name: about for name, about in there.items() if name not in self._seen and about["status"] == "running"}
         self._seen.update(new)
-        return [self._take(worker) for worker in await self._fit(new)]
+        leases = [
+            _Lease(f"batchrun-lanes-{uuid.uuid4().hex}", worker, time.monotonic()) for worker in await self._fit(new)
+        ]
+        if leases:
+            self._leases.update((lease.key, lease) for lease in leases)
+            self._tell(Joined(tuple((lease.key, lease.worker.name, lease.worker.threads) for lease in leases)))
+        return leases
+
+    def _wish_for_one(self, there: Mapping[str, Any]) -> None:
+        """An adaptive cluster without workers starts one for a task that waits, and a lease waits for a worker."""
+        if there:
+            self._wish = None
+        elif self._wish is None:
+            self._wish = self._client.submit(wish_task(), pure=False)
 
     async def _fit(self, new: Mapping[str, Mapping[str, Any]]) -> list[_Worker]:
         """Those of the new workers that have our versions; the others are told of."""
@@ -149,12 +154,6 @@ class Leases:
         for name, why in misfits:
             self._tell(Unfit(name, why, SAME_VERSIONS, alone=not fit and not self._leases))
         return fit
-
-    def _take(self, worker: _Worker) -> _Lease:
-        lease = _Lease(f"batchrun-lanes-{uuid.uuid4().hex}", worker, time.monotonic())
-        self._leases[lease.key] = lease
-        self._tell(Joined(lease.key, worker.name, worker.threads))
-        return lease
 
     async def _keep(self, lease: _Lease) -> None:
         """One lease, from its task's start to its end."""

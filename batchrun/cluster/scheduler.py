@@ -30,12 +30,10 @@ async def connected(where: Mapping[str, Any], shown: str, seconds: float | None 
     """
     seconds = min(CONNECT_SECONDS, patience()) if seconds is None else seconds
     try:
-        client = await distributed.Client(  # type: ignore[no-untyped-call]
-            **where, asynchronous=True, set_as_default=False, timeout=seconds, name="batchrun"
-        )
-    except TypeError as error:  # what Dask raises where a TLS context is missing
+        client = await _client(where, seconds)
+    except TypeError:  # what Dask raises where a TLS context is missing
         raise UsageError(
-            f"{shown} wants TLS, and there is no certificate: {error}",
+            f"{shown} wants TLS, and there is no certificate",
             "set distributed.comm.tls.ca-file, .client.cert and .client.key in Dask's configuration "
             "(in the environment: DASK_DISTRIBUTED__COMM__TLS__CA_FILE and so on)",
         ) from None
@@ -49,6 +47,17 @@ async def connected(where: Mapping[str, Any], shown: str, seconds: float | None 
         await closed(client)
         raise UsageError(f"the scheduler at {shown} {why}", SAME_VERSIONS)
     return client
+
+
+async def _client(where: Mapping[str, Any], seconds: float) -> Any:
+    client = distributed.Client(  # type: ignore[no-untyped-call]
+        **where, asynchronous=True, set_as_default=False, timeout=seconds, name="batchrun"
+    )
+    try:
+        return await client
+    except BaseException:
+        await closed(client)
+        raise
 
 
 async def connected_again(where: Mapping[str, Any], shown: str) -> Any:

@@ -4,11 +4,9 @@ from typing import NamedTuple
 
 
 class Joined(NamedTuple):
-    """A lease was put on a worker: what is said to `key` reaches its host, as soon as it is up."""
+    """Leases were put on workers (key, name, threads): what is said to a key reaches the host, as soon as it is up."""
 
-    key: str
-    name: str
-    threads: int
+    workers: tuple[tuple[str, str, int], ...]
 
 
 class Said(NamedTuple):

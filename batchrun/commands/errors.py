@@ -61,12 +61,12 @@ def errors(
 
 
 def _say_written(rows: int, table: Path, target: Path | None) -> None:
-    from batchrun.display.words import counted
+    from batchrun.display.words import counted, from_here
 
     if target is None:
         return
     tell(
-        f"{counted(rows, 'failed row')} to {target}\n"
+        f"{counted(rows, 'failed row')} to {from_here(target, Path.cwd())}\n"
         f"  next: mend these rows in {table} itself, and run the same command again",
         err=True,
     )

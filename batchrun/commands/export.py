@@ -43,6 +43,6 @@ def export(
         with readers_pleasure():
             rows = export_to(places, bound, checkpoint, target, format, overwrite=overwrite)
     if target is not None:
-        from batchrun.display.words import counted
+        from batchrun.display.words import counted, from_here
 
-        tell(f"{counted(rows, 'row')} in {target}", err=True)
+        tell(f"{counted(rows, 'row')} in {from_here(target, Path.cwd())}", err=True)

@@ -34,6 +34,7 @@ def report(
     from time import time
 
     from batchrun.checkpoint import explained, opened
+    from batchrun.display.words import from_here
     from batchrun.lock import is_held
     from batchrun.report.page import page
     from batchrun.report.reading import read
@@ -49,4 +50,4 @@ def report(
         return
     target = Path(output).absolute() if output else places.report
     save(text, places, target, overwrite=overwrite)
-    tell(f"the report is in {target}", err=True)
+    tell(f"the report is in {from_here(target, Path.cwd())}", err=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from batchrun.money import Tokens
 from batchrun.summary import Summary
 
-from .words import counted, duration, money, one_line
+from .words import counted, duration, from_here, money, one_line
 
 _WIDTH = 8
 _SHOWN_ERRORS = 3
@@ -19,7 +19,7 @@ def closing(summary: Summary, advice: Sequence[str], here: Path) -> list[tuple[s
     if summary.tokens:
         lines.append(("spent", _spent(summary.tokens, summary.cost)))
     if summary.output:
-        lines.append(("results", _shown(summary.output, here)))
+        lines.append(("results", from_here(summary.output, here)))
     errors = [
         f"{count:,} x {one_line(f'{kind}: {message}' if message else kind)}"
         for kind, message, count in summary.errors[:_SHOWN_ERRORS]
@@ -67,7 +67,3 @@ def _counts(summary: Summary) -> str:
 
 def _labelled(label: str, texts: Sequence[str]) -> list[tuple[str, str]]:
     return [(label if number == 0 else "", text) for number, text in enumerate(texts)]
-
-
-def _shown(path: Path, here: Path) -> str:
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -2,6 +2,7 @@
 
 import math
 import time
+from pathlib import Path
 
 _SPELT = str.maketrans({"×": "x", "…": "...", "→": "->", "–": "-", "·": "|", "✓": "ok"})
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -85,6 +86,11 @@ def shown_in(text: str, encoding: str) -> str:
     except (UnicodeError, LookupError):
         return clean.translate(_SPELT).encode("ascii", "backslashreplace").decode()
     return clean
+
+
+def from_here(path: Path, here: Path) -> str:
+    """A path as one would type it in the folder `here`."""
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def moment(at: float) -> str:
