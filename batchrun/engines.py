@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from .lanes import Lanes, Printed
+from .notice import Printed
+from .orders import Orders
 from .roles import Engine
 from .settings import Settings
-from .worker import Orders
 
 
 class StartableEngine(Engine, Protocol):
@@ -32,4 +32,6 @@ def engine_of(
         from .cluster.connect import cluster_engine
 
         return cluster_engine(settings, orders, say, stack)
+    from .lanes import Lanes  # what starts processes takes long to import, and a finished job starts none
+
     return stack.enter_context(Lanes(settings.workers, orders, Path(orders.inflight), printed))

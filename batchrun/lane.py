@@ -15,10 +15,10 @@ from .events import Event, Finished, Ready, Returned, TimedOut
 from .inflight import Holder, InFlight, Running, full_barrier
 from .lifeline import kill_group, kill_trees
 from .nursery import Nursery, NurseryDied
+from .orders import Orders
 from .pace import MAX_HELD, Pace
 from .pipes import Pipes
 from .wire import Hello, Reply, Ticket, pack
-from .worker import Orders
 
 _HELD_BYTES = 4 << 20
 _TAIL_LINE = 2000

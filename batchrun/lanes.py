@@ -18,12 +18,12 @@ from .inflight import InFlight, Running
 from .lane import Lane, wait_gone
 from .limits import allow_descriptors
 from .nursery import Nursery, NurseryDied
+from .orders import Orders
 from .output import untagged
 from .overdue import look_after
 from .parsing import cpus
 from .shape import slots_of_lanes
 from .wire import Ticket
-from .worker import Orders
 
 END_SECONDS = 1.0
 NAP_SECONDS = 0.001

@@ -26,21 +26,27 @@ def load(spec: Spec) -> tuple[Function, Hello]:
     """The task's function, and what to tell the coordinator about it.
 
     `spec` is `file.py:function`, `package.module:function`, the name of a built-in, a function pickled
-    by value, or a ready-made task. Raises `TaskError`; its message says what to mend, `__cause__` is the user's own exception.
+    by value, or a ready-made task. Raises `TaskError`; its message says what to mend, `__cause__` is the
+    user's own exception.
     """
     if isinstance(spec, bytes):
         import cloudpickle
 
         function: Function = cloudpickle.loads(spec)
-        return function, Hello(inspect.iscoroutinefunction(function), "", (), None, "", "")
+        return function, Hello(is_async(function), "", (), None, "", "")
     if not isinstance(spec, str):
         function = spec.function()
-        return function, Hello(inspect.iscoroutinefunction(function), spec.version, (), None, "", "")
+        return function, Hello(is_async(function), spec.version, (), None, "", "")
     module, name = _module_and_name(spec)
     function = _function_of(module, name)
     sources = _sources_beside(module)
     version = version_of(name, sources)
-    return function, Hello(inspect.iscoroutinefunction(function), version, sources, None, "", "")
+    return function, Hello(is_async(function), version, sources, None, "", "")
+
+
+def is_async(function: Function) -> bool:
+    """Whether calling it gives something to await: an `async def`, or an object whose `__call__` is one."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def version_of(name: str, sources: tuple[tuple[str, str], ...]) -> str:

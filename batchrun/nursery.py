@@ -28,7 +28,8 @@ from loky.backend import get_context
 from loky.backend import resource_tracker as loky_tracker
 
 from .lifeline import die_with, kill_group, kill_trees
-from .worker import Orders, main
+from .orders import Orders
+from .worker import main
 
 _SIZE = 1 << 20
 _ANSWER_SECONDS = 30.0

@@ -9,7 +9,6 @@ import gc
 import os
 import resource
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 
 from .attempt import finisher, safe_text
@@ -17,27 +16,12 @@ from .errors import TaskError
 from .inflight import InFlight
 from .lifeline import die_with, in_own_group
 from .loading import Function, load, users_trace
+from .orders import Orders
 from .output import Output
-from .readymade import Spec
 from .serve import Service, serve
 from .wire import Hello, pack_plain, write_all
 
 _ASIDE = 1000
-
-
-@dataclass(frozen=True)
-class Orders:
-    """All that a worker is told at its start (travels pickled; plain data only).
-
-    `spec`: see `loading.load`. `inflight`: path of the in-flight file. `schema`: the JSON Schema, as text, that
-    replies must fit.
-    """
-
-    spec: Spec
-    inflight: str
-    strict: bool
-    accept_truncated: bool
-    schema: str | None = None
 
 
 def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> None:

@@ -4,7 +4,7 @@
   prints, stdout and stderr together. `…` alone on a line stands for any lines. A comment `# exit code N` announces an
   exit code other than 0.
 - A block that begins with `# NAME.py` (or `.toml`, `.txt`, `.sh`) is that file.
-- Any other `python` block is a script.
+- Any other `python` block is a script; an `output` block behind it is what it prints.
 - After `<!-- varies -->` a block runs, but may print anything. After `<!-- not run -->` it does not run. Neither do
   `make`, `pip` and `git`, nor blocks of other languages.
 """
@@ -19,7 +19,9 @@ from typing import NamedTuple
 
 from support import ROOT, environment
 
-_BLOCK = re.compile(r"(?:^<!-- ([a-z ]+) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"(?:^<!-- ([a-z ]+) -->\n)?^```(\w*)\n(.*?)^```$(?:\n```output\n(.*?)^```$)?", re.MULTILINE | re.DOTALL
+)
 _FILE = re.compile(r"# (\S+\.(?:py|toml|txt|sh))\n")
 _NOT_RUN = ("make", "pip", "git")
 _FOLDED = (
@@ -33,11 +35,12 @@ _FOLDED = (
 
 
 class Block(NamedTuple):
-    """A fenced block of a page. `mark`: what the comment before it says."""
+    """A fenced block of a page. `mark`: what the comment before it says. `output`: that of a script."""
 
     mark: str
     language: str
     text: str
+    output: str
 
 
 class Step(NamedTuple):
@@ -64,7 +67,7 @@ def _steps_of(block: Block) -> Iterator[Step]:
     if name := _FILE.match(block.text):
         yield Step(f"write {name[1]}", _written(name[1], block.text))
     elif block.language == "python":
-        yield Step(block.text, f"{_written('.script.py', block.text)}\npython -W error .script.py")
+        yield Step(block.text, f"{_written('.script.py', block.text)}\npython -W error .script.py", block.output)
     elif block.language == "console":
         for command, prints in re.findall(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE):
             if not command.startswith(_NOT_RUN):
@@ -103,7 +106,7 @@ def run(page: Path, folder: Path, env: dict[str, str] | None = None) -> list[tup
         check=True,
     )
     parts = re.split(r"\n@@ \d+ (\d+)\n", shell.stdout)
-    return [(step, parts[2 * n], int(parts[2 * n + 1])) for n, step in enumerate(todo)]
+    return [(step, parts[2 * n].replace(f"{folder}/", ""), int(parts[2 * n + 1])) for n, step in enumerate(todo)]
 
 
 def check(page: Path, folder: Path, env: dict[str, str] | None = None) -> int:

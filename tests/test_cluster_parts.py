@@ -19,10 +19,10 @@ from batchrun.display import phrases
 from batchrun.display.snapshot import Snapshot
 from batchrun.errors import UsageError
 from batchrun.events import Crashed, Finished, Ready, Returned, TimedOut
+from batchrun.orders import Orders
 from batchrun.pace import Pace
 from batchrun.settings import resolve
 from batchrun.wire import HEADER, Hello, Reply, Ticket
-from batchrun.worker import Orders
 
 OURS = {"python": "3.11.9.final.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2", "batchrun": "0.1.0"}
 SENT = {n: Ticket(n, 1, bytes(16), ("a",)) for n in range(1, 5)}

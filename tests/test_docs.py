@@ -3,19 +3,20 @@
 import json
 import re
 import shlex
-import shutil
 import sqlite3
-import subprocess
-import sys
 import tomllib
+from functools import cache
+from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from llm_server import served
-from support import COMMAND, ROOT, batchrun, database, environment
+from pages import blocks, scratch_copy
+from support import ROOT, batchrun, database, records, start, wait_for
 
+import batchrun as package
 from batchrun import errors
+from batchrun.checkpoint import STATUS_NAMES
+from batchrun.failures import REMEDIES
 from batchrun.settings import OPTIONS
 
 README = ROOT / "README.md"
@@ -24,86 +25,6 @@ FORMAT = ROOT / "docs/checkpoint-format.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = ("process", "ctl", "status", "errors", "show", "report", "export", "verify", "init")
 CODES_WITHOUT_ERROR = {0, 1, 70, 129, 130, 143}
-NOT_RUN = ("make", "pip", "git")
-
-
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    language: str
-    text: str
-
-
-class Line(NamedTuple):
-    """A command of a console block, and the exit code that its comment announces."""
-
-    command: str
-    code: int
-
-
-def blocks(page: Path, language: str = "") -> list[Block]:
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return [Block(*block) for block in found if language in ("", block[0])]
-
-
-def lines(block: Block) -> list[Line]:
-    found = []
-    for line in block.text.splitlines():
-        if line.startswith("$ "):
-            code = re.search(r"#.*exit code (\d+)", line)
-            found.append(Line(line[2:].partition(" #")[0].strip(), int(code[1]) if code else 0))
-    return found
-
-
-def names_of_file(block: Block) -> str | None:
-    """`tasks.py` for a block that begins with `# tasks.py`."""
-    name = re.match(r"# (\S+\.py)\n", block.text)
-    return name[1] if name else None
-
-
-def scratch_copy(folder: Path) -> Path:
-    """A folder with the sample data as it is in a fresh copy of the project."""
-    ignored = shutil.ignore_patterns("*.batchrun", "*.results.*", "__pycache__")
-    shutil.copytree(ROOT / "sample_data", folder / "sample_data", ignore=ignored)
-    return folder
-
-
-def run_line(line: Line, folder: Path, env: dict[str, str]) -> None:
-    words = shlex.split(line.command)
-    words[:1] = {"batchrun": COMMAND, "python": [sys.executable]}.get(words[0], words[:1])
-    done = subprocess.run(words, cwd=folder, env=environment(env), capture_output=True, text=True, timeout=90)
-    assert done.returncode == line.code, f"{line.command}\n{done.stdout}{done.stderr}"
-
-
-def run_python(block: Block, folder: Path) -> None:
-    if name := names_of_file(block):
-        compile(block.text, name, "exec")
-        (folder / name).write_text(block.text, encoding="utf-8")
-        return
-    command = [sys.executable, "-W", "error", "-c", block.text]
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=90)
-    assert done.returncode == 0, f"{block.text}\n{done.stderr}"
-
-
-def test_every_block_of_the_readme_works_in_the_order_of_the_page(tmp_path):
-    folder = scratch_copy(tmp_path)
-    ran = 0
-    with served() as server:
-        server.answer = lambda row: json.dumps({"same": True, "reason": "Much the same."})
-        env = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-any"}
-        for block in blocks(README):
-            if block.language == "python":
-                run_python(block, folder)
-            else:
-                assert block.language == "console", f"a block of an unknown kind: {block}"
-                for line in lines(block):
-                    if not line.command.startswith(NOT_RUN):
-                        run_line(line, folder, env)
-                        ran += 1
-    assert ran >= 3
-    assert len(server.books.requests) == 20
-    header = (folder / "northern.csv").read_text(encoding="utf-8").splitlines()[0]
-    assert header.endswith(",name,degrees_apart,batchrun_status,batchrun_error")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -135,6 +56,14 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def shell_words(line: str) -> list[str]:
+    """Words, and what stands between commands, as a shell sees them."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";|>&")
+    lexer.whitespace_split = True
+    return list(lexer)
+
+
+@cache
 def options_of(*command: str) -> set[str]:
     shown = batchrun(*command, "--help", env={"COLUMNS": "200", "TERM": "dumb"})
     assert shown.returncode == 0, shown.stderr
@@ -186,9 +115,91 @@ def test_every_block_of_python_compiles(page):
         compile(block.text, page.name, "exec")
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "sample_data/README.md"], ids=lambda page: page.name)
+def test_every_command_that_is_shown_has_the_options_that_are_shown(page):
+    shown = [block.text.replace("\\\n", " ") for block in blocks(page, "console", "sh", "text", "ini")]
+    for line in re.findall(r"(?:^|[ /;])batchrun ([a-z]+ .*)$", "\n".join(shown), re.MULTILINE):
+        words = [*takewhile(lambda word: word not in ("|", ">", "&", ";"), shell_words(line))]
+        if words[0] in COMMANDS:
+            used = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+            assert used <= options_of(words[0]), f"{page.name}: {line}"
+
+
+def test_the_lists_of_pages_are_complete():
+    for index, pages in (
+        (ROOT / "docs/README.md", (ROOT / "docs").glob("*.md")),
+        (ROOT / "docs/decisions/README.md", (ROOT / "docs/decisions").glob("*.md")),
+    ):
+        text = index.read_text(encoding="utf-8")
+        assert [page.name for page in pages if page != index and f"]({page.name})" not in text] == []
+
+
+def test_the_list_of_decisions_has_their_titles():
+    text = (ROOT / "docs/decisions/README.md").read_text(encoding="utf-8").replace("`", "")
+    for page in (ROOT / "docs/decisions").glob("0*.md"):
+        number, title = page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ").split(". ", 1)
+        assert f"| [{number}]({page.name}) | {title} |" in text
+
+
+def words_in(heading: str, column: int = 1) -> set[str]:
+    """The code words in a column of the tables below a heading of the reference."""
+    rows = re.findall(r"^\|(.*)\|$", sections()[heading], re.MULTILINE)
+    return {word for row in rows[1:] for word in re.findall(r"`([^`]+)`", row.split("|")[column - 1])}
+
+
+def test_the_reference_has_every_state_kind_and_way_and_no_other():
+    assert words_in("States") == set(STATUS_NAMES)
+    assert words_in("Kinds of error") == set(REMEDIES)
+    assert words_in("From reply to result") == {"value", "json", "think", "fence", "embedded", "repaired"}
+
+
+def test_the_reference_has_all_that_is_public_in_python():
+    said = sections()["The task"] + sections()["Python"]
+    assert [name for name in package.__all__ if not re.search(rf"\b{name}\b", said)] == []
+    assert [name for name in package.Summary.__match_args__ if f".{name}" not in said] == []
+    kinds = {
+        name for name, kind in vars(errors).items() if isinstance(kind, type) and kind.__module__ == errors.__name__
+    }
+    assert {kind for kind in kinds if kind not in said} == set()
+
+
+def keys_of(record: object) -> set[str]:
+    """All names of a record, those of the objects within included; but not those of users' columns and results."""
+    if isinstance(record, list):
+        return set().union(*map(keys_of, record))
+    if isinstance(record, dict):
+        return {*record}.union(*(keys_of(value) for name, value in record.items() if name not in ("input", "result")))
+    return set()
+
+
+def test_the_reference_has_every_key_of_every_record(folder):
+    (folder / "data.csv").write_text("id,text\n" + "".join(f"{n},text\n" for n in range(1, 40)))
+    task = ("--task", f"{folder}/tasks.py:failing")
+    ran = batchrun("process", folder / "data.csv", *task, "--retries", 0, "--json")
+    assert_said("process --json", records(ran.stdout))
+    for command, *arguments in (("status",), ("errors",), ("show", 3)):
+        printed = batchrun(command, folder / "data.csv", *arguments, "--json", *task)
+        assert_said(f"{command} --json", json.loads(printed.stdout))
+    slow = start("process", folder / "data.csv", "--task", f"{folder}/tasks.py:short", env={"SECONDS": "60"})
+    try:
+        steered = ("ctl", folder / "data.csv", "--json", "--task", f"{folder}/tasks.py:short")
+        answer = wait_for(lambda: batchrun(*steered).stdout, 60)
+    finally:
+        slow.kill()
+        slow.communicate()
+    assert_said("ctl --json", json.loads(answer))
+
+
+def assert_said(heading: str, record: object) -> None:
+    said = set(re.findall(r'[`"](\w+)[`"]', sections()[heading]))
+    said |= {name for code in re.findall(r"`(\{[^`]+)`", sections()[heading]) for name in re.findall(r"\w+", code)}
+    said |= {"kind", "message", "type", "http_status", "traceback"}  # of an error: a heading of its own
+    assert keys_of(record) - said == set(), heading
+
+
 def test_the_seal_and_the_queries_of_the_format_are_right(tmp_path):
     table = scratch_copy(tmp_path) / "sample_data/llm_answers.csv"
-    assert batchrun("process", table, "--retries", 0, "--no-output").returncode == 1
+    assert batchrun("process", table, "--retries", 0, "--no-output", "--limit", 250).returncode == 1
     (recipe,) = blocks(FORMAT, "python")
     namespace = {}
     exec(recipe.text, namespace)
@@ -201,10 +212,10 @@ def test_the_seal_and_the_queries_of_the_format_are_right(tmp_path):
         ).fetchall()
         answers = [db.execute(block.text).fetchall() for block in blocks(FORMAT, "sql")]
     db.close()
-    assert len(rows) == 300
+    assert len(rows) == 250
     for row in rows:
         assert namespace["seal"](*row[:9], None if row[10] is None else row[11:]) == row[9], row[0]
-    assert len(answers) == 3
+    assert len(answers) > 8
     assert all(answers)
 
 

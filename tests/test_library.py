@@ -70,6 +70,25 @@ def test_what_the_command_says_with_a_higher_exit_code_is_an_exception(folder, m
     assert (failing.exit_code, failing.failed, failing.left) == (1, 4, 0)
 
 
+def test_a_stream_that_somebody_has_put_in_place_of_stderr_gets_what_is_said(folder):
+    numbered(folder / "data.csv", 5)
+    script = """
+        import io, sys
+        import batchrun
+
+        class Cell(io.StringIO):
+            def fileno(self):  # as in a notebook: the terminal that the server was started from
+                return 2
+
+        sys.stderr = Cell()
+        batchrun.process("data.csv", task="tasks.py:echo")
+        print(sys.stderr.getvalue())
+    """
+    done = python(folder, script)
+    assert "5 of 5 done" in done.stdout
+    assert done.stderr == ""
+
+
 def test_current_is_known_only_inside_a_task():
     with pytest.raises(LookupError, match="only while a task"):
         batchrun.current()

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -122,6 +123,14 @@ def test_a_folder_without_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("a\n1\n")
     with pytest.raises(InputError, match="folder without Parquet"):
         scanned(tmp_path)
+
+
+def test_the_folder_of_a_delta_table_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    deltalake.write_deltalake(table, pa.table({"a": [1, 2]}))
+    deltalake.write_deltalake(table, pa.table({"a": [3]}), mode="overwrite")
+    with pytest.raises(InputError, match="is a Delta table: its folder also holds rows that were deleted"):
+        scanned(table)
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:

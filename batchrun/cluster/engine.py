@@ -14,9 +14,9 @@ from typing import Self
 from batchrun.errors import StoppedError
 from batchrun.events import Event, Returned
 from batchrun.inflight import Running
+from batchrun.orders import Orders
 from batchrun.settings import Settings
 from batchrun.wire import Ticket
-from batchrun.worker import Orders
 
 from .account import Account
 from .environment import worth_sending

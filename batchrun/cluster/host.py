@@ -22,10 +22,10 @@ from batchrun.events import Event, Ready, Returned
 from batchrun.lanes import Lanes
 from batchrun.lifeline import die_with
 from batchrun.notice import heard
+from batchrun.orders import Orders
 from batchrun.redaction import Redactor
 from batchrun.shape import slots_of_lanes
 from batchrun.wire import READ_SIZE, Frames, Ticket, unpack, write_all
-from batchrun.worker import Orders
 
 from .parcel import Parcel
 from .telling import Broken, Notice, Status, Telling, frame

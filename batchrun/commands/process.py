@@ -66,7 +66,7 @@ def process(
     fields: Annotated[
         str | None,
         Option(rich_help_panel=_PROMPT,
-               help="The reply's fields in place of a schema: 'same bool, reason' (str, int, float, bool, list, object)."),
+               help="The reply's fields, not a schema: 'same bool, reason' (str, int, float, bool, list, object)."),
     ] = None,
     param: Annotated[
         list[str] | None,
@@ -75,7 +75,7 @@ def process(
     base_url: Annotated[
         str | None,
         Option(rich_help_panel=_PROMPT,
-               help="An OpenAI-compatible server: http://localhost:8000/v1.  \\[default: OPENAI_BASE_URL, else OpenAI]"),
+               help="An OpenAI-compatible server: http://host:8000/v1.  \\[default: OPENAI_BASE_URL, else OpenAI]"),
     ] = None,
     api_key_env: Annotated[
         str | None,

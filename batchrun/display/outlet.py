@@ -4,6 +4,7 @@ A terminal that is held (Ctrl-S, a selection, a connection that has stalled) mak
 run that would mean that no row is handed out and no timeout fires until somebody comes back.
 """
 
+import io
 import os
 import select
 import stat
@@ -58,6 +59,8 @@ def outlet_of(stream: TextIO) -> Outlet | None:
 
     The descriptor is a new one, because what does not wait is a property that all who share one would get.
     """
+    if not isinstance(stream, io.TextIOWrapper):  # a notebook's: its descriptor leads elsewhere, if it has one
+        return None
     try:
         stream.flush()
         fd = stream.fileno()

@@ -41,10 +41,17 @@ def unreadable(path: Path, error: OSError) -> InputError:
 def files_of(path: Path) -> list[Path]:
     """The file itself, or the Parquet files of a folder, sorted by name.
 
-    Names that start with `_` or `.` are markers of the tools that write such folders, and are ignored.
+    Names that start with `_` or `.` are markers of the tools that write such folders, and are ignored. Not so that of
+    a Delta table: which of its files count, only its log says.
     """
     if not path.is_dir():
         return [path]
+    if (path / "_delta_log").is_dir():
+        raise InputError(
+            f"{path} is a Delta table: its folder also holds rows that were deleted or replaced",
+            "Take a snapshot: pyarrow.parquet.write_table(deltalake.DeltaTable(PATH).to_pyarrow_table(), FILE); "
+            "give that file.",
+        )
     try:
         names = sorted(name for name in os.listdir(path) if not name.startswith(("_", ".")))
         found = [path / name for name in names if _is_parquet(path / name)]

@@ -1,0 +1,109 @@
+"""What has to be decided and made before rows can run: each part of it for itself, in the order of `main`."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from .allowance import Allowance
+from .bucket import Bucket
+from .checkpoint import Checkpoint
+from .display.reporter import Reporter
+from .log import Log
+from .notes import has_changed
+from .orders import Orders
+from .parsing import cpus
+from .places import Places, places_of
+from .plan import Plan, Policy, make_plan
+from .readymade import Spec, schema_of
+from .settings import Settings
+from .shape import slots_of_lanes
+from .source import Bound, read_options, tickets
+from .table import converter, open_table, task_columns
+from .throttle import Throttle
+
+
+def find_places(input_path: Path, settings: Settings, stack: ExitStack) -> Places:
+    """Where the checkpoint is. A dry run of a new task leaves nothing behind."""
+    places = places_of(input_path, settings.dir, settings.checkpoint_name)
+    if settings.dry_run and (settings.fresh or not places.checkpoint.exists()):
+        return replace(places, folder=Path(stack.enter_context(TemporaryDirectory(prefix="batchrun-"))))
+    return places
+
+
+def check_early(spec: Spec, input_path: Path, settings: Settings) -> None:
+    """What cannot be read, or done on this table, is said before there is a folder, and before a long reading."""
+    options = read_options(settings)
+    table = open_table(input_path, options)
+    if table.columns and not isinstance(spec, (str, bytes)):  # those of JSON Lines are known once it is read
+        spec.check(task_columns(table.columns, options))
+
+
+def orders_for(settings: Settings, spec: Spec, places: Places, stack: ExitStack) -> Orders:
+    """What workers are told."""
+    inflight = places.inflight
+    if settings.dry_run:  # which rows were in flight at a crash is the next real run's to say
+        inflight = Path(stack.enter_context(TemporaryDirectory(prefix="batchrun-"))) / inflight.name
+    return Orders(
+        spec=spec,
+        inflight=str(inflight),
+        strict=settings.strict_json,
+        accept_truncated=settings.accept_truncated,
+        schema=schema_of(spec),
+    )
+
+
+def teller(reporter: Reporter, log: Log) -> Callable[[str], None]:
+    """Tells the user, and the log."""
+
+    def say(text: str) -> None:
+        reporter.say(text)
+        log.say(text)
+
+    return say
+
+
+def plan_of(checkpoint: Checkpoint, settings: Settings, bound: Bound, task: int) -> Plan:
+    """What is left. Raises `ChangedError` where `--on-change stop` forbids to go on."""
+    policy = Policy(settings.retry, settings.on_change == "redo", settings.limit, settings.rows)
+    changed = [row[0] for row in checkpoint.db.execute("SELECT position FROM changed")]
+    gone = checkpoint.db.execute("SELECT count(*) FROM ledger WHERE position < 0").fetchone()[0]
+    plan = make_plan(bound.rows, checkpoint.stretches(), policy, task=task, changed=changed, gone=gone)
+    if plan.stale and settings.on_change == "stop":
+        raise has_changed(plan, settings)
+    return plan
+
+
+def require(spec: Spec, plan: Plan, settings: Settings) -> None:
+    """What a ready-made task lacks is said before a row is tried, but only if there is one to try."""
+    if plan.to_run and not (settings.dry_run or settings.reparse or isinstance(spec, (str, bytes))):
+        spec.require()
+
+
+def preview(spec: Spec, bound: Bound, plan: Plan, checkpoint: Checkpoint, say: Callable[[str], None]) -> None:
+    """For a dry run: what a ready-made task would do with the first row."""
+    if isinstance(spec, (str, bytes)):
+        return
+    convert = converter(*bound.task_table())
+    for ticket in islice(tickets(bound, plan, checkpoint, 0, {}), 1):
+        say(f"row {ticket.position:,}:\n{spec.preview(convert([ticket.cells])[0])}")
+
+
+def slots_for(settings: Settings, rows: int, *, is_async: bool) -> tuple[int, ...]:
+    """The slots of the lanes for so many rows at once."""
+    return slots_of_lanes(rows, is_async=is_async, threads=settings.threads, cpus=cpus())
+
+
+def allowance_for(settings: Settings) -> Allowance:
+    """What may be asked of the other side, and spent. Calls of a ready-made prompt cost money: careful."""
+    now = time.monotonic()
+    return Allowance(
+        Throttle(settings.workers, careful=settings.prompt is not None),
+        rpm=Bucket(settings.rpm, now) if settings.rpm else None,
+        tpm=Bucket(settings.tpm, now) if settings.tpm else None,
+        prices=settings.prices,
+        most=settings.max_cost,
+    )
