@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -355,3 +356,14 @@ def test_the_checkpoint_keeps_what_was_asked_for_but_no_secret(tmp_path, server)
     db.close()
     assert json.loads(options)["prompt"] == "Double {id}"
     assert spec == "prompt for loopback"
+
+
+def test_a_run_that_makes_no_sense_ends_within_seconds_though_other_calls_hang(tmp_path, server):
+    table = write_table(tmp_path / "data.csv", [(1, "manner: hang"), (2, "manner: hang"), (3, "manner: keyed")])
+    started = time.monotonic()
+    done = ask(table, server, "--jobs", 3, prompt="Double {id}. {text}")
+    assert done.returncode == 3, done.stderr
+    assert time.monotonic() - started < 60  # a call has ten minutes
+    assert "OPENAI_API_KEY" in done.stderr
+    status = json.loads(batchrun("status", table, "--json").stdout)["tasks"][0]
+    assert (status["left"], status["failed"]) == (3, 0)
