@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+PYTEST_ARGS ?= --numprocesses auto
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 

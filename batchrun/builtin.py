@@ -1,6 +1,8 @@
 """The built-in task `repair`: text cells that hold JSON, however broken, become the JSON they hold."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 
 from .reply import Parsed, ReplyError, parse
 from .reply.candidates import could_open
@@ -11,7 +13,7 @@ _QUOTED = re.compile(r"\{\s*[\"'“”＂]|\[\s*\{")
 _AT_START = re.compile(r"\s*(?:\{\s*[\w\"'“”＂}]|\[\s*[\[{\"'“”＂\]])|\s*[{\[]\s*\Z")
 
 
-def repair(row: dict[str, object]) -> dict[str, object]:
+def repair(row: dict[str, object], *, strict: bool = False, accept_truncated: bool = False) -> dict[str, object]:
     """The row, each text cell that holds JSON replaced by the value.
 
     A cell *counts* if it has a bracket that could open JSON, a fence or a `<think>` tag; `42`, `true`
@@ -25,19 +27,20 @@ def repair(row: dict[str, object]) -> dict[str, object]:
     - none was found otherwise: prose, which stays as it is. So does a model's answer without any JSON:
       one row cannot know that other rows have objects there, and a text is never mistaken for one.
 
-    Raises ReplyError for the first such column.
+    `strict`, `accept_truncated`: as for a reply. Raises ReplyError for the first such column.
     """
-    return {name: _cell(name, value) if isinstance(value, str) else value for name, value in row.items()}
+    read = partial(parse, strict=strict, accept_truncated=accept_truncated)
+    return {name: _cell(name, value, read) if isinstance(value, str) else value for name, value in row.items()}
 
 
-def _cell(name: str, text: str) -> object:
+def _cell(name: str, text: str, read: Callable[[str], Parsed]) -> object:
     if not _counts(text):
         return text
     try:
-        parsed = parse(text)
+        parsed = read(text)
     except ReplyError as error:
         if _was_meant(text):
-            raise ReplyError(error.kind, f"column {name!r}: {error.message}") from error
+            raise ReplyError(error.kind, f"column {name!r}: {error.message}") from None
         return text
     return text if _is_prose(parsed) else parsed.value
 

@@ -26,7 +26,7 @@ REMEDIES = {
     "empty": "the reply holds nothing: ask otherwise, or run again",
     "no_json": "ask for JSON more firmly; 'show' has the reply as it came",
     "ambiguous": "ask for one answer; 'show' has the reply as it came",
-    "truncated": "let the service write longer answers, or take them cut off: --reparse --accept-truncated",
+    "truncated": "let it write longer answers, or take them cut off: --accept-truncated (--reparse: with no new call)",
     "filtered": "the service's filter keeps the answer back: mend what these rows say, or leave them out",
     "refused": "the model does not want to answer: mend what these rows ask, or leave them out",
     "schema": "the answer is no such object: mend the schema, or say in the prompt what is wanted",

@@ -18,6 +18,7 @@ from .main import process as run_process
 from .places import find, prepare
 from .settings import OPTIONS, Settings
 from .source import open_bound
+from .suggest import meant
 from .summary import Summary
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
 def _settings(task: Task | None, options: dict[str, Any]) -> Settings:
     for name in options:
         if name not in OPTIONS:
-            raise UsageError(f"process() has no option {name!r}", f"it has: {', '.join(OPTIONS)}")
+            raise UsageError(f"process() has no option {name!r}", f"{meant(name, OPTIONS)}It has: {', '.join(OPTIONS)}")
     given = dict(options)
     if task is None or isinstance(task, str):
         return settings_module.here({**given, "task": task})

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,12 +23,12 @@ from .wire import Hello
 Function = Callable[[dict[str, Any]], Any]
 
 
-def load(spec: Spec) -> tuple[Function, Hello]:
+def load(spec: Spec, *, strict: bool = False, accept_truncated: bool = False) -> tuple[Function, Hello]:
     """The task's function, and what to tell the coordinator about it.
 
     `spec` is `file.py:function`, `package.module:function`, the name of a built-in, a function pickled
-    by value, or a ready-made task. Raises `TaskError`; its message says what to mend, `__cause__` is the
-    user's own exception.
+    by value, or a ready-made task. `strict`, `accept_truncated`: how a built-in reads what it finds. Raises
+    `TaskError`; its message says what to mend, `__cause__` is the user's own exception.
     """
     if isinstance(spec, bytes):
         import cloudpickle
@@ -41,6 +42,9 @@ def load(spec: Spec) -> tuple[Function, Hello]:
     function = _function_of(module, name)
     sources = _sources_beside(module)
     version = version_of(name, sources)
+    if module.__name__ == f"{__package__}.builtin":
+        built_in: Callable[..., Any] = function
+        function = partial(built_in, strict=strict, accept_truncated=accept_truncated)
     return function, Hello(is_async(function), version, sources, None, "", "")
 
 
@@ -142,8 +146,7 @@ def users_trace(error: BaseException) -> str:
     package = str(Path(__file__).parent) + os.sep
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        ours = file.startswith(package) and Path(file).name != "builtin.py"
-        if not ours and not file.startswith("<frozen importlib"):
+        if not file.startswith(package) and not file.startswith("<frozen importlib"):
             break
         trace = trace.tb_next
     # No locals, ever: they may hold keys. `chain` keeps "caused by", which is where the truth often is.

@@ -1,10 +1,12 @@
 """The built-in task: cells with JSON become values, prose stays prose, and nothing is silently wrong."""
 
 import contextlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import batchrun, settled, write_table
 
 from batchrun.builtin import repair
 from batchrun.reply import ReplyError
@@ -75,6 +77,18 @@ def test_a_cell_that_was_meant_to_be_json_fails_by_name(cell: str, kind: str) ->
     with pytest.raises(ReplyError, match="column 'answer': ") as caught:
         repair({"id": 7, "answer": cell})
     assert caught.value.kind == kind
+
+
+def test_options_that_say_how_replies_are_read_hold_for_cells(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "data.csv", [(1, '{"a": "b'), (2, "{'a': 1}"), (3, '{"a": 1}')])
+    assert batchrun("process", table, "--retries", 0).returncode == 1
+    shown = batchrun("show", table, 1).stdout
+    assert "truncated" in shown
+    assert ".py" not in shown, "there is no code of the user's in it"
+    assert batchrun("process", table, "--accept-truncated").returncode == 0
+    assert settled(table, "repair")[1] == (1, {"id": 1, "text": {"a": "b"}})
+    assert batchrun("process", table, "--strict-json", "--retries", 0, "--fresh").returncode == 1
+    assert {row: status for row, (status, _) in settled(table, "repair").items()} == {1: 2, 2: 2, 3: 1}
 
 
 def test_cells_that_are_no_text_stay_as_they_are() -> None:

@@ -177,3 +177,43 @@ def test_sixty_rows_of_a_megabyte_are_never_in_memory_at_once(tmp_path: Path, ki
     table = open_table(path, ReadOptions())
     assert sum(map(len, table.chunks())) == 60
     assert peak(lambda: [len(chunk) for chunk in table.chunks()]) < 25 << 20
+
+
+TRIVIAL = """
+import sys, threading
+from collections import Counter
+import batchrun
+
+found = Counter()
+def count(frame, event, _):
+    if event == "call":
+        found["calls"] += 1
+        found[frame.f_code.co_qualname] += 1
+
+if __name__ == "__main__":
+    sys.setprofile(count)
+    done = batchrun.process(sys.argv[1], task="tasks.py:echo", jobs=2, no_output=True, quiet=True)
+    sys.setprofile(None)
+    print(done.done, found["calls"], found["Checkpoint.write"], found["Lane.give"])
+"""
+
+
+def test_a_row_of_a_trivial_task_costs_the_coordinator_a_dozen_calls_and_parts_of_a_message_and_a_commit(
+    folder: Path,
+) -> None:
+    (folder / "trivial.py").write_text(TRIVIAL)
+
+    def counted(rows: int) -> list[int]:
+        table = numbered(folder / f"{rows}.csv", rows)
+        ran = subprocess.run(
+            [sys.executable, "trivial.py", table], cwd=folder, env=environment(), capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr
+        return [int(number) for number in ran.stdout.split()]
+
+    small, large = counted(10_000), counted(40_000)
+    assert (small[0], large[0]) == (10_000, 40_000)
+    calls, commits, messages = ((more - few) / 30_000 for few, more in zip(small[1:], large[1:], strict=True))
+    assert calls < 25
+    assert commits < 1 / 50
+    assert messages < 1 / 10

@@ -62,8 +62,9 @@ def test_what_the_command_says_with_a_higher_exit_code_is_an_exception(folder, m
     numbered(folder / "data.csv", 40)
     with pytest.raises(InputError, match=r"nothing\.csv"):
         batchrun.process("nothing.csv", quiet=True)
-    with pytest.raises(UsageError, match="jobz"):
+    with pytest.raises(UsageError, match="jobz") as raised:
         batchrun.process("data.csv", jobz=3)
+    assert raised.value.hint.startswith("Did you mean 'jobs'?")
     with pytest.raises(StoppedError, match="expired"):
         batchrun.process("data.csv", task="tasks.py:aborting", jobs=1, quiet=True)
     failing = batchrun.process("data.csv", task="tasks.py:failing", jobs=2, retries=0, quiet=True)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sqlite3
 import stat
 import sys
 
@@ -332,3 +333,17 @@ def test_a_run_stops_at_the_failures_that_it_was_allowed(folder):
     assert "--max-failures 3" in ran.stderr
     assert len(settled(table, "failing")) < 400
     assert batchrun(*command, "--max-failures", "50%", cwd=folder).returncode == 1
+
+
+def test_in_a_later_run_the_pauses_after_failed_attempts_begin_anew(folder):
+    table = numbered(folder / "data.csv", 200)
+    for _ in range(5):
+        assert batchrun("process", table, "--task", f"{folder}/tasks.py:failing", "--retries", 0).returncode == 1
+    assert batchrun("process", table, "--task", f"{folder}/tasks.py:failing", "--retries", 1).returncode == 1
+    with sqlite3.connect(database(table, "failing")) as db:
+        pauses = db.execute(
+            "SELECT b.at - a.at FROM failure a JOIN failure b USING (position) WHERE a.attempt = 6 AND b.attempt = 7"
+        ).fetchall()
+    db.close()
+    assert len(pauses) == 20
+    assert max(pauses)[0] < 8, "half a second, and not the 16 of a sixth attempt"
