@@ -1,5 +1,7 @@
 """How many rows may be handed out now, as far as the other side and the purse are concerned. Pure: no clock."""
 
+from math import ceil
+
 from .bucket import Bucket
 from .money import Prices
 from .throttle import RUNG_SECONDS, Throttle
@@ -46,7 +48,7 @@ class Allowance:
         if self._rpm:
             limits.append(int(self._rpm.level(now)))
         if self._tpm:
-            limits.append(1 if self._tpm.level(now) > 0 else 0)
+            limits.append(ceil(max(0.0, self._tpm.level(now)) / max(1.0, self._tokens_a_row)))
         limits.append(self._affordable(in_flight))
         return max(0, min(limits))
 
@@ -65,10 +67,10 @@ class Allowance:
         return self.prices.cost(tokens) if self.prices else None
 
     def _affordable(self, in_flight: int) -> int:
-        """Every row in flight may cost as much as the dearest so far. The first one goes alone: it tells."""
-        if self.most is None or self._dearest == 0:
+        """Every row in flight may cost as much as the dearest so far. Until one has cost anything, they go alone."""
+        if self.most is None or self.prices == Prices(0.0, 0.0):
             return BOUNDLESS
-        if self._dearest is None:
+        if not self._dearest:
             return 0 if in_flight else 1
         # The sums are of rounded numbers: a hair's breadth is no excess.
         return int((self.most - self.spent) / self._dearest + 1e-9) - in_flight

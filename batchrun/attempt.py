@@ -82,7 +82,7 @@ def failed(ticket: Ticket, seconds: float, error: BaseException, raw: str | None
         outcome = "aborted"
     elif isinstance(error, RetryLater) or status == 429 or (status in BUSY and wait is not None):
         outcome = "refused"
-    told = (kind, safe_text(error), _valid(type(error).__qualname__), status, _trace(error))
+    told = (kind, _message(error), _valid(type(error).__qualname__), status, _trace(error))
     return Reply(ticket.position, outcome, seconds, None, raw, None, None, told, wait, counted_tokens())
 
 
@@ -103,6 +103,14 @@ def _kind(error: BaseException, status: int | None) -> str:
     if isinstance(error, Unencodable):
         return "unencodable"
     return "rate_limited" if isinstance(error, RetryLater) else kind_of(error, status)
+
+
+def _message(error: BaseException) -> str:
+    """What the exception says; with its type where that is nothing, or a mere value such as a missing key."""
+    name, text = _valid(type(error).__qualname__), safe_text(error)
+    if not text:
+        return name
+    return f"{name}: {text}" if isinstance(error, KeyError | SystemExit) else text
 
 
 def safe_text(error: BaseException) -> str:

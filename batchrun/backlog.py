@@ -75,4 +75,5 @@ class Backlog:
         if self._resting and not (self._unread or self._returned):
             first = self._resting[0][0]
             due = first if due is None else max(due, first)
-        return at_most if due is None else max(0.0, due - now)
+        # One that is due already lacks something else than time.
+        return at_most if due is None or due <= now else due - now

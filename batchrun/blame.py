@@ -24,11 +24,13 @@ class Death:
     tail: str
 
 
-def blame(lane: Lane, death: Death) -> tuple[list[Event], set[int]]:
+def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[int]]:
     """What became of the rows of a lane whose worker has died; and which of them are under suspicion.
 
     The row that ran alone is to blame, or the one that had the interpreter. Else all that ran are suspects:
-    they run again one at a time, and the one that kills its worker alone is the culprit.
+    they run again one at a time, and the one that kills its worker alone is the culprit. Where another row's
+    thread may have done it, the one that had the interpreter is the only suspect; `misled`: that has been
+    found to be wrong before.
     """
     events: list[Event] = []
     suspects: set[int] = set()
@@ -40,10 +42,14 @@ def blame(lane: Lane, death: Death) -> tuple[list[Event], set[int]]:
     condemned = lane.condemned
     if condemned and (overdue := lane.sent.pop(condemned.position, None)):
         events.append(TimedOut(lane.index, overdue, seconds(overdue)))
+    elif lane.hung:
+        suspects = started.keys() & lane.sent.keys()
     elif not lane.killed and (death.cause is not None or lane.garbled):
         row = culprit(list(lane.sent), death, in_order=lane.garbled and lane.slots == 1)
         if row is None:
             suspects = started.keys() & lane.sent.keys()
+            if death.holder and death.holder.position in suspects and not misled:
+                suspects = {death.holder.position}
         else:
             ticket = lane.sent.pop(row)
             wrote = "was ended: the row wrote to its worker's own pipe"
@@ -64,6 +70,6 @@ def culprit(sent: list[int], death: Death, *, in_order: bool) -> int | None:
     ran = [row.position for row in death.running if row.position in sent]
     if len(ran) == 1:
         return ran[0]
-    if death.holder and death.holder.position in ran:
+    if death.holder and death.holder.position in ran and not death.holder.threads:
         return death.holder.position
     return None

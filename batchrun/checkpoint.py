@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -176,10 +176,12 @@ class Checkpoint:
         settled: list[Settled],
         failures: list[Failure],
         spent: tuple[Tokens, float | None] | None = None,
+        standing: Mapping[str, int] | None = None,
     ) -> None:
         """Commit settled rows and failed attempts of rows that will be tried again, in one transaction.
 
-        `spent`: the tokens that the run has used so far, and what they cost.
+        `spent`: the tokens that the run has used so far, and what they cost. `standing`: how the table stands
+        with this commit, for those who look at the run while it goes on.
         """
         with self.transaction():
             next_failure = self._next("failure")
@@ -193,6 +195,8 @@ class Checkpoint:
                 self.db.executemany("DELETE FROM changed WHERE position = ?", [(row.position,) for row in settled])
             if spent:
                 self.db.execute("INSERT OR REPLACE INTO spent VALUES (?,?,?,?,?,?)", (run, *spent[0], spent[1]))
+            if standing:
+                self.db.execute("UPDATE run SET counts = ? WHERE id = ?", (json.dumps(standing), run))
 
     def _write_settled(self, run: int, settled: list[Settled], next_failure: int) -> None:
         next_result = self._next("result")
@@ -447,7 +451,7 @@ def _in_words(path: Path, error: Exception) -> BatchrunError:
 
 
 def last_run(db: sqlite3.Connection) -> dict[str, Any] | None:
-    """The last run that is written down: started, ended, exit, pid."""
-    with closing(db.execute("SELECT started, ended, exit, pid FROM run ORDER BY id DESC LIMIT 1")) as cursor:
+    """The last run that is written down: started, ended, exit, pid; counts (a text of JSON)."""
+    with closing(db.execute("SELECT started, ended, exit, pid, counts FROM run ORDER BY id DESC LIMIT 1")) as cursor:
         found = cursor.fetchone()
-    return dict(zip(("started", "ended", "exit", "pid"), found, strict=True)) if found else None
+    return dict(zip(("started", "ended", "exit", "pid", "counts"), found, strict=True)) if found else None

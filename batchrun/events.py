@@ -20,11 +20,12 @@ class Finished(NamedTuple):
 
 
 class TimedOut(NamedTuple):
-    """An attempt overran its limit and was killed. `seconds`: how long it had run."""
+    """An attempt overran its limit and was ended. `seconds`: how long it had run. `tokens`: as of a `Reply`."""
 
     lane: int
     ticket: Ticket
     seconds: float
+    tokens: tuple[int, int, int, int] | None = None
 
 
 class Crashed(NamedTuple):

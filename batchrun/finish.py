@@ -135,7 +135,7 @@ def refuse_foreign(folder: Path, target: Path) -> None:
     """Raise `UsageError` if `target` is there and batchrun did not write it."""
     if not outputs.may_replace(folder, target):
         raise UsageError(
-            f"{target} is there already, and batchrun did not write it",
+            f"{target} is there already, and batchrun did not write it for this table",
             "move it away, give --output another name, or --overwrite to replace it",
         )
 

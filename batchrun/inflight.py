@@ -8,7 +8,8 @@ A cell is 64 bytes: monotonic start time in seconds (double), attempt (int64), t
 bytes), row (int64, 0 = none; written last, so that a row is never seen with another's start). Three more
 fields are a lane's, and kept in its first cell: `recall` (int64; rows of batches up to this number that have
 not started must not start any more), and of a lane with an event loop the row that has the interpreter right
-now: since when (double), row (int64, 0 = none). `recall` is the coordinator's, the others are the worker's.
+now: since when (double), row (int64, 0 = none, negative if the process has other threads, too). `recall` is the
+coordinator's, the others are the worker's.
 """
 
 import errno
@@ -53,10 +54,14 @@ class Running(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """The row whose coroutine has the interpreter, and since when (monotonic seconds)."""
+    """The row whose coroutine has the interpreter, and since when (monotonic seconds).
+
+    `threads`: the process has other threads, too: what happens may be the doing of any row.
+    """
 
     since: float
     position: int
+    threads: bool = False
 
 
 class InFlight:
@@ -112,9 +117,10 @@ class InFlight:
         """The highest batch that was recalled from this cell (0 = none)."""
         return int(_RECALL.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE + _RECALL_AT)[0])
 
-    def hold(self, cell: int, position: int, since: float) -> None:
+    def hold(self, cell: int, position: int, since: float, *, threads: bool) -> None:
         """The row's coroutine is about to get the interpreter; `cell` is the first of its lane."""
-        _HOLDER.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT, since, position)
+        told = -position if threads else position
+        _HOLDER.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT, since, told)
 
     def let_go(self, cell: int) -> None:
         """The event loop has the interpreter again."""
@@ -122,8 +128,12 @@ class InFlight:
 
     def holder(self, cell: int) -> Holder | None:
         """The row that has the interpreter in the lane whose first cell this is, if one has."""
-        found = Holder(*_HOLDER.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT))
-        return found if found.position else None
+        since, position = _HOLDER.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT)
+        return Holder(since, abs(position), position < 0) if position else None
+
+    def held_at(self, cell: int) -> float:
+        """When a row last got the interpreter in the lane whose first cell this is (monotonic seconds)."""
+        return float(_HOLDER.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT)[0])
 
 
 def _fill(fd: int, path: Path, size: int) -> None:

@@ -49,6 +49,7 @@ class Lane:
         self.retiring = False
         self.garbled = False
         self.killed = False
+        self.hung = False
         self.condemned: Running | None = None
         self.finished = 0
         self.batch = 0
@@ -159,9 +160,17 @@ class Lane:
         self.asked[row.position] = now
         self.pipes.put(pack(("cancel", row.position)))
 
-    def kill(self, condemned: Running | None = None) -> None:
-        """Kill the worker and all that it started, for the sake of the row `condemned`, or of the run's end."""
+    def held_at(self) -> float:
+        """When a row last got the interpreter, in a lane with an event loop (monotonic seconds)."""
+        return self._cells.held_at(self.first)
+
+    def kill(self, condemned: Running | None = None, *, hung: bool = False) -> None:
+        """Kill the worker and all that it started, for the sake of the row `condemned`, or of the run's end.
+
+        `hung`: one of its rows keeps all others from going on, and it is not known which.
+        """
         self.condemned = condemned
+        self.hung = hung
         self.killed = True
         kill_trees((self.pid,))
 
@@ -205,12 +214,14 @@ class Lane:
         self.pace.saw(len(ends), sum(reply[2] for _, reply in ends))
         self.finished += len(ends)
         self.stuck = False
+        if self.doubts:  # a row that is sent again must not pass for one that was being taken back
+            self.doubts -= {ticket.position for ticket, _ in ends}
         if self.asked or self.lost:
             for ticket, reply in ends:
                 self.asked.pop(ticket.position, None)
                 self.lost.pop(ticket.position, None)
                 if reply.outcome == "cancelled":
-                    yield TimedOut(self.index, ticket, reply.seconds)
+                    yield TimedOut(self.index, ticket, reply.seconds, reply.tokens)
             ends = [end for end in ends if end[1].outcome != "cancelled"]
         yield Finished(self.index, ends)
 

@@ -53,6 +53,7 @@ class Lanes:
         self._nurseries = 0
         self._barren = 0
         self._suspects: set[int] = set()
+        self._misled = False
         self._nursery_suspects: set[int] = set()
         self._broken: StoppedError | None = None
         allow_descriptors(jobs)
@@ -267,6 +268,7 @@ class Lanes:
         if self._suspects or self._nursery_suspects:
             for event in events:
                 ended = _ended(event)
+                self._misled |= isinstance(event, Finished) and not ended.isdisjoint(self._suspects)
                 self._suspects -= ended
                 self._nursery_suspects -= ended
         return events
@@ -296,7 +298,7 @@ class Lanes:
         running = [row for row in running if row.position in lane.sent]
         if cause is None:
             cause = self._suspect({row.position for row in running})
-        blamed, suspects = blame(lane, Death(now, running, holder, cause, tail))
+        blamed, suspects = blame(lane, Death(now, running, holder, cause, tail), misled=self._misled)
         self._suspects |= suspects
         charged = any(isinstance(event, (Crashed, TimedOut)) for event in blamed)
         self._count_barren(lane, cause, charged=charged or bool(suspects))

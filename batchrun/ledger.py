@@ -14,10 +14,19 @@ COMMIT_SHARE = 4
 
 
 class Ledger:
-    """Takes settled rows and failed attempts, and commits them in groups. Counts are of the whole table."""
+    """Takes settled rows and failed attempts, and commits them in groups.
+
+    Counts are of the whole table; `fresh`: rows that this run has settled, of `to_run`.
+    """
 
     def __init__(
-        self, checkpoint: Checkpoint, run: int, rows: int, counts: dict[str, int], witness: Witness | None = None
+        self,
+        checkpoint: Checkpoint,
+        run: int,
+        rows: int,
+        counts: dict[str, int],
+        witness: Witness | None = None,
+        to_run: int = 0,
     ) -> None:
         self._checkpoint = checkpoint
         self._witness = witness
@@ -27,6 +36,8 @@ class Ledger:
         self._spent: tuple[Tokens, float | None] | None = None
         self._oldest = self._cost = 0.0
         self.gathered = 0
+        self.fresh = 0
+        self._to_run = to_run
         self.counts = Counter(counts)
         self.rows = rows
 
@@ -36,6 +47,7 @@ class Ledger:
             self._oldest = time.monotonic()
         self._settled += rows
         self.gathered += len(rows)
+        self.fresh += len(rows)
         for status, count in Counter(row[3] for row in rows).items():
             self.counts[STATUS_NAMES[status]] += count
 
@@ -71,7 +83,8 @@ class Ledger:
         """Commit what has gathered; returns rows committed. They are durable when this returns."""
         if self.gathered or self._spent:
             begin = time.monotonic()
-            self._checkpoint.write(self._run, self._settled, self._failures, self._spent)
+            standing = {**self.counts, "fresh": self.fresh, "to_run": self._to_run}
+            self._checkpoint.write(self._run, self._settled, self._failures, self._spent, standing)
             if self._witness:
                 self._witness.saw(self._checkpoint.reached())
             self._cost = time.monotonic() - begin

@@ -15,7 +15,7 @@ from .checkpoint import opened
 from .display.reporter import make
 from .errors import CheckpointError, InputError, UsageError
 from .main import process as run_process
-from .places import find, prepare
+from .places import find, prepare, safe
 from .settings import OPTIONS, Settings
 from .source import open_bound
 from .suggest import meant
@@ -57,7 +57,7 @@ def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
     from .export.frame import frame
 
     settings = _settings(task, options)
-    path = _frame_path(settings) if _is_frame(table) else Path(os.fspath(table))  # type: ignore[arg-type]
+    path = _frame_path(settings) if _is_frame(table) else _path(table)
     named = task is not None or settings.name is not None
     directory = path.parent.parent if _is_frame(table) else settings.dir
     places = find(path, directory, settings.checkpoint_name if named else None)
@@ -73,6 +73,8 @@ def _settings(task: Task | None, options: dict[str, Any]) -> Settings:
     given = dict(options)
     if task is None or isinstance(task, str):
         return settings_module.here({**given, "task": task})
+    if not callable(task):
+        raise UsageError(f"a task is a function or its name, not {type(task).__name__}", "give 'file.py:function'")
     settings = settings_module.here({**given, "task": "repair"})  # stands for the function among its rivals
     version = settings.task_version or _digest(task)
     name = settings.name or getattr(task, "__name__", "task").strip("<>")
@@ -100,16 +102,20 @@ def _is_frame(table: Any) -> bool:
 
 
 def _frame_path(settings: Settings) -> Path:
-    name = f"{settings.checkpoint_name}.parquet"
+    name = f"{safe(settings.checkpoint_name)}.parquet"
     return (settings.dir or Path.cwd()) / f"{name}.batchrun" / name
+
+
+def _path(table: Any) -> Path:
+    if not isinstance(table, (str, os.PathLike)):
+        raise InputError(f"a table is a path or a DataFrame, not {type(table).__name__}", "give one of these")
+    return Path(os.fspath(table))
 
 
 def _as_file(table: Any, settings: Settings) -> tuple[Path, Settings]:
     """The path of the table; a DataFrame is written down first, for a run must be able to read it twice."""
     if not _is_frame(table):
-        if not isinstance(table, (str, os.PathLike)):
-            raise InputError(f"a table is a path or a DataFrame, not {type(table).__name__}", "")
-        return Path(os.fspath(table)), settings
+        return _path(table), settings
     path = _frame_path(settings)
     prepare(path.parent)
     try:

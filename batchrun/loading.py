@@ -111,7 +111,10 @@ def _import(load_module: Callable[[], ModuleType], place: str) -> ModuleType:
         raise
     except BaseException as error:
         what = f"{type(error).__name__}: {error}"
-        raise TaskError(f"{place} cannot be imported: {what}", "mend the module and run again") from error
+        hint = "mend the module and run again"
+        if isinstance(error, ImportError) and "relative import" in what:
+            hint = "modules beside the file can be imported: write the import without the dot"
+        raise TaskError(f"{place} cannot be imported: {what}", hint) from error
 
 
 def _function_of(module: ModuleType, name: str) -> Function:

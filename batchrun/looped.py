@@ -10,13 +10,15 @@ import time
 from collections import deque
 from collections.abc import Coroutine, Generator
 from contextvars import copy_context
+from functools import partial
+from threading import active_count
 from typing import Any
 
-from .attempt import attempt_async
+from .attempt import attempt_async, failed
 from .control import current_row
 from .inflight import InFlight
-from .serve import Desk, Row, Service
-from .wire import READ_SIZE, Frames, unpack
+from .serve import Desk, Row, Service, die
+from .wire import READ_SIZE, Frames, Reply, unpack
 
 
 def serve_async(service: Service, inbox: int) -> None:
@@ -47,10 +49,17 @@ class _Slots:
         self._cancelled: set[int] = set()
         self._free: list[int] = []
         self._opened = 0
+        self._context = copy_context()
         loop.set_task_factory(self._task)
 
     def hear(self, inbox: int) -> None:
         """Take what has come through the inbox."""
+        try:
+            self._take_in(inbox)
+        except BaseException:  # noqa: BLE001 - the event loop would go on without these rows
+            die()
+
+    def _take_in(self, inbox: int) -> None:
         data = os.read(inbox, READ_SIZE)
         if not data:
             self.closed = True
@@ -77,8 +86,10 @@ class _Slots:
                 self._free.append(cell)
                 continue
             living = self._watched(self._live(row, cell, started), row.ticket.position)
-            # A context of its own: what one row sets is none of another's.
-            self._tasks[row.ticket.position] = asyncio.Task(living, loop=self._loop, context=copy_context())
+            # A context of its own: what one row sets is none of another's, though its end may start the other.
+            task = asyncio.Task(living, loop=self._loop, context=self._context.copy())
+            task.add_done_callback(partial(self._over, row, cell))
+            self._tasks[row.ticket.position] = task
 
     def _cell(self) -> int:
         if self._free:
@@ -87,8 +98,18 @@ class _Slots:
         return self._desk.first + self._opened - 1
 
     async def _live(self, row: Row, cell: int, started: float) -> None:
-        position = row.ticket.position
         reply = await attempt_async(self._service.function, row.ticket, row.cells, self._service.finish, started)
+        self._end(row, cell, reply)
+
+    def _over(self, row: Row, cell: int, task: "asyncio.Task[None]") -> None:
+        """The row's task has ended: see that the coordinator knows."""
+        if task.cancelled():  # before it began, by another row that cancels all tasks
+            self._end(row, cell, failed(row.ticket, 0.0, asyncio.CancelledError()))
+        elif task.exception() is not None:
+            die(task.exception())
+
+    def _end(self, row: Row, cell: int, reply: Reply) -> None:
+        position = row.ticket.position
         del self._tasks[position]
         if position in self._cancelled:
             self._cancelled.discard(position)
@@ -117,14 +138,14 @@ class _Watched(Coroutine[Any, Any, Any]):
         self._cell = cell
 
     def send(self, value: Any) -> Any:
-        self._cells.hold(self._cell, self._row, time.monotonic())
+        self._cells.hold(self._cell, self._row, time.monotonic(), threads=active_count() > 1)
         try:
             return self._living.send(value)
         finally:
             self._cells.let_go(self._cell)
 
     def throw(self, *error: Any) -> Any:
-        self._cells.hold(self._cell, self._row, time.monotonic())
+        self._cells.hold(self._cell, self._row, time.monotonic(), threads=active_count() > 1)
         try:
             return self._living.throw(*error)
         finally:

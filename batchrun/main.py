@@ -146,7 +146,7 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version) -> Sum
     checkpoint, settings = job.checkpoint, job.settings
     tally = Tally(time.monotonic())
     number = checkpoint.begin_run(versions(), options_of(settings))
-    ledger = Ledger(checkpoint, number, plan.rows, plan.settled, job.witness)
+    ledger = Ledger(checkpoint, number, plan.rows, plan.settled, job.witness, plan.to_run)
     stopped: BatchrunError | None = None
     if settings.reparse:
         changed = reparse(checkpoint, ledger, settings, tally, schema_of(job.spec))

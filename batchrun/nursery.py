@@ -12,6 +12,7 @@ cannot be given to another process while the coordinator still means to kill wha
 
 import atexit
 import gc
+import multiprocessing
 import os
 import pickle
 import signal
@@ -105,11 +106,18 @@ def _tend(control: Connection, coordinator: int) -> None:
     os.environ.pop("PYTHONSAFEPATH", None)
     gc.freeze()
     _leave_loky(control.fileno())
-    channel = socket.socket(fileno=control.fileno())
+    with suppress(ConnectionError):  # the coordinator died before it had heard an answer
+        _answer(socket.socket(fileno=control.fileno()), workers)
+    _end(workers)
+
+
+def _answer(channel: socket.socket, workers: set[int]) -> None:
+    """Answer the coordinator's questions until it closes its end; `workers`: those that live, kept up to date."""
+    own = os.getpid()
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, _SIZE, 3)
         if not message:
-            _end(workers)
+            return
         verb, subject = pickle.loads(message)
         answer: int | OSError
         if verb == "reap":
@@ -129,10 +137,11 @@ def _tend(control: Connection, coordinator: int) -> None:
 
 
 def _leave_loky(keep: int) -> None:
-    """Close what loky handed down: rows, and programs that they start, must not write to its tracker."""
+    """Undo what loky handed down: rows, and programs that they start, must not write to its tracker."""
     trackers: tuple[Any, ...] = (loky_tracker._resource_tracker, tracker_of_python._resource_tracker)
     for tracker in trackers:
         tracker._fd = tracker._pid = None
+    multiprocessing.set_start_method(None, force=True)  # loky's is unknown to processes that rows start
     os.set_inheritable(keep, False)
     for fd in range(3, 256):
         with suppress(OSError):

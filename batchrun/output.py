@@ -43,7 +43,8 @@ class _Tagged(io.TextIOBase):
         line = self.unfinished.setdefault(row, io.StringIO())
         line.write(text)
         if "\n" in text or line.tell() > _LONGEST_LINE:
-            *lines, rest = self.unfinished.pop(row).getvalue().split("\n")
+            self.unfinished.pop(row, None)  # threads of no row share one line: another may have been quicker
+            *lines, rest = line.getvalue().split("\n")
             if len(rest) > _LONGEST_LINE:
                 lines.append(rest)
             elif rest:

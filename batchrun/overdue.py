@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from .events import Event, TimedOut
-from .inflight import Running
+from .inflight import Holder, Running
 from .lane import Lane
 
 STUCK_SECONDS = 0.1
@@ -48,7 +48,7 @@ def _end(lane: Lane, running: Sequence[Running], now: float, limit: float) -> li
     if not late:
         return []
     if lane.is_async:
-        _cancel(lane, late, now)
+        _cancel(lane, [row for row in late if row.position in lane.sent], now, limit)
         return []
     if lane.slots > 1:
         return _give_up(lane, late, now)
@@ -58,20 +58,37 @@ def _end(lane: Lane, running: Sequence[Running], now: float, limit: float) -> li
     return []
 
 
-def _cancel(lane: Lane, late: Sequence[Running], now: float) -> None:
+def _cancel(lane: Lane, late: Sequence[Running], now: float, limit: float) -> None:
     """Cancel rows in their event loop; kill the lane of one that does not heed it.
 
     Behind a row that blocks the loop the others cannot even be asked: they are victims, it is the one to go.
     """
-    blocker = lane.spell[0].position if lane.spell else None
+    blocker = lane.spell[0] if lane.spell else None
+    if blocker and blocker.position not in lane.sent:
+        if now - blocker.since > limit:
+            lane.kill(hung=blocker.threads)  # something that a row has left behind
+        return
     for row in late:
-        if row.position not in lane.sent or blocker not in (None, row.position):
+        if blocker and blocker.position != row.position:
             continue
         if row.position not in lane.asked:
             lane.cancel(row, now)
         elif now - lane.asked[row.position] > CANCEL_SECONDS:
-            lane.kill(condemned=row)
+            if _is_known(lane, row, blocker):
+                lane.kill(condemned=row)
+            else:
+                lane.kill(hung=True)
             return
+
+
+def _is_known(lane: Lane, row: Running, blocker: Holder | None) -> bool:
+    """Whether it is this row that does not heed, and not a callback or a thread of any that holds up the loop."""
+    if len([other for other in lane.running() if other.position in lane.sent]) == 1:
+        return True
+    if blocker:
+        return not blocker.threads
+    # Whoever was cancelled gets the interpreter once more, if the loop still turns.
+    return lane.held_at() >= lane.asked[row.position]
 
 
 def _give_up(lane: Lane, late: Sequence[Running], now: float) -> list[Event]:
@@ -81,7 +98,8 @@ def _give_up(lane: Lane, late: Sequence[Running], now: float) -> list[Event]:
         if ticket := lane.sent.pop(row.position, None):
             events.append(TimedOut(lane.index, ticket, now - row.started))
             lane.retiring = True
-    return events
+    # Those behind would wait for ever if all threads were lost.
+    return [*events, *lane.take_back()] if lane.retiring else events
 
 
 def _account_for_blocking(lane: Lane, running: Sequence[Running], now: float) -> None:

@@ -26,10 +26,12 @@ def jobs(value: Any) -> int:
     text = str(value).strip()
     if text == "auto":
         return cpus()
-    if text.endswith("%") and text[:-1].isdigit() and int(text[:-1]):
-        return max(1, cpus() * int(text[:-1]) // 100)
-    if text.isdigit() and 0 < int(text) <= MOST_JOBS:
-        return int(text)
+    number, percent, _ = text.partition("%")
+    if number.isdecimal() and text == number + percent and int(number):
+        found = max(1, cpus() * int(number) // 100) if percent else int(number)
+        if found <= MOST_JOBS:
+            return found
+        raise ValueError(f"{text!r} is more than {MOST_JOBS:,} jobs")
     raise ValueError(f"{text!r} is not a number of jobs (50, 200%, auto)")
 
 

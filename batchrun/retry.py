@@ -46,7 +46,8 @@ def after_refusal(refused_for: float, refusals: int, wait: float | None, dice: f
     """After the server said "busy": when to try again, or None once it has said so for ten minutes."""
     if refused_for >= MAX_REFUSED_SECONDS:
         return None
-    pause = backoff(refusals, dice) if wait is None else wait * (1 + 0.1 * dice)
+    # "Come back in no time" would be a loop without a pause.
+    pause = wait * (1 + 0.1 * dice) if wait and wait > 0 else backoff(refusals, dice)
     return Again(min(pause, MAX_REFUSED_SECONDS), charged=False)
 
 

@@ -6,11 +6,13 @@ dies, so a row that has finished is never run again because of its neighbour.
 
 import os
 import queue
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from .attempt import Finish, attempt
 from .control import forget_current
@@ -122,8 +124,11 @@ def _in_threads(service: Service, desk: Desk, messages: Iterator[Any]) -> None:
             if (started := service.begin(cell, desk.first, row)) is None:
                 continue
             reply = attempt(service.function, row.ticket, row.cells, service.finish, started)
-            with pipe:  # a frame must not be cut in two by another
-                service.end(cell, reply)
+            try:
+                with pipe:  # a frame must not be cut in two by another
+                    service.end(cell, reply)
+            except BaseException:  # noqa: BLE001 - the others would go on, and the row never end
+                die()
             forget_current()
 
     for slot in range(desk.slots):
@@ -131,6 +136,12 @@ def _in_threads(service: Service, desk: Desk, messages: Iterator[Any]) -> None:
     for message in messages:
         for row in desk.rows(message):
             waiting.put(row)
+
+
+def die(error: BaseException | None = None) -> NoReturn:
+    """End the worker over an error (if none is given, the one that is being handled), as its main thread would."""
+    traceback.print_exception(error or sys.exc_info()[1])
+    os._exit(1)
 
 
 def _typed(convert: Convert, tickets: list[tuple[Any, ...]]) -> list[Any]:

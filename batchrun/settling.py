@@ -83,8 +83,12 @@ class Settling:
         self._ledger.settle(done)
         self._tally.succeeded([row[6] for row in done], firsts)
 
-    def timed_out(self, lane: int, ticket: Ticket, seconds: float) -> None:
+    def timed_out(
+        self, lane: int, ticket: Ticket, seconds: float, tokens: tuple[int, int, int, int] | None = None
+    ) -> None:
         """An attempt was ended by the clock."""
+        if tokens:
+            self._account(Reply(ticket.position, "cancelled", seconds, tokens=tokens))
         message = f"ended after {seconds:.3g} s (--timeout {self._rules.timeout})"
         self._failed(lane, ticket, seconds, ("timeout", message, None, None, None), TIMED_OUT)
 

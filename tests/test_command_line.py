@@ -113,6 +113,15 @@ def test_what_init_writes_works_at_once_and_replaces_nothing(tmp_path):
     assert (tmp_path / "tasks.py").read_text() == "mine"
 
 
+def test_init_beside_a_task_file_of_ones_own_names_no_function_that_it_lacks(tmp_path):
+    (tmp_path / "tasks.py").write_text("def mine(row):\n    return {'mine': True}\n")
+    begun = batchrun("init", cwd=tmp_path)
+    assert begun.returncode == 0
+    assert "batchrun.toml" in begun.stdout.splitlines()[-1]
+    assert "task" not in tomllib.loads((tmp_path / "batchrun.toml").read_text())
+    assert batchrun("process", "example.csv", "-t", "tasks.py:mine", cwd=tmp_path).returncode == 0
+
+
 def test_every_line_of_the_configuration_that_init_writes_is_valid(tmp_path):
     batchrun("init", cwd=tmp_path)
     text = (tmp_path / "batchrun.toml").read_text()

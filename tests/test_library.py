@@ -99,3 +99,22 @@ def test_results_of_an_unknown_table_say_what_to_do(folder):
     numbered(folder / "data.csv", 3)
     with pytest.raises(UsageError, match="no checkpoint"):
         batchrun.results(folder / "data.csv")
+
+
+def test_what_is_neither_a_task_nor_a_table_is_refused_before_anything_runs(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    table = numbered(folder / "data.csv", 3)
+    with pytest.raises(UsageError, match="a task is a function or its name, not int"):
+        batchrun.process(table, task=3)
+    for use in (batchrun.process, batchrun.results):
+        with pytest.raises(InputError, match="a path or a DataFrame, not int"):
+            use(5)
+    assert not list(folder.rglob("*.sqlite"))
+
+
+def test_a_data_frame_stays_in_the_folder_that_it_was_given_whatever_its_name(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    frame = pd.DataFrame({"n": [1, 2]})
+    kept = batchrun.process(frame, task="repair", name="../up/and away", progress="none").input
+    assert kept.parent.parent == folder
+    assert len(batchrun.results(frame, name="../up/and away")) == 2

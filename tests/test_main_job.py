@@ -2,6 +2,7 @@
 
 import csv
 import json
+import multiprocessing
 import sqlite3
 import stat
 import sys
@@ -163,6 +164,48 @@ def test_a_module_that_cannot_be_imported_shows_the_users_own_traceback(folder):
     assert ran.returncode == 2
     assert 'broken.py", line 3' in ran.stderr
     assert "loading.py" not in ran.stderr
+
+
+def test_a_relative_import_says_what_to_write_instead(folder):
+    numbered(folder / "data.csv", 5)
+    (folder / "near.py").write_text("from .tasks import double\n")
+    ran = batchrun("process", "data.csv", "--task", "near.py:double", cwd=folder)
+    assert ran.returncode == 2
+    assert "without the dot" in ran.stderr
+
+
+@pytest.mark.parametrize("method", [None, "fork", "spawn", "forkserver"])
+def test_a_row_may_start_processes_of_its_own_in_every_way_that_python_has(folder, method):
+    """Not as the lanes were started: that way is unknown to the children, which die at once, for ever."""
+    table = numbered(folder / "data.csv", 2)
+    (folder / "parallel.py").write_text(
+        "import multiprocessing\nfrom concurrent.futures import ProcessPoolExecutor\n\n"
+        "def total(row):\n"
+        f"    context = multiprocessing.get_context({method!r})\n"
+        "    with ProcessPoolExecutor(2, mp_context=context) as pool:\n"
+        "        return {'total': sum(pool.map(abs, [-1, 2])), 'how': multiprocessing.get_start_method()}\n"
+    )
+    ran = batchrun("process", table, "--task", "parallel.py:total", "--retries", 0, "--timeout", 60, cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    usual = multiprocessing.get_context().get_start_method()
+    assert {(row["total"], row["how"]) for row in results_of(table)} == {("3", usual)}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return row['nmae']", "KeyError: 'nmae'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise ValueError('no such name')", "exception: no such name"),
+    ],
+)
+def test_an_exception_whose_message_is_a_mere_value_is_told_with_its_type(folder, body, said):
+    table = numbered(folder / "data.csv", 1)
+    (folder / "terse.py").write_text(f"def f(row):\n    {body}\n")
+    ran = batchrun("process", table, "--task", "terse.py:f", "--retries", 0, cwd=folder)
+    assert ran.returncode == 1
+    assert said in ran.stderr
 
 
 def test_a_results_file_that_batchrun_did_not_write_is_not_replaced(folder):

@@ -55,6 +55,23 @@ def test_a_run_that_died_and_a_task_that_never_ran_are_said():
     assert "nothing has been run yet" in in_words({"input": "data.csv", "tasks": []})
 
 
+def test_the_eta_of_a_run_with_a_limit_is_that_of_the_rows_that_it_runs(folder):
+    """As the run's own display has it: not that of the whole table."""
+    table = numbered(folder / "data.csv", 10_000)
+    (folder / "calm.py").write_text("import time\n\ndef calm(row):\n    time.sleep(0.1)\n    return {}\n")
+    run = start("process", table, "-t", "calm.py:calm", "--jobs", 2, "--limit", 200, cwd=folder)
+    try:
+        status = wait_for(lambda: next((task for task in recorded(table) if task["eta_seconds"]), None))
+    finally:
+        kill(run)
+    assert status["left"] > 9_700
+    assert status["eta_seconds"] * status["rate"] <= 200
+
+
+def recorded(table):
+    return json.loads(batchrun("status", table, "--json").stdout)["tasks"]
+
+
 def test_tokens_and_cost_are_said_where_they_are_known():
     tokens = {"prompt": 12_345, "completion": 678, "cached": 9_000, "reasoning": 0}
     assert "12,345 tokens in (9,000 cached), 678 out, cost 0.0123" in told(tokens=tokens, cost=0.01234)

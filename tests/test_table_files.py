@@ -116,6 +116,14 @@ def test_what_cannot_be_read_twice_is_refused(tmp_path: Path) -> None:
             scanned(path)
 
 
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+def test_a_file_by_the_number_of_a_descriptor_is_refused(tmp_path: Path, folder: str) -> None:
+    """The number means another file next time, and checkpoint and results would go beside it."""
+    (tmp_path / "data.csv").write_text(TABLE)
+    with (tmp_path / "data.csv").open() as file, pytest.raises(InputError, match="pipe or a device"):
+        scanned(Path(folder) / str(file.fileno()))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"

@@ -70,13 +70,13 @@ task = "tasks.py:summary"
 # output = "results.csv"    # also .parquet, .jsonl, .xlsx; from this file's folder
 """
 
+_CONFIG_BESIDE_OWN_TASKS = _CONFIG.replace('task = "tasks.py:summary"', '# task = "tasks.py:FUNCTION"')
+
 _TABLE = """id,product,quantity,price
 1,apple,3,0.40
 2,pear,,0.55
 3,quince,12,1.25
 """
-
-_FILES = {"tasks.py": _TASKS, "batchrun.toml": _CONFIG, "example.csv": _TABLE}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -88,7 +88,9 @@ def init() -> None:
     """Write a tasks.py, a batchrun.toml and a small example.csv to start from (existing files are left alone)."""
     from batchrun.errors import UsageError
 
-    for name, text in _FILES.items():
+    own_tasks = Path("tasks.py").exists()
+    config = _CONFIG_BESIDE_OWN_TASKS if own_tasks else _CONFIG
+    for name, text in {"tasks.py": _TASKS, "batchrun.toml": config, "example.csv": _TABLE}.items():
         path = Path(name)
         try:
             with path.open("x", encoding="utf-8") as file:
@@ -98,4 +100,4 @@ def init() -> None:
             tell(f"{path} is there already: left alone")
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}", "go to a folder of your own") from None
-    tell("next: batchrun process example.csv")
+    tell("next: " + ("name a function of tasks.py in batchrun.toml" if own_tasks else "batchrun process example.csv"))

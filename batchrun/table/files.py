@@ -13,13 +13,15 @@ from batchrun.errors import InputError
 
 BLOCK = 1 << 20
 PARQUET_MAGIC = b"PAR1"
+_OPEN_FILES = ("/dev/stdin", "/dev/fd/", "/proc/")
+"""A file redirected to stdin looks like any other here, but the name is another's in the next run."""
 _PARQUET_NAMES = (".parquet", ".parq", ".pq")
 
 
 def check_reachable(path: Path) -> None:
     """Raise `InputError` unless `path` is a file or folder, which can be read more than once."""
     try:
-        mode = stat.S_IFIFO if str(path) == "-" else path.stat().st_mode
+        mode = stat.S_IFIFO if str(path).startswith(_OPEN_FILES) or str(path) == "-" else path.stat().st_mode
     except OSError as error:
         raise unreadable(path, error) from error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

@@ -86,6 +86,8 @@ def _object(line: str) -> dict[str, Any]:
     """The object on a line. Raises `ValueError` with the reason if there is none."""
     try:
         value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at character {error.pos + 1}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
