@@ -1,6 +1,7 @@
 """How many rows may be in flight: learnt from what the server takes. Pure: the time is an argument."""
 
 FIRST = 10
+FIRST_IN_A_RAMP = 32
 CUT = 0.75
 RUNG_SECONDS = 0.05
 NEAR = 0.9
@@ -11,16 +12,16 @@ _PROBE = 0.1
 class Throttle:
     """A limit on rows in flight between 1 and `ceiling` (`--jobs`). Times are monotonic seconds.
 
-    It starts at ten and doubles while all is well: with every round trip where calls cost money (`careful`),
-    else every 50 ms, which leaves a server time to refuse and which a table of quick rows does not notice. A
+    It doubles while all is well: from ten on with every round trip where calls cost money (`careful`), else from
+    32 on every 50 ms, which leaves a server time to refuse and which a table of quick rows does not notice. A
     burst of refusals cuts it by a quarter, once: what was sent before a cut says nothing about the new limit.
-    (A ramp that did not wait for replies has gone too far for that: it goes back to its start.) From then on
-    the limit creeps up with what succeeds, slowly where it was refused the last time.
+    (A ramp that did not wait for replies has gone too far for that: it goes back to ten.) From then on the limit
+    creeps up with what succeeds, slowly where it was refused the last time.
     """
 
     def __init__(self, ceiling: int, *, careful: bool) -> None:
         self.ceiling = ceiling
-        self.limit = float(min(FIRST, ceiling))
+        self.limit = float(min(FIRST if careful else FIRST_IN_A_RAMP, ceiling))
         self.refused_at: float | None = None
         self._careful = careful
         self._rung: float | None = None
