@@ -62,7 +62,7 @@ def _restarts(table: Path, rows: int, pairs: int) -> Iterator[Comparison]:
     reading = {READING: lambda: run(peer(READING, "tasks:trivial", table, 1)).seconds}
     yield from compare(f"{done}, unchanged", unchanged, reading, {READING: 1.0}, pairs)
     yield from compare("the same, one row inserted on top", one_on_top, reading, {READING: 1 / 3}, pairs)
-    yield from compare("the same, in reverse order", other_way_round, reading, {READING: 1 / 3}, pairs)
+    yield from compare("the same, in reverse order", other_way_round, reading, {}, pairs)
 
 
 def _checked(ended: Ended, rows: int, ran: int) -> float:
