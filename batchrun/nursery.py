@@ -106,8 +106,9 @@ def _tend(control: Connection, coordinator: int) -> None:
     os.environ.pop("PYTHONSAFEPATH", None)
     gc.freeze()
     _leave_loky(control.fileno())
-    with suppress(ConnectionError):  # the coordinator died before it had heard an answer
-        _answer(socket.socket(fileno=control.fileno()), workers)
+    with socket.socket(fileno=control.fileno()) as channel:
+        with suppress(ConnectionError):  # the coordinator died before it had heard an answer
+            _answer(channel, workers)
     _end(workers)
 
 
