@@ -106,9 +106,9 @@ def _tend(control: Connection, coordinator: int) -> None:
     os.environ.pop("PYTHONSAFEPATH", None)
     gc.freeze()
     _leave_loky(control.fileno())
-    with socket.socket(fileno=control.fileno()) as channel:
-        with suppress(ConnectionError):  # the coordinator died before it had heard an answer
-            _answer(channel, workers)
+    # The error: the coordinator died before it had heard an answer.
+    with socket.socket(fileno=control.fileno()) as channel, suppress(ConnectionError):
+        _answer(channel, workers)
     _end(workers)
 
 

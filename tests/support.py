@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,18 +73,16 @@ def database(table: Path, name: str) -> Path:
 
 def settled(table: Path, name: str) -> dict[int, tuple[int, Any]]:
     """The oracle's view: position -> (status, result) of every settled row."""
-    with sqlite3.connect(f"file:{database(table, name)}?mode=ro", uri=True) as db:
+    with closing(sqlite3.connect(f"file:{database(table, name)}?mode=ro", uri=True)) as db:
         rows = db.execute("SELECT position, status, body FROM ledger LEFT JOIN result ON id = result").fetchall()
-    db.close()
     return {position: (status, json.loads(body) if body else None) for position, status, body in rows}
 
 
 def count_settled(table: Path, name: str) -> int:
     """Rows on disk so far; none while the checkpoint is being made."""
     try:
-        with sqlite3.connect(f"file:{database(table, name)}?mode=ro", uri=True) as db:
+        with closing(sqlite3.connect(f"file:{database(table, name)}?mode=ro", uri=True)) as db:
             found = db.execute("SELECT count(*) FROM ledger").fetchone()[0]
-        db.close()
     except sqlite3.OperationalError:
         return 0
     return int(found)

@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from support import batchrun, database, kill, lines_of, numbered, settled, start, wait_for
@@ -331,9 +332,8 @@ def test_nothing_is_missed_where_nothing_is_missing(killed, change):
 def attempts_kept(table):
     """Failed attempts that are written down; none while the checkpoint is being made."""
     try:
-        with sqlite3.connect(f"file:{database(table, 'always')}?mode=ro", uri=True) as db:
+        with closing(sqlite3.connect(f"file:{database(table, 'always')}?mode=ro", uri=True)) as db:
             count = db.execute("SELECT count(*) FROM failure").fetchone()[0]
-        db.close()
     except sqlite3.OperationalError:
         return 0
     return count
