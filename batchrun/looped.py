@@ -26,6 +26,7 @@ def serve_async(service: Service, inbox: int) -> None:
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         slots = _Slots(service, loop)
+        os.set_blocking(inbox, False)
         loop.add_reader(inbox, slots.hear, inbox)
         while not slots.closed:
             try:
@@ -60,7 +61,10 @@ class _Slots:
             die()
 
     def _take_in(self, inbox: int) -> None:
-        data = os.read(inbox, READ_SIZE)
+        try:
+            data = os.read(inbox, READ_SIZE)
+        except BlockingIOError:
+            return  # a row that ended the loop in the middle of a turn has us called twice for one message
         if not data:
             self.closed = True
             self._loop.stop()

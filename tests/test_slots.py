@@ -89,6 +89,13 @@ async def leaving(row):
     await asyncio.sleep(0.05)
     return {"double": row["id"] * 2}
 
+async def deserting(row):
+    async def leave():
+        raise SystemExit(3)
+    await asyncio.sleep(0.001 * (row["id"] % 3))
+    if row["id"] % 2:
+        await asyncio.gather(leave())
+
 async def forking(row):
     if row["id"] == 3 and os.fork() == 0:
         return "from the child"
@@ -197,6 +204,11 @@ def test_async_rows_that_try_to_leave_fail_alone(folder):
     assert records(ran.stdout)[1]["failed"] == 3
     assert {row for row, (state, _) in found.items() if state == STATES["failed"]} == {3, 5, 7}
     others_done(found, 40, {3, 5, 7})
+
+
+def test_the_worker_hears_on_when_every_other_row_ends_its_event_loop(folder):
+    ran, _, _ = process(folder, "deserting", "--jobs", 20, rows=2000)
+    assert (records(ran.stdout)[1]["done"], records(ran.stdout)[1]["failed"]) == (1000, 1000)
 
 
 def test_a_child_that_an_async_row_forks_does_not_speak_for_it(folder):
