@@ -11,6 +11,7 @@ import typer
 from .commands import ctl, errors, export, init, process, report, show, status, verify
 from .commands.common import examples, tell
 from .errors import BatchrunError
+from .variables import DEBUG
 
 app = typer.Typer(
     name="batchrun",
@@ -64,11 +65,11 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the last door: users never see a traceback of ours
-        if os.environ.get("BATCHRUN_DEBUG"):
+        if os.environ.get(DEBUG):
             traceback.print_exc()
         print(f"batchrun: this is a bug in batchrun: {type(error).__name__}: {error}", file=sys.stderr)
         print(
-            "  Nothing that was settled is lost. BATCHRUN_DEBUG=1 shows the traceback to report.",
+            f"  Nothing that was settled is lost. {DEBUG}=1 shows the traceback to report.",
             file=sys.stderr,
         )
         sys.exit(70)

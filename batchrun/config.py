@@ -1,12 +1,12 @@
 """The configuration file: where it is found, what it may say, and from where its paths are meant."""
 
-import difflib
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
+from .suggest import suggest
 
 _TEXTS = ("prompt", "system")
 _PATHS = ("output", "dir", "schema")
@@ -49,7 +49,5 @@ def _checked(path: Path, table: dict[str, Any], known: Collection[str]) -> dict[
     config = {name.replace("-", "_"): value for name, value in table.items()}
     for name in config:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it can have: {', '.join(known)}"
-            raise UsageError(f"{path} has no option {name!r}", hint)
+            raise UsageError(f"{path} has no option {name!r}", suggest(name, known, "The options are"))
     return config

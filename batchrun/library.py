@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import xxhash
@@ -15,10 +16,10 @@ from .checkpoint import opened
 from .display.reporter import make
 from .errors import CheckpointError, InputError, UsageError
 from .main import process as run_process
-from .places import find, prepare, safe
+from .places import Places, find, places_of, safe
 from .settings import OPTIONS, Settings
 from .source import open_bound
-from .suggest import meant
+from .suggest import suggest
 from .summary import Summary
 
 if TYPE_CHECKING:
@@ -39,12 +40,9 @@ def process(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
     `batchrun.errors.BatchrunError`.
     """
     settings = _settings(task, options)
-    path, settings = _as_file(table, settings)
-    reporter = make(settings.progress, settings.quiet, settings.json, sys.stderr)
-    try:
-        return run_process(path, settings, reporter)
-    finally:
-        reporter.close()
+    if _is_frame(table):
+        return _run_frame(table, settings)
+    return _run(_path(table), settings)
 
 
 def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = None, **options: Any) -> "pd.DataFrame":
@@ -54,22 +52,18 @@ def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
     `batchrun_status` and `batchrun_error`. `task`, `name` and `dir` say which checkpoint, if there are several.
     Works while a run goes on. Raises `CheckpointError` or `UsageError` if there is none, or several.
     """
-    from .export.frame import frame
-
     settings = _settings(task, options)
-    path = _frame_path(settings) if _is_frame(table) else _path(table)
+    if _is_frame(table):
+        return _results_of_frame(settings)
+    path = _path(table)
     named = task is not None or settings.name is not None
-    directory = path.parent.parent if _is_frame(table) else settings.dir
-    places = find(path, directory, settings.checkpoint_name if named else None)
-    with opened(places.checkpoint, write=False) as checkpoint:
-        bound = open_bound(checkpoint, path, settings)
-        return frame(bound.table, bound.types, checkpoint.db)
+    return _joined(find(path, settings.dir, settings.checkpoint_name if named else None), path, settings)
 
 
 def _settings(task: Task | None, options: dict[str, Any]) -> Settings:
     for name in options:
         if name not in OPTIONS:
-            raise UsageError(f"process() has no option {name!r}", f"{meant(name, OPTIONS)}It has: {', '.join(OPTIONS)}")
+            raise UsageError(f"process() has no option {name!r}", suggest(name, OPTIONS, "The options are"))
     given = dict(options)
     if task is None or isinstance(task, str):
         return settings_module.here({**given, "task": task})
@@ -112,17 +106,50 @@ def _path(table: Any) -> Path:
     return Path(os.fspath(table))
 
 
-def _as_file(table: Any, settings: Settings) -> tuple[Path, Settings]:
-    """The path of the table; a DataFrame is written down first, for a run must be able to read it twice."""
-    if not _is_frame(table):
-        return _path(table), settings
+def _run(path: Path, settings: Settings, bring: Callable[[], None] | None = None) -> Summary:
+    reporter = make(settings.progress, settings.quiet, settings.json, sys.stderr)
+    try:
+        return run_process(path, settings, reporter, bring=bring)
+    finally:
+        reporter.close()
+
+
+def _run_frame(frame: "pd.DataFrame", settings: Settings) -> Summary:
+    """A DataFrame is written down, for a run must be able to read it twice; one for a dry run is not kept."""
     path = _frame_path(settings)
-    prepare(path.parent)
+    settings = replace(settings, dir=path.parent.parent, no_output=settings.output is None)
+    if not settings.dry_run:
+        return _run(path, settings, lambda: _keep(frame, path))
+    with TemporaryDirectory(prefix="batchrun-") as folder:
+        copy = Path(folder) / path.name
+        return _run(copy, settings, lambda: _keep(frame, copy))
+
+
+def _keep(frame: "pd.DataFrame", path: Path) -> None:
     try:
         part = path.with_suffix(".part")
-        table.to_parquet(part, index=False)
+        frame.to_parquet(part, index=False)
         part.replace(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"the DataFrame cannot be kept in {path}: {error}", "see the message above") from error
-    no_output = settings.output is None
-    return path, replace(settings, dir=path.parent.parent, no_output=no_output)
+
+
+def _joined(places: Places, path: Path, settings: Settings) -> "pd.DataFrame":
+    from .export.frame import frame
+
+    with opened(places.checkpoint, write=False) as checkpoint:
+        bound = open_bound(checkpoint, path, settings)
+        return frame(bound.table, bound.types, checkpoint.db)
+
+
+def _results_of_frame(settings: Settings) -> "pd.DataFrame":
+    path = _frame_path(settings)
+    directory, name = path.parent.parent, settings.checkpoint_name
+    places = places_of(path, directory, name)
+    try:
+        if not places.checkpoint.exists():
+            raise UsageError(f"no DataFrame has been processed as {name!r} in {directory}")
+        return _joined(places, path, settings)
+    except (InputError, UsageError) as error:
+        hint = "batchrun.process(df, ...) gives a DataFrame its results; say the same task, name and dir to both"
+        raise type(error)(str(error), hint) from None

@@ -1,6 +1,5 @@
 """Finds the user's function. Runs in worker processes only: the coordinator never imports user code."""
 
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -17,7 +16,7 @@ import xxhash
 
 from .errors import TaskError
 from .readymade import Spec
-from .suggest import meant
+from .suggest import meant, suggest
 from .wire import Hello
 
 Function = Callable[[dict[str, Any]], Any]
@@ -123,8 +122,7 @@ def _function_of(module: ModuleType, name: str) -> Function:
         return function  # type: ignore[no-any-return]
     where = getattr(module, "__file__", None) or module.__name__
     have = [key for key, value in vars(module).items() if inspect.isfunction(value) and key[0] != "_"]
-    close = difflib.get_close_matches(name, have, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"it has: {', '.join(have) or 'no functions'}"
+    hint = suggest(name, have, "The functions are") if have else "It has no functions."
     raise TaskError(f"{where} has no function {name!r}", hint)
 
 

@@ -49,12 +49,13 @@ from .redaction import Redactor
 from .remote import controlled
 from .reparse import reparse
 from .run import Run
-from .settings import Settings
+from .settings import OPTIONS, Settings
 from .settling import Rules
 from .signals import Signals, listening
 from .source import Binder, Bound, check_rows, tickets
 from .summary import Summary, advice
 from .tally import Tally
+from .variables import misspelt
 from .versions import Version, first_hello, known_version, options_of, versions
 from .witness import Witness
 
@@ -78,21 +79,33 @@ class Job:
     engine: Callable[[], StartableEngine]
 
 
-def process(input_path: Path, settings: Settings, reporter: Reporter, typed: Sequence[str] = ()) -> Summary:
+def process(
+    input_path: Path,
+    settings: Settings,
+    reporter: Reporter,
+    typed: Sequence[str] = (),
+    bring: Callable[[], None] | None = None,
+) -> Summary:
     """Run the task over the rows that are left, and write the results.
 
-    `typed`: the command that the user typed, if there was one: what to do next is said in its words.
+    `typed`: the command that the user typed, if there was one: what to do next is said in its words. `bring`: puts
+    the table where it is read from, as soon as no other run can be reading it there.
     Returns the summary of a run that did all it could. Raises a `BatchrunError` for what kept it from
     running, or ended it early; everything settled until then is on disk, and the same call goes on.
     """
+    for note in misspelt(os.environ, OPTIONS):
+        reporter.say(f"note: {note}")
     with ExitStack() as stack:
         signals = stack.enter_context(listening())
         places = find_places(input_path, settings, stack)
         spec = settings.spec
-        check_early(spec, input_path, settings)
+        if bring is None:
+            check_early(spec, input_path, settings)
         check_output(places, settings)
         prepare(places.folder)
         witness = Witness(stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first)))
+        if bring is not None:
+            bring()
         if settings.fresh and not settings.dry_run:
             fresh_start(places)
         if not places.checkpoint.exists():
@@ -129,7 +142,7 @@ def process(input_path: Path, settings: Settings, reporter: Reporter, typed: Seq
             checkpoint.put(task=version.as_fact(described(spec)))
             if in_flight and not settings.dry_run:
                 checkpoint.put(suspects=suspects.after_death(checkpoint.get("suspects", {}), in_flight))
-        notes = notes_on(bound, plan, settings, in_flight)
+        notes = notes_on(bound, plan, settings, spec, in_flight)
         reporter.planned(plan, task=places.name, input=places.input, jobs=settings.known_jobs, notes=notes)
         for note in notes:
             log.say(note)

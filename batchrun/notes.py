@@ -1,20 +1,22 @@
 """What the user should know before anything runs, one sentence each. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .display.words import counted, have, were
 from .errors import ChangedError
 from .inflight import Running
 from .plan import Plan
+from .readymade import Spec
 from .settings import Settings
 from .source import Bound
+from .table import looks_separated, separator
 
 _SHOWN = 10
 
 
-def notes_on(bound: Bound, plan: Plan, settings: Settings, in_flight: list[Running]) -> list[str]:
-    """Sentences on rows in flight at a crash, on what has changed, and on rows that were left out."""
-    notes = []
+def notes_on(bound: Bound, plan: Plan, settings: Settings, spec: Spec, in_flight: list[Running]) -> list[str]:
+    """Sentences on what is hardly meant, on rows in flight at a crash, on what has changed, and on rows left out."""
+    notes = [*_doubts(bound, plan, spec)]
     if in_flight:
         rows = some({running.position for running in in_flight})
         who, again = ("row", "it runs again") if len(in_flight) == 1 else ("rows", "they run again")
@@ -31,6 +33,16 @@ def notes_on(bound: Bound, plan: Plan, settings: Settings, in_flight: list[Runni
     if bound.bad_rows:
         notes.append(f"{were(bound.bad_rows, 'malformed row')} left out of the input (--bad-rows skip)")
     return notes
+
+
+def _doubts(bound: Bound, plan: Plan, spec: Spec) -> Iterator[str]:
+    """What can be done as it was said, but is hardly meant."""
+    columns, sep = bound.table.columns, bound.options.sep
+    if bound.table.kind == "csv" and len(columns) == 1 and sep is not None:
+        if looks_separated(columns[0], separator(bound.options, sep)):
+            yield f"the only column is named {columns[0]!r}: is the separator right? (--sep)"
+    if plan.to_run and not isinstance(spec, (str, bytes)) and (note := spec.note(bound.task_table()[0])):
+        yield note
 
 
 def has_changed(plan: Plan, settings: Settings) -> ChangedError:

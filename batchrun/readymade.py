@@ -22,6 +22,9 @@ class ReadyMade(Protocol):
     def check(self, columns: Sequence[str]) -> None:
         """Raise `UsageError` if the task cannot be done on a table with these columns."""
 
+    def note(self, columns: Sequence[str]) -> str | None:
+        """What can be done, but is hardly meant, on a table with these columns; None if there is nothing to say."""
+
     def require(self) -> None:
         """Raise `TaskError` if something that it needs is missing on this machine; asked before rows are to run."""
 

@@ -21,6 +21,7 @@ from .prompt.making import made as prompt_of
 from .readymade import Spec
 from .stopping import MaxFailures, Timeout
 from .suggest import meant
+from .variables import variable
 
 
 def _option(default: Any, read: Callable[[Any], Any]) -> Any:
@@ -164,11 +165,10 @@ def resolve(given: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
     values: dict[str, Any] = {}
     heard: dict[str, str] = {}
     for name, read in OPTIONS.items():
-        variable = f"BATCHRUN_{name.upper()}"
         if given.get(name) is not None:
             values[name], heard[name] = _read(read, given[name], _flag(name)), "the command line"
-        elif environment.get(variable):
-            values[name], heard[name] = _read(read, environment[variable], variable), "the environment"
+        elif said := environment.get(variable(name)):
+            values[name], heard[name] = _read(read, said, variable(name)), "the environment"
         elif name in config:
             said = anchored(name, config[name], path)
             values[name], heard[name] = _read(read, said, f"{name!r} in {path}"), str(path)

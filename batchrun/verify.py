@@ -66,13 +66,19 @@ def verify(checkpoint: Checkpoint, bound: Bound | None, note: Reached | None = N
 
 
 def _note(proof: Proof, check: Any) -> None:
-    """Run one check. One that cannot go on does not keep the others from what they may find."""
+    """Run one check. One that cannot go on does not keep the others from what they may find.
+
+    What keeps several of them from going on is one finding.
+    """
     try:
         proof.damage.extend(check())
+        return
     except sqlite3.Error as error:
-        proof.damage.append(f"the database cannot be read to its end: {error}")
+        found = f"the database cannot be read to its end: {error}"
     except CheckpointError as error:
-        proof.damage.append(str(error))
+        found = str(error)
+    if found not in proof.damage:
+        proof.damage.append(found)
 
 
 def _facts(checkpoint: Checkpoint, proof: Proof) -> list[str]:

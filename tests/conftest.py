@@ -1,6 +1,7 @@
 """Fixtures: a folder with tasks to run."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,9 @@ settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# A suite that a shell runs in the background is told to ignore Ctrl-C, and so would every command that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TASKS = '''
 import ctypes, os, signal, subprocess, sys, time

@@ -288,3 +288,21 @@ def test_each_worker_says_that_the_program_is_missing_where_it_runs():
     assert runner(Program("echo {id}"))({"id": 3}) == "3\n"
     with pytest.raises(UsageError, match="no column 'x'"):
         Program("echo {x}").check(("id",))
+
+
+def test_a_command_that_is_the_same_for_all_rows_is_said(tmp_path):
+    table = table_of(tmp_path, ["a", "b"])
+    note = "note: the command names no column, and there is no --stdin: it is the same for every row (the columns are: id, "
+    for options, said in [
+        (("echo 1",), True),
+        (("echo 1 # ${HOME}", "--shell"), True),
+        (("cat", "--stdin", "id"), False),
+        (("echo {id}",), False),
+        (("echo {id}", "--shell"), False),
+    ]:
+        ended = batchrun("process", table, "--command", *options, "--fresh", cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert (note in ended.stderr) == said, options
+    again = batchrun("process", table, "--command", "echo {id}", "--shell", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "note" not in again.stderr

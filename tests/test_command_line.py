@@ -72,6 +72,85 @@ def test_a_misspelt_word_is_answered_with_what_may_have_been_meant(folder, words
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--key", "colum_120"], "Did you mean 'column_120'"),
+        (["--columns", "nothing like it"], "The columns are: column_"),
+        (["--prompt", "What is {colum_120}?", "--model", "any"], "Did you mean 'column_120'"),
+        (["--command", "echo {colum_120}"], "Did you mean 'column_120'"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["", " of a table that has far too long names for its columns" * 3])
+def test_what_may_have_been_meant_comes_first_and_few_of_many_columns_are_listed(folder, words, meant, ending):
+    columns = [f"column_{n}" for n in range(130)] + [f"column_{n}{ending}" for n in range(130, 300)]
+    if ending:
+        columns.reverse()
+    (folder / "data.csv").write_text(",".join(columns) + "\n" + ",".join(["1"] * 300) + "\n")
+    done = batchrun("process", "data.csv", *words, cwd=folder)
+    assert done.returncode == 2
+    hint = done.stderr.partition("→ ")[2]
+    assert hint.startswith(meant)
+    assert len(hint) < 500
+    listed, more = re.search(r"The columns are: (.+) and (\d+) more", hint).groups()
+    assert 1 <= len(listed.split(", ")) <= 12
+    assert len(listed.split(", ")) + int(more) == 300
+
+
+def test_a_long_list_of_options_or_functions_is_cut_off_behind_what_may_have_been_meant(folder):
+    numbered(folder / "data.csv", 1)
+    (folder / "batchrun.toml").write_text("jbs = 3")
+    told = batchrun("process", "data.csv", cwd=folder).stderr
+    assert re.search(r"→ Did you mean 'jobs'.*\? The options are: \S+.* and \d+ more\.$", told.strip())
+    (folder / "batchrun.toml").unlink()
+    (folder / "many.py").write_text("".join(f"def f{n}(row): ...\n" for n in range(50)))
+    told = batchrun("process", "data.csv", "--task", "many.py:zzz", cwd=folder).stderr
+    assert "The functions are: f0, f1, " in told
+    assert "and 38 more" in told
+
+
+def test_a_variable_of_the_environment_that_is_no_setting_is_said_with_what_may_have_been_meant(folder):
+    numbered(folder / "data.csv", 2)
+    env = {"BATCHRUN_JOB": "5", "BATCHRUN_ZZZ": "1", "BATCHRUN_JOBS": "1", "BATCHRUN_DEBUG": "1", "BATCHRUN_KEY": ""}
+    for words in (["process", "data.csv"], ["status", "data.csv"], ["verify", "data.csv"]):
+        told = batchrun(*words, cwd=folder, env=env)
+        assert told.returncode == 0, told.stderr
+        notes = [line for line in told.stderr.splitlines() if "BATCHRUN_" in line]
+        assert notes[0] == "note: BATCHRUN_JOB is no setting of batchrun: did you mean BATCHRUN_JOBS?"
+        assert notes[1].startswith("note: BATCHRUN_ZZZ is no setting of batchrun: 'batchrun process --help' ")
+        assert len(notes) == 2
+    quiet = batchrun("process", "data.csv", "--quiet", cwd=folder, env=env)
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+
+
+def test_a_misspelt_variable_is_also_said_where_its_lack_ends_the_command(folder):
+    numbered(folder / "data.csv", 2)
+    told = batchrun("process", "data.csv", "--prompt", "What is {id}?", cwd=folder, env={"BATCHRUN_MODLE": "any"})
+    assert told.returncode == 2
+    assert "did you mean BATCHRUN_MODEL?" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("header", "sep", "doubtful"),
+    [("id,text", ";", True), ("id;text", "tab", True), ("id|text", ",", True), ("id", ",", False),
+     ('"id,text"', ",", False), ("id text", ";", False), ("id,text;more", ";", False)],
+)  # fmt: skip
+def test_a_table_of_one_column_that_looks_like_several_is_said(folder, header, sep, doubtful):
+    (folder / "data.csv").write_text(f"{header}\n" + header.replace("id", "1") + "\n")
+    told = batchrun("process", "data.csv", "--sep", sep, cwd=folder)
+    assert told.returncode == 0, told.stderr
+    note = f"note: the only column is named {header!r}: is the separator right? (--sep)"
+    assert (note in told.stderr.splitlines()) == doubtful
+    assert ("is the separator right" in told.stderr) == doubtful
+
+
+def test_a_column_name_with_a_comma_is_not_listed_as_if_it_were_two(folder):
+    numbered(folder / "data.csv", 2)
+    told = batchrun("process", "data.csv", "--sep", ";", "--key", "id", cwd=folder)
+    assert told.returncode == 2
+    assert "The columns are: 'id,text'." in told.stderr
+
+
 def completed(*words):
     """What bash would be offered behind these words."""
     line = " ".join(["batchrun", *words])

@@ -144,6 +144,16 @@ def test_whatever_is_changed_in_what_is_kept_is_found(done, statement):
     check(process(done), 1, 4)
 
 
+def test_damage_that_several_checks_meet_is_one_finding(done):
+    with sqlite3.connect(database(done, "answer")) as db:
+        db.execute("UPDATE meta SET value = 39 WHERE key = 'rows'")
+    db.close()
+    told = batchrun("verify", done)
+    check(told, 4)
+    assert told.stdout.count("does not fit its checksum") == 1
+    assert "DAMAGED, 1 finding\n" in told.stdout
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.999])
 def test_a_cut_off_checkpoint_is_reported_and_an_empty_one_is_a_fresh_one(done, share):
     path = database(done, "answer")

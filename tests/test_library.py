@@ -6,10 +6,10 @@ import textwrap
 
 import pandas as pd
 import pytest
-from support import environment, numbered
+from support import environment, kill, lines_of, numbered, wait_for
 
 import batchrun
-from batchrun.errors import InputError, StoppedError, UsageError
+from batchrun.errors import BatchrunError, InputError, LockedError, StoppedError, UsageError
 
 
 def python(folder, source):
@@ -118,3 +118,47 @@ def test_a_data_frame_stays_in_the_folder_that_it_was_given_whatever_its_name(fo
     kept = batchrun.process(frame, task="repair", name="../up/and away", progress="none").input
     assert kept.parent.parent == folder
     assert len(batchrun.results(frame, name="../up/and away")) == 2
+
+
+def test_a_data_frame_without_results_is_told_what_gives_it_some(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    frame = pd.DataFrame({"id": [1, 2]})
+    with pytest.raises(UsageError, match="no DataFrame has been processed as 'double'") as raised:
+        batchrun.results(frame, task="tasks.py:double")
+    assert "batchrun.process(df, " in raised.value.hint
+    batchrun.process(frame, task="tasks.py:echo", quiet=True)
+    with pytest.raises(BatchrunError):
+        batchrun.process(pd.DataFrame({"id": [3]}), task="tasks.py:echo", key="nothing", quiet=True)
+    with pytest.raises(InputError, match="has changed since the last run") as raised:
+        batchrun.results(frame, task="tasks.py:echo")
+    assert "batchrun.process(df, " in raised.value.hint
+    assert list(folder.glob("*.batchrun")) == [folder / "echo.parquet.batchrun"]
+
+
+def test_a_data_frame_does_not_take_the_place_of_one_that_is_being_run(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SECONDS", "60")
+    script = "import batchrun, pandas as pd; batchrun.process(pd.DataFrame({'id': [1, 2]}), task='tasks.py:short', jobs=1)"
+    command = [sys.executable, "-c", script]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    try:
+        wait_for(lambda: lines_of(folder / "started"))
+        kept = folder / "short.parquet.batchrun" / "short.parquet"
+        before = kept.read_bytes()
+        with pytest.raises(LockedError):
+            batchrun.process(pd.DataFrame({"id": [3]}), task="tasks.py:short", quiet=True)
+        assert batchrun.process(pd.DataFrame({"id": [4]}), task="repair", name="other", quiet=True).done == 1
+        assert kept.read_bytes() == before
+    finally:
+        kill(run)
+
+
+def test_a_dry_run_of_a_data_frame_leaves_what_is_kept_as_it_is(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert batchrun.process(pd.DataFrame({"id": [1]}), task="tasks.py:echo", dry_run=True, quiet=True).left == 1
+    assert not list(folder.rglob("*.parquet*"))
+    frame = pd.DataFrame({"id": [1, 2]})
+    assert batchrun.process(frame, task="tasks.py:echo", quiet=True).done == 2
+    more = pd.DataFrame({"id": [1, 2, 3]})
+    assert batchrun.process(more, task="tasks.py:echo", dry_run=True, quiet=True).left == 1
+    assert len(batchrun.results(frame, task="tasks.py:echo")) == 2

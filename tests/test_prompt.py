@@ -55,6 +55,17 @@ def test_a_prompt_asks_about_each_row_and_sends_nothing_that_was_not_asked_for(t
     assert server.books.connections <= 3
 
 
+def test_a_prompt_that_asks_the_same_of_every_row_is_said_before_anything_is_asked(tmp_path, server):
+    table = numbered(tmp_path, 2)
+    note = "note: the prompt names no column: every row gets the same question (the columns are: id, text)"
+    told = ask(table, server, "--dry-run", prompt="Double {{id}}")
+    assert note in told.stderr.splitlines()
+    assert not server.books.requests
+    assert "note" not in ask(table, server, "--dry-run").stderr
+    assert ask(table, server, prompt="Double 7").returncode == 0
+    assert "note" not in ask(table, server, prompt="Double 7").stderr  # nothing is left to be asked
+
+
 def test_system_text_parameters_and_files_are_sent_as_they_are(tmp_path, server):
     (tmp_path / "prompt.txt").write_text("Double {id}", encoding="utf-8-sig")
     (tmp_path / "system.txt").write_text("Be {brief}, 很短.")

@@ -29,11 +29,22 @@ def examples(*commands: str) -> str:
 def located(input_path: Path, directory: Path | None, task: str | None, name: str | None) -> Any:
     """The places of the checkpoint that is meant, and the settings that count for it."""
     from batchrun.places import find
-    from batchrun.settings import function_name, here
+    from batchrun.settings import function_name
 
-    settings = here({"dir": directory, "name": name})
+    settings = settings_for({"dir": directory, "name": name})
     wanted = name or (function_name(task) if task else None)
     return find(input_path, settings.dir, wanted), settings
+
+
+def settings_for(given: dict[str, Any]) -> Any:
+    """The settings that count for a command that runs nothing, once what is misspelt among them has been said."""
+    from batchrun.settings import OPTIONS, here
+    from batchrun.variables import misspelt
+
+    settings = here(given)
+    for note in () if settings.quiet else misspelt(os.environ, OPTIONS):
+        tell(f"note: {note}", err=True)
+    return settings
 
 
 def asked_for(input_path: Path, directory: Path | None, task: str | None, name: str | None) -> list[str]:

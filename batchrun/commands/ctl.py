@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from .common import RUN, Dir, Input, Json, Name, Task, examples, tell
+from .common import RUN, Dir, Input, Json, Name, Task, examples, settings_for, tell
 
 _EXAMPLES = examples(
     "batchrun ctl data.csv --jobs 20",
@@ -36,12 +36,12 @@ def ctl(
     """Control a run that goes on; without an option, say what it does."""
     from json import dumps
 
-    from batchrun.settings import function_name, here
+    from batchrun.settings import function_name
     from batchrun.steering import in_words, request_of, running_place, steer
 
     request = request_of(jobs, pause=pause, resume=resume, drain=drain)
     wanted = name or (function_name(task) if task else None)
-    answer = steer(running_place(input, here({"dir": dir}).dir, wanted), request)
+    answer = steer(running_place(input, settings_for({"dir": dir}).dir, wanted), request)
     if json:
         typer.echo(dumps(answer))
     else:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from .common import SEE, Dir, Json, Name, Task, examples, tell
+from .common import SEE, Dir, Json, Name, Task, examples, settings_for, tell
 
 LOOK_EVERY_SECONDS = 1.0
 LOOK_SHARE = 20
@@ -39,12 +39,12 @@ def status(
     from json import dumps
 
     from batchrun.errors import UsageError
-    from batchrun.settings import function_name, here
+    from batchrun.settings import function_name
     from batchrun.status import all_statuses
 
     if watch and json:
         raise UsageError("--watch is for people, --json for programs", "leave one of them out")
-    directory = here({"dir": dir}).dir
+    directory = settings_for({"dir": dir}).dir
     wanted = name or (function_name(task) if task else None)
 
     def look() -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ into the command would be read again inside double quotes, here-documents, comme
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from batchrun.errors import UsageError
@@ -25,6 +25,10 @@ class Arguments(Protocol):
     @property
     def program(self) -> str | None:
         """The program, if its name is the same for all rows."""
+
+    @property
+    def used(self) -> Collection[str]:
+        """The columns whose cells are put in."""
 
     def check(self) -> None:
         """Raise `UsageError` for a command that cannot be right."""
@@ -51,6 +55,7 @@ class Words:
             hint = "close the quotes; what is in quotes is one argument"
             raise UsageError(f"--command cannot be split into words: {error}", hint) from None
         self._templates = [Template(word, columns) for word in self._words]
+        self.used = {column for template in self._templates for column in template.used}
 
     @property
     def program(self) -> str | None:
@@ -61,9 +66,8 @@ class Words:
         """Raise `UsageError` for a name in braces that is no column, or one that is cut at its space."""
         for template in self._templates:
             template.check(what="command")
-        used = {column for template in self._templates for column in template.used}
         for column in self._columns:
-            if f"{{{column}}}" in self._text and column not in used and len(shlex.split(f"x{column}x")) > 1:
+            if f"{{{column}}}" in self._text and column not in self.used and len(shlex.split(f"x{column}x")) > 1:
                 raise UsageError(
                     f"the command's {{{column}}} is cut into words at its space", f"put it in quotes: '{{{column}}}'"
                 )
@@ -81,8 +85,8 @@ class ByShell:
     def __init__(self, text: str, columns: Sequence[str]) -> None:
         # `${HOME}` is the shell's own.
         self._template = Template(_SHELLS_OWN.sub(r"${{\1}}", text), columns)
-        self._used = sorted(self._template.used, key=list(columns).index)
-        marks = {column: f"\0{number}\0" for number, column in enumerate(self._used, start=1)}
+        self.used = sorted(self._template.used, key=list(columns).index)
+        marks = {column: f"\0{number}\0" for number, column in enumerate(self.used, start=1)}
         self._marked = self._template.render(marks)
 
     def check(self) -> None:
@@ -92,7 +96,7 @@ class ByShell:
 
     def of(self, row: dict[str, Any]) -> list[str]:
         """The shell with the command, a name for `$0`, and the cells."""
-        return [SHELL, "-c", self._script(), "batchrun", *(as_text(row[column]) for column in self._used)]
+        return [SHELL, "-c", self._script(), "batchrun", *(as_text(row[column]) for column in self.used)]
 
     def _script(self) -> str:
         """The command with a parameter in the place of each cell, quoted unless it stands in quotes already."""
@@ -121,7 +125,7 @@ class ByShell:
         return f"${{{number}}}" if quote else f'"${{{number}}}"'
 
     def _refuse(self, number: str) -> None:
-        name = f"{{{self._used[int(number) - 1]}}}"
+        name = f"{{{self.used[int(number) - 1]}}}"
         raise UsageError(
             f"the command's {name} stands inside single quotes, or after a backslash: the shell puts nothing in there",
             f"leave the quotes out (cells are quoted as it is), or use double quotes around {name}",

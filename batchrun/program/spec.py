@@ -12,7 +12,7 @@ import xxhash
 
 from batchrun.errors import TaskError, UsageError
 from batchrun.prompt.template import as_text
-from batchrun.suggest import suggest
+from batchrun.suggest import listing, suggest
 
 from .arguments import Arguments, arguments_of
 
@@ -51,6 +51,15 @@ class Program:
         if self.stdin is not None and self.stdin not in columns:
             hint = suggest(self.stdin, columns, "The columns are")
             raise UsageError(f"--stdin: the task is given no column {self.stdin!r}", hint)
+
+    def note(self, columns: Sequence[str]) -> str | None:
+        """A sentence if the same would run for every row."""
+        if self.stdin is not None or self.arguments(columns).used:
+            return None
+        return (
+            "the command names no column, and there is no --stdin: it is the same for every row "
+            f"(the columns are: {listing(columns)})"
+        )
 
     def require(self) -> None:
         """Raise `TaskError` if there is no such program, where rows run on this machine."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import xxhash
 
+from batchrun.suggest import listing
+
 from .needs import check_package, key_in
 from .template import Template
 
@@ -49,6 +51,12 @@ class Prompt:
     def check(self, columns: Sequence[str]) -> None:
         """Raise `UsageError` if the template or `--skip-empty` names a column that is not there."""
         Template(self.text, columns).check(self.skip_empty)
+
+    def note(self, columns: Sequence[str]) -> str | None:
+        """A sentence if every row would be asked the same."""
+        if Template(self.text, columns).used:
+            return None
+        return f"the prompt names no column: every row gets the same question (the columns are: {listing(columns)})"
 
     @property
     def needs_key(self) -> bool:

@@ -13,7 +13,8 @@ from .convert import converter
 from .detect import open_table
 from .files import digest_of
 from .fingerprint import identities
-from .options import ReadOptions, pick, task_columns
+from .header import looks_separated
+from .options import ReadOptions, pick, separator, task_columns
 from .pages import Memo, Page
 from .scan import Scan, scan
 from .table import Table
@@ -27,8 +28,10 @@ __all__ = [
     "converter",
     "digest_of",
     "identities",
+    "looks_separated",
     "open_table",
     "pick",
     "scan",
+    "separator",
     "task_columns",
 ]
