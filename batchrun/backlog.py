@@ -57,9 +57,11 @@ class Backlog:
         """Keep a row until nothing else is left: it must run alone."""
         self._alone.append(ticket)
 
-    def take_alone(self) -> list[Ticket]:
-        """The next row that must run alone, once nothing else waits."""
-        return [self._alone.popleft()] if self._alone and len(self) == len(self._alone) else []
+    def take_alone(self, now: float) -> list[Ticket]:
+        """The next row that must run alone, once nothing else waits, nor all for the end of a pause."""
+        if now < self.paused_until or not self._alone or len(self) > len(self._alone):
+            return []
+        return [self._alone.popleft()]
 
     def rest(self, ticket: Ticket, until: float) -> None:
         """Keep a row back until its backoff ends."""

@@ -1,5 +1,6 @@
 """The command line. Each command's module is loaded when it runs, so that `--help` stays quick."""
 
+import errno
 import os
 import sys
 import traceback
@@ -10,8 +11,10 @@ import typer
 
 from .commands import ctl, errors, export, init, process, report, show, status, verify
 from .commands.common import examples, tell
-from .errors import BatchrunError
+from .errors import BatchrunError, CheckpointError
 from .variables import DEBUG
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 app = typer.Typer(
     name="batchrun",
@@ -59,21 +62,32 @@ def main() -> NoReturn:
         complain(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has had enough (`| head`).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _print_no_more()  # whoever read our output has had enough (`| head`)
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the last door: users never see a traceback of ours
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
-        print(f"batchrun: this is a bug in batchrun: {type(error).__name__}: {error}", file=sys.stderr)
-        print(
-            f"  Nothing that was settled is lost. {DEBUG}=1 shows the traceback to report.",
-            file=sys.stderr,
-        )
-        sys.exit(70)
+        sys.exit(_unforeseen(error))
     sys.exit(0)
+
+
+def _print_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Say what nobody has provided for; returns the exit code."""
+    if isinstance(error, OSError) and error.filename is None and error.errno in _DISK:
+        _print_no_more()
+        complain(
+            CheckpointError(f"what is printed cannot be written: {error.strerror}", "make room, or print elsewhere")
+        )
+        return CheckpointError.exit_code
+    if os.environ.get(DEBUG):
+        traceback.print_exc()
+    print(f"batchrun: this is a bug in batchrun: {type(error).__name__}: {error}", file=sys.stderr)
+    print(f"  Nothing that was settled is lost. {DEBUG}=1 shows the traceback to report.", file=sys.stderr)
+    return 70
 
 
 def complain(error: BatchrunError) -> None:

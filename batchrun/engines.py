@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .notice import Printed
 from .orders import Orders
 from .roles import Engine
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .nursery import Nursery
 
 
 class StartableEngine(Engine, Protocol):
@@ -22,11 +25,17 @@ class StartableEngine(Engine, Protocol):
 
 
 def engine_of(
-    settings: Settings, orders: Orders, printed: Printed, say: Callable[[str], None], stack: ExitStack
+    settings: Settings,
+    orders: Orders,
+    printed: Printed,
+    say: Callable[[str], None],
+    stack: ExitStack,
+    nursery: "Nursery | None" = None,
 ) -> StartableEngine:
     """The engine that `--engine` names. `stack` ends it, and everything in it.
 
-    `printed`: told what tasks print on this machine; `say`: tells the user what happens elsewhere.
+    `printed`: told what tasks print on this machine; `say`: tells the user what happens elsewhere. `nursery`: one
+    that has been started early for this machine's lanes.
     """
     if settings.engine == "dask":
         from .cluster.connect import cluster_engine
@@ -34,4 +43,4 @@ def engine_of(
         return cluster_engine(settings, orders, say, stack)
     from .lanes import Lanes  # what starts processes takes long to import, and a finished job starts none
 
-    return stack.enter_context(Lanes(settings.workers, orders, Path(orders.inflight), printed))
+    return stack.enter_context(Lanes(settings.workers, orders, Path(orders.inflight), printed, nursery))

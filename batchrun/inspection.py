@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from .checkpoint import CRASHED, FAILED, LEFT, STATUS_NAMES, TIMED_OUT, Checkpoint
+from .convert import converter
 from .display.words import counted, duration, moment, one_line
 from .errors import UsageError
 from .export.json_value import value_of
@@ -15,7 +16,7 @@ from .outlook import Standing, outlook
 from .places import Places
 from .settings import Settings
 from .source import Bound
-from .table import converter, pick
+from .table import pick
 
 _RECORD = """
 SELECT l.status, l.attempts, l.seconds, t.version, l.position IN (SELECT position FROM changed), l.at, l.lane,

@@ -16,7 +16,7 @@ from .errors import StoppedError
 from .events import Crashed, Event, Finished, Stillborn, TimedOut
 from .inflight import InFlight, Running
 from .lane import Lane, wait_gone
-from .limits import allow_descriptors
+from .limits import check_descriptors, raise_descriptors
 from .nursery import Nursery, NurseryDied
 from .orders import Orders
 from .output import untagged
@@ -38,7 +38,9 @@ class Lanes:
     is gone.
     """
 
-    def __init__(self, jobs: int, orders: Orders, inflight: Path, printed: Printed) -> None:
+    def __init__(
+        self, jobs: int, orders: Orders, inflight: Path, printed: Printed, nursery: Nursery | None = None
+    ) -> None:
         self.jobs = jobs
         self.lanes: list[Lane] = []
         self._slots: list[int] = []
@@ -49,14 +51,14 @@ class Lanes:
         self._cells = InFlight(inflight, jobs)
         self.restarts = 0
         self._replacing = True
-        self._nursery: Nursery | None = None
+        self._nursery = nursery
         self._nurseries = 0
         self._barren = 0
         self._suspects: set[int] = set()
         self._misled = False
         self._nursery_suspects: set[int] = set()
         self._broken: StoppedError | None = None
-        allow_descriptors(jobs)
+        raise_descriptors(jobs)
 
     def __enter__(self) -> Self:
         return self
@@ -78,26 +80,34 @@ class Lanes:
         self._cells.__exit__()
 
     def start(self, lanes: int) -> None:
-        """Have so many lanes (never more than `jobs`); those that run already count.
+        """Have so many lanes (never more than `jobs`); those that run already count. Raises `BatchrunError`.
 
         Only a few load the task at a time: where its import takes long, the first ones would otherwise share the
         processors with all others, and none would be up early.
         """
+        check_descriptors(min(lanes, self.jobs))
         self._slots += [1] * (min(lanes, self.jobs) - len(self._slots))
         self._put_up_more()
 
     def grow(self, jobs: int) -> None:
         """Have places for so many rows at once: further lanes, like those that run. Raises `BatchrunError`."""
-        like = self.lanes[0]
+        if self._broken:
+            raise self._broken
+        like, before = self.lanes[0], len(self._slots)
         more = max(0, jobs - sum(self._slots))
         slots = slots_of_lanes(more, is_async=like.is_async, threads=like.slots, cpus=1)
-        allow_descriptors(len(self._slots) + len(slots))
+        check_descriptors(len(self._slots) + len(slots))
+        raise_descriptors(jobs)
         try:
             self._cells.grow(jobs)
         except OSError as error:
             raise StoppedError(f"{self._cells.path} cannot grow: {error}", "check the disk") from error
         self._slots += slots
-        self._put_up_more()
+        try:
+            self._put_up_more()
+        except StoppedError:
+            del self._slots[max(before, len(self.lanes)) :]  # what there is stays
+            raise
 
     def _put_up_more(self) -> None:
         loading = sum(not lane.ready for lane in self.lanes)
@@ -191,7 +201,10 @@ class Lanes:
         for lane, handle in sorted(ready, key=lambda data: data[1] == self._on_death):
             events.extend(handle(lane))
         if len(self.lanes) < len(self._slots):
-            self._put_up_more()
+            try:
+                self._put_up_more()
+            except StoppedError as error:
+                self._broken = error  # told at the next call, as below
         if sum(len(event.ends) for event in events if type(event) is Finished) > len(self.lanes):
             # At full speed a wake-up per row would cost more than the rows: let some gather.
             time.sleep(NAP_SECONDS)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import xxhash
 
@@ -90,7 +90,7 @@ def _digest(function: Callable[[dict[str, Any]], Any]) -> str:
     return xxhash.xxh3_128_hexdigest(text)
 
 
-def _is_frame(table: Any) -> bool:
+def _is_frame(table: Any) -> "TypeGuard[pd.DataFrame]":
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(table, pandas.DataFrame)
 

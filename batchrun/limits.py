@@ -8,19 +8,27 @@ A_LANE = 8
 BESIDES = 100
 
 
-def allow_descriptors(lanes: int) -> None:
-    """Raise this process's own limit of open files as far as so many lanes need, and no further.
+def raise_descriptors(rows: int) -> None:
+    """Raise this process's own limit of open files as far as so many rows at once may need and the system allows.
 
-    Raises `UsageError` where the system does not allow that many.
+    Workers inherit it: where many rows share one, each may have a connection of its own there.
     """
-    need = lanes * A_LANE + BESIDES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= need or soft == resource.RLIM_INFINITY:
-        return
-    if hard != resource.RLIM_INFINITY and hard < need:
+    wanted = _needed(rows) if hard == resource.RLIM_INFINITY else min(_needed(rows), hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def check_descriptors(lanes: int) -> None:
+    """Raise `UsageError` where the system does not allow the open files of so many lanes."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _needed(lanes):
         most = max(1, (hard - BESIDES) // A_LANE)
         raise UsageError(
-            f"--jobs {lanes} needs {need:,} open files, and the system allows {hard:,}",
-            f"raise the limit (ulimit -Hn {need}), or give --jobs {most} at most",
+            f"{lanes:,} workers need {_needed(lanes):,} open files, and the system allows {hard:,}",
+            f"raise the limit (ulimit -Hn {_needed(lanes)}), or lower --jobs: {most} workers at most",
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
+
+
+def _needed(lanes: int) -> int:
+    return lanes * A_LANE + BESIDES

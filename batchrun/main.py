@@ -31,6 +31,7 @@ from .lock import held
 from .log import Log
 from .notes import notes_on
 from .notice import heard
+from .nursery import Nursery
 from .places import Places, prepare
 from .plan import Plan
 from .preparing import (
@@ -55,7 +56,7 @@ from .signals import Signals, listening
 from .source import Binder, Bound, check_rows, tickets
 from .summary import Summary, advice
 from .tally import Tally
-from .variables import misspelt
+from .variables import say_misspelt
 from .versions import Version, first_hello, known_version, options_of, versions
 from .witness import Witness
 
@@ -85,16 +86,16 @@ def process(
     reporter: Reporter,
     typed: Sequence[str] = (),
     bring: Callable[[], None] | None = None,
+    nursery: Nursery | None = None,
 ) -> Summary:
     """Run the task over the rows that are left, and write the results.
 
     `typed`: the command that the user typed, if there was one: what to do next is said in its words. `bring`: puts
-    the table where it is read from, as soon as no other run can be reading it there.
+    the table where it is read from, as soon as no other run can be reading it there. `nursery`: see `engine_of`.
     Returns the summary of a run that did all it could. Raises a `BatchrunError` for what kept it from
     running, or ended it early; everything settled until then is on disk, and the same call goes on.
     """
-    for note in misspelt(os.environ, OPTIONS):
-        reporter.say(f"note: {note}")
+    say_misspelt(os.environ, OPTIONS, reporter.say)
     with ExitStack() as stack:
         signals = stack.enter_context(listening())
         places = find_places(input_path, settings, stack)
@@ -104,10 +105,7 @@ def process(
         check_output(places, settings)
         prepare(places.folder)
         witness = Witness(stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first)))
-        if bring is not None:
-            bring()
-        if settings.fresh and not settings.dry_run:
-            fresh_start(places)
+        _make_way(places, settings, bring)
         if not places.checkpoint.exists():
             stack.callback(forget_if_unused, places)
         witness.compare(places.checkpoint, places.lock)
@@ -124,7 +122,8 @@ def process(
         @cache
         def engine() -> StartableEngine:
             with explained(places.folder):
-                return engine_of(settings, orders, heard(log.printed, reporter.say), teller(reporter, log), stack)
+                say = teller(reporter, log)
+                return engine_of(settings, orders, heard(log.printed, reporter.say), say, stack, nursery)
 
         job = Job(places, settings, spec, reporter, typed, signals, redactor, checkpoint, witness, engine)
 
@@ -154,18 +153,27 @@ def process(
         return _run(job, bound, plan, task, version)
 
 
+def _make_way(places: Places, settings: Settings, bring: Callable[[], None] | None) -> None:
+    """What may change under the lock only: the table that is brought, and the checkpoint that is moved aside."""
+    if bring is not None:
+        bring()
+    if settings.fresh and not settings.dry_run:
+        fresh_start(places)
+
+
 def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version) -> Summary:
     """Run what is left, write the results, say how it went."""
     checkpoint, settings = job.checkpoint, job.settings
     tally = Tally(time.monotonic())
+    engine = None if settings.reparse or not plan.to_run else _put_up(job, bound, plan, version)
     number = checkpoint.begin_run(versions(), options_of(settings))
     ledger = Ledger(checkpoint, number, plan.rows, plan.settled, job.witness, plan.to_run)
     stopped: BatchrunError | None = None
     if settings.reparse:
         changed = reparse(checkpoint, ledger, settings, tally, schema_of(job.spec))
         job.reporter.say(f"parsed the kept replies again: {changed:,} came out otherwise")
-    elif plan.to_run:
-        stopped = _run_rows(job, bound, plan, ledger, tally, task, version)
+    elif engine:
+        stopped = _run_rows(job, engine, bound, plan, ledger, tally, task)
     if moved := bound.changed_since():
         job.reporter.say(moved)
     output = None
@@ -181,17 +189,23 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version) -> Sum
     return summary
 
 
-def _run_rows(
-    job: Job, bound: Bound, plan: Plan, ledger: Ledger, tally: Tally, task: int, version: Version
-) -> BatchrunError | None:
-    """Put up the lanes and run what is left; returns why that ended early, if it did."""
-    checkpoint, settings, engine = job.checkpoint, job.settings, job.engine()
+def _put_up(job: Job, bound: Bound, plan: Plan, version: Version) -> StartableEngine:
+    """The engine, ready for the rows that are left. Where it cannot be made ready there has been no run."""
+    settings, engine = job.settings, job.engine()
     if version.is_async is None:
         engine.start(1)
         version = replace(version, is_async=_version(job).is_async)
     slots = slots_for(settings, min(settings.workers, plan.to_run), is_async=bool(version.is_async))
     engine.start(len(slots))
     engine.describe(*bound.task_table(), slots)
+    return engine
+
+
+def _run_rows(
+    job: Job, engine: StartableEngine, bound: Bound, plan: Plan, ledger: Ledger, tally: Tally, task: int
+) -> BatchrunError | None:
+    """Run what is left; returns why that ended early, if it did."""
+    checkpoint, settings = job.checkpoint, job.settings
     under_way = checkpoint.attempts_under_way()
     backlog = Backlog(tickets(bound, plan, checkpoint, settings.retries, under_way), plan.to_run)
     known = checkpoint.get("suspects", {})

@@ -38,9 +38,9 @@ def notes_on(bound: Bound, plan: Plan, settings: Settings, spec: Spec, in_flight
 def _doubts(bound: Bound, plan: Plan, spec: Spec) -> Iterator[str]:
     """What can be done as it was said, but is hardly meant."""
     columns, sep = bound.table.columns, bound.options.sep
-    if bound.table.kind == "csv" and len(columns) == 1 and sep is not None:
-        if looks_separated(columns[0], separator(bound.options, sep)):
-            yield f"the only column is named {columns[0]!r}: is the separator right? (--sep)"
+    one_column = bound.table.kind == "csv" and len(columns) == 1
+    if one_column and sep is not None and looks_separated(columns[0], separator(bound.options, sep)):
+        yield f"the only column is named {columns[0]!r}: is the separator right? (--sep)"
     if plan.to_run and not isinstance(spec, (str, bytes)) and (note := spec.note(bound.task_table()[0])):
         yield note
 

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from .allowance import Allowance
 from .bucket import Bucket
 from .checkpoint import Checkpoint
+from .convert import converter
 from .display.reporter import Reporter
 from .log import Log
 from .notes import has_changed
@@ -22,7 +23,7 @@ from .readymade import Spec, schema_of
 from .settings import Settings
 from .shape import slots_of_lanes
 from .source import Bound, read_options, tickets
-from .table import converter, open_table, task_columns
+from .table import open_table, task_columns
 from .throttle import Throttle
 
 

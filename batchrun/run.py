@@ -125,7 +125,7 @@ class Run:
                 self._settling.condemned(ticket)
             elif ticket.fingerprint in self.rules.alone:
                 self.backlog.set_aside(ticket)
-        return shared if shared or self.engine.busy() else self.backlog.take_alone()
+        return shared if shared or self.engine.busy() else self.backlog.take_alone(time.monotonic())
 
     def _collect(self) -> bool:
         wait = GATHER_SECONDS if self.ledger.gathered else TICK_SECONDS

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, NoReturn
 
 from .attempt import Finish, attempt
 from .control import forget_current
+from .convert import converter
 from .inflight import InFlight, full_barrier
 from .loading import Function
 from .output import Output
-from .table.convert import converter
 from .wire import Reply, Ticket, pack_plain, read_frames, write_all
 
 Convert = Callable[[Sequence[tuple[Any, ...]]], list[dict[str, Any]]]

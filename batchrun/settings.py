@@ -17,7 +17,6 @@ from .config import anchored, find_config
 from .errors import UsageError
 from .money import Prices
 from .program.spec import Program
-from .prompt.making import made as prompt_of
 from .readymade import Spec
 from .stopping import MaxFailures, Timeout
 from .suggest import meant
@@ -129,7 +128,9 @@ class Settings:
             return Program(self.command, self.shell, self.stdin, elsewhere=self.engine != "local")
         if self.prompt is None:
             return self.task
-        return prompt_of(
+        from .prompt.making import made  # only prompts pay for what they need
+
+        return made(
             prompt=self.prompt,
             model=self.model,
             system=self.system,

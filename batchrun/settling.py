@@ -80,7 +80,7 @@ class Settling:
                 self._ledger.unsettle(was)
             else:
                 firsts += 1
-        self._ledger.settle(done)
+        self._keep(done)
         self._tally.succeeded([row[6] for row in done], firsts)
 
     def timed_out(
@@ -168,6 +168,13 @@ class Settling:
         self._ledger.note_failure(failure)
         self._backlog.rest(ticket._replace(attempt=ticket.attempt + 1), time.monotonic() + again.seconds)
 
+    def _keep(self, rows: list[Settled]) -> None:
+        """Rows have their final state. How often they were refused on the way there matters no more."""
+        self._ledger.settle(rows)
+        if self._refused:
+            for row in rows:
+                self._refused.pop(row[0], None)
+
     def _settle(
         self,
         lane: int,
@@ -185,7 +192,7 @@ class Settling:
         row = Settled(
             position, fingerprint, key, status, attempt, task, seconds, None, None, how, note, failure, at, lane
         )
-        self._ledger.settle([row])
+        self._keep([row])
         if was:
             self._ledger.unsettle(was)
         self._tally.attempted(seconds)

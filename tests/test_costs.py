@@ -16,12 +16,19 @@ from typing import Any
 import pytest
 from support import batchrun, environment, numbered
 
+from batchrun.allowance import Allowance
 from batchrun.anchor import anchor
+from batchrun.backlog import Backlog
 from batchrun.checkpoint import DONE, Checkpoint, Settled, opened
 from batchrun.export.writing import export
+from batchrun.ledger import Ledger
 from batchrun.plan import Policy, make_plan
+from batchrun.redaction import Redactor
+from batchrun.settling import Rules, Settling
 from batchrun.spool import Spool
 from batchrun.table import ReadOptions, open_table, scan
+from batchrun.tally import Tally
+from batchrun.wire import Reply, Ticket
 
 HEAVY = {"pandas", "pyarrow", "numpy", "json_repair", "asyncio", "openai", "distributed"}
 
@@ -217,3 +224,25 @@ def test_a_row_of_a_trivial_task_costs_the_coordinator_a_dozen_calls_and_parts_o
     assert calls < 25
     assert commits < 1 / 50
     assert messages < 1 / 10
+
+
+@pytest.mark.parametrize("outcome", ["done", "failed", "skipped"])
+def test_memory_does_not_grow_with_rows_that_a_busy_server_had_refused_once(tmp_path: Path, outcome: str) -> None:
+    busy = ("rate_limited", "busy", None, 429, None)
+
+    def refused_once(rows: int) -> None:
+        with opened(tmp_path / f"{rows}.sqlite", write=True) as checkpoint:
+            backlog = Backlog(iter(()), 0)
+            ledger = Ledger(checkpoint, checkpoint.begin_run({}, {}), rows, {})
+            rules = Rules(None, None, rows, checkpoint.task_id("1", "task"))
+            settling = Settling(rules, backlog, ledger, Tally(0.0), Redactor({}), Allowance())
+            for first in range(1, rows, 500):
+                tickets = [Ticket(row, 1, row.to_bytes(16, "big"), ()) for row in range(first, first + 500)]
+                settling.finished(0, [(row, Reply(row.position, "refused", 0.0, error=busy)) for row in tickets])
+                again = backlog.take(500, float("inf"))
+                error = busy if outcome == "failed" else None
+                settling.finished(0, [(row, Reply(row.position, outcome, 0.0, b"1", error=error)) for row in again])
+                ledger.commit()
+            assert ledger.fresh == rows
+
+    assert peak(lambda: refused_once(15_000)) < peak(lambda: refused_once(3_000)) + (1 << 20)

@@ -177,6 +177,29 @@ def test_a_paused_run_starts_no_row_until_it_is_resumed(folder):
     assert len(lines_of(folder / "started")) == 60, "no row ran twice"
 
 
+def test_a_pause_holds_for_rows_that_must_run_alone_too(folder):
+    table = numbered(folder / "data.csv", 4)
+    command = ("process", table, "-t", "tasks.py:short", "-j", 4, "--no-output")
+    for death in (1, 2, 3):  # each in company of the same rows: from now on they run alone
+        run = start(*command, cwd=folder, env={"SECONDS": "60"})
+        wait_for(lambda death=death: len(lines_of(folder / "started")) == 4 * death)
+        kill(run)
+    run = start(*command, cwd=folder, env={"SECONDS": "1"})
+    try:
+        wait_for(lambda: len(lines_of(folder / "started")) > 12)
+        assert ctl(table, "--pause")["paused"]
+        wait_for(lambda: ctl(table)["in_flight"] == 0)
+        before = len(lines_of(folder / "started"))
+        assert ctl(table)["paused"]
+        assert len(lines_of(folder / "started")) == before < 16
+        ctl(table, "--resume")
+        run.communicate(timeout=90)
+    finally:
+        kill(run)
+    assert run.returncode == 0
+    assert len(lines_of(folder / "started")) == 16
+
+
 def test_jobs_can_be_lowered_and_raised_beyond_what_the_run_began_with(folder):
     table, run = running_now(folder, 4000, "-j", 2)
     try:

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -218,11 +219,10 @@ def test_no_row_starts_after_the_coordinator_was_killed_and_the_next_run_goes_on
     wait_for(lambda: len(settled_or_none(folder)) > 20)
     kill(going)
     died = time.monotonic()
-    pids = [
-        psutil.Process(int(pid))
-        for pid in {line.split()[2] for line in lines_of(folder / "notes")}
-        if psutil.pid_exists(int(pid))
-    ]
+    pids = []
+    for pid in {line.split()[2] for line in lines_of(folder / "notes")}:
+        with suppress(psutil.NoSuchProcess):
+            pids.append(psutil.Process(int(pid)))
     acknowledged = settled_or_none(folder)
     wait_for(lambda: not alive(pids), 30)
     assert max(at for times in notes(folder).values() for at in times) < died + 2

@@ -196,6 +196,16 @@ def test_what_ctl_has_changed_is_shown_while_it_lasts(run):
     assert seen(run, 110.0).pause is None
 
 
+def test_lanes_that_ctl_has_put_out_of_use_are_not_shown_once_their_rows_have_ended(run):
+    run.helm.jobs = run.helm.asked = 1
+    run.helm.lowered = True
+    assert phrases.lanes(seen(run, 110.0)) == "2 lanes, 1 restart"
+    run.engine.busy = lambda: 1
+    assert phrases.lanes(seen(run, 110.0)) == "1 lane, 1 restart"
+    run.helm.jobs, run.helm.lowered = 2, False
+    assert phrases.lanes(seen(run, 110.0)) == "2 lanes, 1 restart"
+
+
 def test_a_signal_is_told_apart_from_a_threshold(run):
     run.signals.stop(signal.SIGINT, None)
     run.stopped = Interrupted(signal.SIGINT, "interrupted")
@@ -218,16 +228,25 @@ def test_a_run_that_stops_knows_when_the_last_row_ends_if_rows_have_a_timeout(ru
 @pytest.mark.parametrize(
     ("drain", "text"),
     [
-        (Drain(signal.SIGINT, "", 0), "stopping: 3 rows in flight (longest 12 s); Ctrl-C again to end them now"),
+        (
+            Drain(signal.SIGINT, "", 0),
+            "stopping: 3 rows in flight (longest: row 8123, 12 s), however long they take; "
+            "Ctrl-C again to end them now",
+        ),
         (
             Drain(signal.SIGINT, "", 7),
-            "stopping: 3 rows in flight (longest 12 s), waited for 7 s; Ctrl-C again to end them now",
+            "stopping: 3 rows in flight (longest: row 8123, 12 s), however long they take, waited for 7 s; "
+            "Ctrl-C again to end them now",
         ),
         (
             Drain(signal.SIGTERM, "", 7, most=17.2),
-            "stopping: 3 rows in flight (longest 12 s), at most 18 s more; Ctrl-C to end them now",
+            "stopping: 3 rows in flight (longest: row 8123, 12 s), at most 18 s more; a second signal to end them now",
         ),
-        (Drain(0, "stopped early: too many", 0), "stopping: 3 rows in flight (longest 12 s); too many"),
+        (
+            Drain(0, "stopped early: too many", 0),
+            "stopping: 3 rows in flight (longest: row 8123, 12 s), however long they take; "
+            "Ctrl-C twice to end them now; too many",
+        ),
         (Drain(signal.SIGINT, "", 1, True), "ending 3 rows in flight now"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_data_frame_without_results_is_told_what_gives_it_some(folder, monkeyp
 def test_a_data_frame_does_not_take_the_place_of_one_that_is_being_run(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("SECONDS", "60")
-    script = "import batchrun, pandas as pd; batchrun.process(pd.DataFrame({'id': [1, 2]}), task='tasks.py:short', jobs=1)"
+    script = "import batchrun, pandas as pd; batchrun.process(pd.DataFrame({'id': [1, 2]}), task='tasks.py:short')"
     command = [sys.executable, "-c", script]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
     try:

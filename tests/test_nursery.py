@@ -14,12 +14,12 @@ def test_a_coordinator_that_dies_amid_a_question_leaves_nothing_behind_and_no_tr
     orders = Orders("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
     pipes = [end for _ in range(3) for end in os.pipe()]
     try:
-        os.kill(nursery._process.pid, signal.SIGSTOP)
+        os.kill(nursery._pid, signal.SIGSTOP)
         socket.send_fds(nursery._socket, [pickle.dumps(("start", orders))], [pipes[0], pipes[3], pipes[5]])
         nursery._socket.close()
-        os.kill(nursery._process.pid, signal.SIGCONT)
-        nursery._process.join(60)
-        assert nursery._process.exitcode == 0
+        os.kill(nursery._pid, signal.SIGCONT)
+        ended = os.waitid(os.P_PID, nursery._pid, os.WEXITED | os.WNOWAIT)
+        assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
     finally:
         nursery.close()
         for end in pipes:

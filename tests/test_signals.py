@@ -83,7 +83,7 @@ def test_ctrl_c_in_a_terminal_lets_rows_finish_and_shows_what_is_waited_for(fold
     assert len(settled(table, "short")) == 3 == len(lines_of(folder / "started"))
     shown = terminal.seen
     assert "Ctrl-C again to end them now" in shown
-    assert re.search(r"[1-3] rows? in flight \(longest [^)]+\)", shown)
+    assert re.search(r"[1-3] rows? in flight \(longest: row \d+, [^)]+\)", shown)
     assert "go on: " in shown
     assert "Traceback" not in shown
 
@@ -122,6 +122,20 @@ def test_ctrl_c_twice_in_a_terminal_ends_at_once(folder):
     assert terminal.wait(10) == 130
     wait_for(lambda: not alive(workers), 5)
     assert settled(table, "short") == {}
+
+
+@pytest.mark.parametrize("progress", ["auto", "none"])
+def test_sigterm_without_a_terminal_says_what_is_waited_for_and_how_to_end_it_now(folder, progress):
+    _, command, env = slow(folder, seconds="60")
+    run = start(*command, "--progress", progress, cwd=folder, env=env)
+    wait_for(lambda: len(lines_of(folder / "started")) == 3)
+    run.send_signal(signal.SIGTERM)
+    said = next(line for line in run.stderr if line.startswith("stopping: "))
+    assert re.search(r"3 rows in flight \(longest: row [1-3], \d+ s\), however long they take", said)
+    assert "a second signal to end them now" in said
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=10)
+    assert run.returncode == 143
 
 
 def test_a_terminal_that_is_held_holds_up_neither_rows_nor_their_timeout(folder):

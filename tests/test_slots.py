@@ -3,10 +3,24 @@
 import json
 import os
 import re
+import subprocess
 import time
 
 import pytest
-from support import alive, batchrun, descendants, kill, lines_of, numbered, records, settled, start, wait_for
+from support import (
+    COMMAND,
+    alive,
+    batchrun,
+    descendants,
+    environment,
+    kill,
+    lines_of,
+    numbered,
+    records,
+    settled,
+    start,
+    wait_for,
+)  # fmt: skip
 
 ASYNC = '''
 import asyncio, ctypes, os, sys, time
@@ -239,6 +253,29 @@ def test_the_thread_that_kills_its_process_is_found_and_no_suspect_is_charged(fo
     done = records(ran.stdout)[1]
     assert (done["crashed"], done["done"]) == (1, 59)
     others_done(found, 60, {13})
+
+
+def with_256_open_files(folder, task, *options):
+    """500 rows at once where the system allows so many files, and no more."""
+    command = ("process", numbered(folder / "data.csv", 600), "--task", f"waiting.py:{task}", "--jobs", 500, *options)
+    limited = ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", *COMMAND, *map(str, command)]
+    return subprocess.run(limited, cwd=folder, env=environment(), capture_output=True, text=True, timeout=90)
+
+
+@pytest.mark.parametrize(("task", "options"), [("wait", ()), ("thread", ("--threads", 100))])
+def test_rows_that_share_a_few_workers_need_no_open_files_of_their_own(folder, task, options):
+    ran = with_256_open_files(folder, task, *options)
+    assert ran.returncode == 0, ran.stderr
+    others_done(settled(folder / "data.csv", task), 600, ())
+
+
+def test_more_workers_than_the_system_has_open_files_for_are_refused_and_that_was_no_run(folder):
+    ran = with_256_open_files(folder, "thread")
+    assert ran.returncode == 2
+    assert "500 workers need 4,100 open files, and the system allows 256" in ran.stderr
+    assert "lower --jobs: 19 workers at most" in ran.stderr
+    assert not lines_of(folder / "started")
+    assert "died" not in batchrun("status", "data.csv", cwd=folder).stdout
 
 
 def test_a_dead_coordinator_takes_its_async_rows_along_and_the_next_run_names_them(folder):

@@ -1,7 +1,11 @@
 """Rows that hurt others in ways of their own, where many rows share one worker."""
 
+import os
+import resource
+import select
+import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -10,8 +14,10 @@ from support import batchrun, lines_of, numbered, records, settled, wait_for
 from batchrun.allowance import Allowance
 from batchrun.backlog import Backlog
 from batchrun.bucket import Bucket
-from batchrun.events import Returned, TimedOut
+from batchrun.errors import StoppedError
+from batchrun.events import Finished, Returned, TimedOut
 from batchrun.lanes import Lanes
+from batchrun.limits import A_LANE, BESIDES
 from batchrun.money import Prices
 from batchrun.orders import Orders
 from batchrun.retry import after_refusal
@@ -160,10 +166,10 @@ def test_what_a_cancelled_attempt_had_used_is_counted(folder):
     assert (done["timed_out"], done["tokens"]["prompt"]) == (1, 40)
 
 
-def engine(stack: ExitStack, folder: Path, task: str, slots: int) -> Lanes:
-    """One lane with so many slots, which has loaded the task."""
+def engine(stack: ExitStack, folder: Path, task: str, slots: int, jobs: int = 1) -> Lanes:
+    """One lane with so many slots, which has loaded the task; of a run with at least so many `jobs`."""
     orders = Orders(f"{folder}/hurting.py:{task}", str(folder / "inflight"), strict=False, accept_truncated=False)
-    lanes = stack.enter_context(Lanes(slots, orders, folder / "inflight", lambda *_: None))
+    lanes = stack.enter_context(Lanes(max(slots, jobs), orders, folder / "inflight", lambda *_: None))
     lanes.start(1)
     wait_for(lambda: lanes.collect(0.1) and lanes.lanes[0].ready)
     lanes.describe(("id",), ("int",), (slots,))
@@ -215,6 +221,67 @@ def test_a_row_whose_rest_is_over_does_not_make_the_run_spin_while_it_cannot_be_
     backlog.rest(ticket(1), until=10.0)
     assert backlog.next_due(9.0, 5.0) == 1.0
     assert backlog.next_due(11.0, 5.0) == 5.0
+
+
+def use_up_descriptors(stack: ExitStack) -> None:
+    """Open as many files as are allowed to lanes for two rows, but for one."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, files)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (BESIDES + 2 * A_LANE, files[1]))
+    crowd = []
+    with suppress(OSError):
+        while True:
+            crowd.append(os.dup(0))
+    os.close(crowd.pop())
+    for fd in crowd:
+        stack.callback(os.close, fd)
+
+
+def test_lanes_that_cannot_be_replaced_say_so_when_they_are_asked_to_be_more(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with ExitStack() as stack:
+        lanes = engine(stack, folder, "closing", slots=1)
+        use_up_descriptors(stack)
+        os.kill(lanes.lanes[0].pid, signal.SIGKILL)
+        wait_for(lambda: lanes.collect(0.1) or not lanes.lanes)
+        with pytest.raises(StoppedError, match="a worker cannot be started"):
+            lanes.grow(2)
+        with pytest.raises(StoppedError, match="a worker cannot be started"):
+            lanes.collect(0.1)
+
+
+def test_lanes_that_cannot_be_more_go_on_as_they_are(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with ExitStack() as stack:
+        lanes = engine(stack, folder, "closing", slots=1)
+        use_up_descriptors(stack)
+        with pytest.raises(StoppedError, match="a worker cannot be started"):
+            lanes.grow(2)
+        lanes.send([ticket(1)])
+        wait_for(lambda: [event for event in lanes.collect(0.1) if isinstance(event, Finished)])
+
+
+def test_what_has_ended_is_told_before_it_is_said_that_a_further_lane_cannot_start(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with ExitStack() as stack:
+        lanes = engine(stack, folder, "closing", slots=1, jobs=2)
+        lanes.send([ticket(1)])
+        wait_for(lambda: select.select([lanes.lanes[0].pipes.outbox], [], [], 1)[0])
+        use_up_descriptors(stack)
+        told = []
+        with suppress(StoppedError):
+            lanes.start(2)
+        with pytest.raises(StoppedError, match="a worker cannot be started"):
+            wait_for(lambda: told.extend(lanes.collect(0.1)))
+        assert [event for event in told if isinstance(event, Finished)]
+
+
+def test_a_row_that_must_run_alone_waits_for_the_end_of_a_pause_as_all_others_do():
+    backlog = Backlog(iter(()), 0)
+    backlog.set_aside(ticket(1))
+    backlog.pause(until=10.0)
+    assert backlog.take_alone(9.0) == []
+    assert backlog.take_alone(10.0) == [ticket(1)]
 
 
 def test_a_generous_tpm_hands_out_as_many_rows_as_it_has_tokens_for():

@@ -159,3 +159,18 @@ def test_on_a_terminal_it_is_redrawn_in_place_until_ctrl_c(slow):
 def test_status_without_watching_never_loads_rich():
     script = "import sys, batchrun.status; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent).returncode == 0
+
+
+def test_what_cannot_be_printed_is_said_with_the_remedy(folder):
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [*COMMAND, "status"],
+            cwd=folder,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert ran.returncode == 4
+    assert ran.stderr.startswith("error: what is printed cannot be written: No space left on device\n  → ")

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.convert import converter
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, converter, open_table, pick, scan, task_columns
+from batchrun.table import ReadOptions, open_table, pick, scan, task_columns
 from batchrun.table.column_types import ColumnTypes
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from batchrun.errors import StoppedError
+from batchrun.errors import BatchrunError
 from batchrun.events import Event, Ready, Returned
 from batchrun.lanes import Lanes
 from batchrun.lifeline import die_with
@@ -127,7 +127,7 @@ class Host:
     def _grow(self) -> None:
         """Further slots, if the quota is larger than it was. Where the machine has no room, those there are stay."""
         if 0 < self._capacity < self._quota:
-            with suppress(StoppedError):
+            with suppress(BatchrunError):
                 self._lanes.grow(self._quota)
                 self._capacity = self._quota
 
@@ -170,7 +170,7 @@ def main(worker: int) -> None:
         with Lanes(opening.jobs, orders, inflight, printed) as lanes:
             lanes.start(1)
             _serve(Host(lanes, opening, folder, notices), lanes, frames, messages, (inbox, outbox))
-    except StoppedError as error:
+    except BatchrunError as error:
         write_all(outbox, frame([Broken(str(error), error.hint)]))
 
 

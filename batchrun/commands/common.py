@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,11 +40,11 @@ def located(input_path: Path, directory: Path | None, task: str | None, name: st
 def settings_for(given: dict[str, Any]) -> Any:
     """The settings that count for a command that runs nothing, once what is misspelt among them has been said."""
     from batchrun.settings import OPTIONS, here
-    from batchrun.variables import misspelt
+    from batchrun.variables import say_misspelt
 
     settings = here(given)
-    for note in () if settings.quiet else misspelt(os.environ, OPTIONS):
-        tell(f"note: {note}", err=True)
+    if not settings.quiet:
+        say_misspelt(os.environ, OPTIONS, partial(tell, err=True))
     return settings
 
 

@@ -1,13 +1,18 @@
 """`batchrun process`."""
 
 import sys
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
 
 from .common import RUN, examples
+
+if TYPE_CHECKING:
+    from batchrun.nursery import Nursery
+    from batchrun.settings import Settings
 
 _WHAT = "What to run"
 _PROGRAM = "Running a program"
@@ -224,14 +229,30 @@ def process(
 
 
 def _run(input_path: Path, given: dict[str, Any]) -> int:
-    from batchrun.display.reporter import make
-    from batchrun.main import process as run
     from batchrun.settings import here
-    from batchrun.summary import as_typed
 
     settings = here(given)
-    reporter = make(settings.progress, settings.quiet, settings.json, sys.stderr)
-    try:
-        return run(input_path, settings, reporter, as_typed(sys.argv)).exit_code
-    finally:
-        reporter.close()
+    with ExitStack() as stack:
+        nursery = _early(input_path, settings, stack)  # before the modules that take long to load
+
+        from batchrun.display.reporter import make
+        from batchrun.main import process as run
+        from batchrun.summary import as_typed
+
+        reporter = stack.enter_context(closing(make(settings.progress, settings.quiet, settings.json, sys.stderr)))
+        return run(input_path, settings, reporter, as_typed(sys.argv), nursery=nursery).exit_code
+
+
+def _early(input_path: Path, settings: "Settings", stack: ExitStack) -> "Nursery | None":
+    """A nursery that gets up while everything else is loaded, for a table that surely has rows to run."""
+    from batchrun.places import places_of
+
+    if settings.dry_run or settings.engine == "dask":
+        return None
+    checkpoint = places_of(input_path, settings.dir, settings.checkpoint_name).checkpoint
+    with suppress(OSError):  # it may not be looked at, or no further process started: said when it is needed
+        if settings.fresh or not checkpoint.exists():
+            from batchrun.nursery import Nursery
+
+            return stack.enter_context(closing(Nursery()))
+    return None

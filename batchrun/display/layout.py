@@ -130,12 +130,12 @@ def _facts(snap: Snapshot, glyphs: Glyphs) -> list[Line]:
 
 
 def _status(snap: Snapshot, width: int) -> list[Line]:
-    """What is out of the ordinary: worth two lines where one is too short."""
+    """What is out of the ordinary: worth three lines where one is too short."""
     if snap.drain:
         text = phrases.drain(snap.drain, snap.in_flight, snap.slowest)
     elif snap.pause:
         text = phrases.pause(snap.pause, snap.input)
     else:
         return []
-    lines = textwrap.wrap(text, width, max_lines=2, placeholder=" ...")
+    lines = textwrap.wrap(text, width, max_lines=3, placeholder=" ...")
     return [[], *([(line, "warn")] for line in lines)]

@@ -122,15 +122,19 @@ def drain(found: Drain, in_flight: int, longest: Slowest | None) -> str:
     rows = f"{counted(in_flight, 'row')} in flight"
     if found.killing:
         return f"ending {rows} now"
-    age = f" (longest {whole_seconds(longest.seconds)})" if longest else ""
+    if not in_flight:
+        return f"stopping: {rows}"
+    age = f" (longest: row {longest.row}, {whole_seconds(longest.seconds)})" if longest else ""
     if found.most is not None:
         rest = f", at most {ceil_seconds(found.most)} more"
     else:
-        rest = f", waited for {whole_seconds(found.seconds)}" if found.seconds >= 1 else ""
+        waited = f", waited for {whole_seconds(found.seconds)}" if found.seconds >= 1 else ""
+        rest = f", however long they take{waited}"
     if found.reason:
-        return f"stopping: {rows}{age}{rest}; {one_line(found.reason.removeprefix('stopped early: '))}"
-    again = " again" if found.signum == signal.SIGINT else ""
-    return f"stopping: {rows}{age}{rest}; Ctrl-C{again} to end them now"
+        how, reason = "Ctrl-C twice", f"; {one_line(found.reason.removeprefix('stopped early: '))}"
+    else:
+        how, reason = "Ctrl-C again" if found.signum == signal.SIGINT else "a second signal", ""
+    return f"stopping: {rows}{age}{rest}; {how} to end them now{reason}"
 
 
 def running(rows: Sequence[tuple[int, Running]], now: float) -> list[str]:

@@ -138,7 +138,7 @@ def snapshot_of(run: Run, now: float, *, task: str, input_name: str, draining_si
     elapsed = max(0.0, now - tally.started)
     rate = pace(tally.rate(now), tally.rows, elapsed)
     drain = _drain(run, now, draining_since)
-    lanes, restarts = run.engine.crew() if isinstance(run.engine, HasLanes) else (0, 0)
+    lanes, restarts = _crew(run)
     return Snapshot(
         task=task,
         input=input_name,
@@ -166,6 +166,12 @@ def snapshot_of(run: Run, now: float, *, task: str, input_name: str, draining_si
         allowance=_allowed(run, now),
         spent=_spent(run, elapsed),
     )
+
+
+def _crew(run: Run) -> tuple[int, int]:
+    """Lanes in use, and how many workers have been replaced. Those that `ctl` has put out of use do not count."""
+    lanes, restarts = run.engine.crew() if isinstance(run.engine, HasLanes) else (0, 0)
+    return min(lanes, max(run.helm.jobs, run.engine.busy())) if run.helm.lowered else lanes, restarts
 
 
 def pace(recent: float, rows: int, elapsed: float) -> float:

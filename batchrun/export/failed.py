@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from batchrun.checkpoint import CRASHED, FAILED, STATUS_NAMES, TIMED_OUT
 
 from .columns import ERROR, STATUS, ResultColumns, free
-from .joined import AnyChunk, Outcome
+from .joined import AnyChunk, Outcome, Outcomes
 from .json_value import json_of
 from .kinds import INT, TEXT
 from .view import Results
@@ -17,12 +17,13 @@ _FAILED = {STATUS_NAMES[status] for status in (FAILED, TIMED_OUT, CRASHED)}
 class FailedRows(Results):
     """Only the rows that have failed, timed out or crashed."""
 
-    def beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, list[Outcome]]]:
+    def beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, Outcomes]]:
         """Chunks without all other rows."""
         for chunk, page in Results.beside(self, chunks):
-            failed = [index for index, outcome in enumerate(page) if outcome.status in _FAILED]
+            failed = [index for index, status in enumerate(page.statuses) if status in _FAILED]
             if failed:
-                yield _only(chunk, failed), [self._told(page[index]) for index in failed]
+                told = [self._told(outcome) for outcome in page if outcome.status in _FAILED]
+                yield _only(chunk, failed), Outcomes(*zip(*told, strict=True))
 
     def _told(self, outcome: Outcome) -> Outcome:
         return outcome

@@ -5,14 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from batchrun.table import converter
+from batchrun.convert import converter
 from batchrun.table.table import Table
 
 from .columns import ResultColumns
 from .joined import snapshot
 from .json_value import valid_text
 from .kinds import BOOL, FLOAT, INT, JSON, LONG, NOTHING, TEXT, Kind, kind_of
-from .view import Results, messages, statuses, values
+from .view import Results, messages, values
 
 _KINDS: dict[str, Kind] = {"int": INT, "float": FLOAT, "bool": BOOL, "text": TEXT}
 _DTYPES = {
@@ -48,7 +48,7 @@ def _columns(results: Results, columns: ResultColumns) -> list[list[Any]]:
     for chunk, page in results.pages():
         rows = convert(chunk)
         own = [[row[name] for row in rows] for name in names]
-        more = [*own, *columns.cells(values(page)), statuses(page), messages(page)]
+        more = [*own, *columns.cells(values(page)), page.statuses, messages(page)]
         for column, part in zip(cells, more, strict=True):
             column.extend(part)
     return cells

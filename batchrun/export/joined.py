@@ -2,15 +2,15 @@
 
 snapshot   one state of the checkpoint for all that is read within
 outcomes   what the ledger says, settled rows only; bodies: their results and no more
-pages      the same beside a table's chunks, rows that are left included
+pages      the same beside a table's chunks, rows that are left included, column by column
 joined     row by row
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -20,12 +20,13 @@ from batchrun.errors import InputError
 from batchrun.table.table import CHUNK_ROWS, Cells, Table
 
 _SETTLED = """
-SELECT l.position, l.status, r.body, r.how, {raw}, r.note, f.id,
-  f.kind, f.message, f.type, f.http_status, f.traceback
-FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
+SELECT l.position, l.status, r.body, r.how, r.raw, r.note, l.failure
+FROM ledger l LEFT JOIN result r ON r.id = l.result
 WHERE l.position > 0 ORDER BY l.position
 """
+_FAILURES = "SELECT id, raw, kind, message, type, http_status, traceback FROM failure WHERE id IN ({})"
 _ERROR_KEYS = ("kind", "message", "type", "http_status", "traceback")
+_AT_ONCE = 500
 _BODIES = """
 SELECT l.position, r.body FROM ledger l JOIN result r ON r.id = l.result
 WHERE l.position > 0 AND r.body IS NOT NULL ORDER BY l.position
@@ -51,6 +52,26 @@ class Outcome(NamedTuple):
 
 _OUTCOME = partial(tuple.__new__, Outcome)
 """As `Outcome._make`, without a Python call for each row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What has become of some rows, column by column, as in `Outcome`; goes row by row when it is iterated over."""
+
+    rows: Sequence[int]
+    statuses: Sequence[str]
+    bodies: Sequence[bytes | None]
+    hows: Sequence[str | None]
+    raws: Sequence[str | None]
+    errors: Sequence[dict[str, Any] | None]
+    notes: Sequence[str | None]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        columns = (self.rows, self.statuses, self.bodies, self.hows, self.raws, self.errors, self.notes)
+        return map(_OUTCOME, zip(*columns, strict=True))
 
 
 class Joined(NamedTuple):
@@ -93,21 +114,37 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
 def outcomes(db: sqlite3.Connection, *, raw: bool = False) -> Iterator[Outcome]:
     """The settled rows of the table, in order. Raises `CheckpointError` if they cannot be read."""
     with explained(checkpoint_path(db)):
-        sql = _SETTLED.format(raw="coalesce(r.raw, f.raw)" if raw else "NULL")
-        cursor = db.execute(sql)
+        cursor = db.execute(_SETTLED)
         while found := cursor.fetchmany(CHUNK_ROWS):
-            rows, states, bodies, hows, replies, notes, failures, *told = zip(*found, strict=True)
-            errors: Iterable[dict[str, Any] | None] = repeat(None)
-            if any(failures):
-                errors = [
-                    dict(zip(_ERROR_KEYS, row, strict=True)) if row[0] else None for row in zip(*told, strict=True)
-                ]
-            names = map(STATUS_NAMES.__getitem__, states)
-            yield from map(_OUTCOME, zip(rows, names, bodies, hows, replies, errors, notes, strict=False))
+            yield from _outcomes(db, found, raw=raw)
 
 
-def _error(told: tuple[Any, ...]) -> dict[str, Any] | None:
-    return None if told[0] is None else dict(zip(_ERROR_KEYS, told, strict=True))
+def _outcomes(db: sqlite3.Connection, found: list[tuple[Any, ...]], *, raw: bool) -> Outcomes:
+    """What `_SETTLED` has found, with what it says of failures."""
+    if not found:
+        return Outcomes((), (), (), (), (), (), ())
+    rows, states, bodies, hows, raws, notes, failures = zip(*found, strict=True)
+    nothing = (None,) * len(rows)
+    errors: Sequence[dict[str, Any] | None] = nothing
+    if any(failures):
+        told = _told(db, [failure for failure in failures if failure])
+        errors = [told[failure][1] if failure in told else None for failure in failures]
+        raws = tuple(
+            told[failure][0] if reply is None and failure in told else reply
+            for reply, failure in zip(raws, failures, strict=True)
+        )
+    names = [STATUS_NAMES[state] for state in states]
+    return Outcomes(rows, names, bodies, hows, raws if raw else nothing, errors, notes)
+
+
+def _told(db: sqlite3.Connection, failures: list[int]) -> dict[int, tuple[str | None, dict[str, Any]]]:
+    """Reply and error of each of these failures."""
+    told = {}
+    for start in range(0, len(failures), _AT_ONCE):
+        some = failures[start : start + _AT_ONCE]
+        for number, reply, *error in db.execute(_FAILURES.format(",".join("?" * len(some))), some):
+            told[number] = reply, dict(zip(_ERROR_KEYS, error, strict=True))
+    return told
 
 
 def bodies(db: sqlite3.Connection) -> Iterator[list[tuple[int, bytes]]]:
@@ -120,25 +157,31 @@ def bodies(db: sqlite3.Connection) -> Iterator[list[tuple[int, bytes]]]:
 
 def pages(
     chunks: Iterable[AnyChunk], db: sqlite3.Connection, *, raw: bool = False
-) -> Iterator[tuple[AnyChunk, list[Outcome]]]:
+) -> Iterator[tuple[AnyChunk, Outcomes]]:
     """Each chunk of the table beside the outcomes of its rows.
 
     Raises `InputError` if the ledger knows of rows beyond the table's last one.
     """
-    found = outcomes(db, raw=raw)
-    ahead: list[Outcome] = []
-    end = 0
-    for chunk in chunks:
-        first, end = end + 1, end + len(chunk)
-        page = ahead + list(islice(found, max(0, len(chunk) - len(ahead))))
-        ahead = []
-        # Positions rise: as many as there are rows, up to the last row, are all rows.
-        if len(page) != len(chunk) or page[-1].row != end:
-            here = [outcome for outcome in page if outcome.row <= end]
-            ahead = page[len(here) :]
-            page = _filled(here, first, end)
-        yield chunk, page
-    _check_over(db, end, ahead, found)
+    with explained(checkpoint_path(db)):
+        cursor = db.execute(_SETTLED)
+        ahead: list[tuple[Any, ...]] = []
+        end = 0
+        for chunk in chunks:
+            first, end = end + 1, end + len(chunk)
+            found = ahead + cursor.fetchmany(max(0, len(chunk) - len(ahead)))
+            ahead = []
+            # Positions rise: as many as there are rows, up to the last row, are all rows.
+            if len(found) != len(chunk) or (found and found[-1][0] != end):
+                here = [row for row in found if row[0] <= end]
+                ahead = found[len(here) :]
+                found = _filled(here, first, end)
+            yield chunk, _outcomes(db, found, raw=raw)
+        beyond = ahead[0] if ahead else cursor.fetchone()
+    if beyond is not None:
+        raise InputError(
+            f"{checkpoint_path(db)} knows of row {beyond[0]:,}, but the table has only {counted(end, 'row')}",
+            "the table has changed since the last run: run 'batchrun process' again, it finds the rows anew",
+        )
 
 
 def joined(table: Table, db: sqlite3.Connection, *, raw: bool = False) -> Iterator[Joined]:
@@ -153,16 +196,7 @@ def checkpoint_path(db: sqlite3.Connection) -> Path:
     return Path(db.execute("PRAGMA database_list").fetchone()[2])
 
 
-def _filled(here: list[Outcome], first: int, end: int) -> list[Outcome]:
+def _filled(here: list[tuple[Any, ...]], first: int, end: int) -> list[tuple[Any, ...]]:
     """`here`, with the rows between that are left."""
-    settled = {outcome.row: outcome for outcome in here}
-    return [settled.get(row) or Outcome(row, STATUS_NAMES[LEFT]) for row in range(first, end + 1)]
-
-
-def _check_over(db: sqlite3.Connection, rows: int, ahead: list[Outcome], found: Iterator[Outcome]) -> None:
-    beyond = ahead[0] if ahead else next(found, None)
-    if beyond is not None:
-        raise InputError(
-            f"{checkpoint_path(db)} knows of row {beyond.row:,}, but the table has only {counted(rows, 'row')}",
-            "the table has changed since the last run: run 'batchrun process' again, it finds the rows anew",
-        )
+    settled = {row[0]: row for row in here}
+    return [settled.get(row) or (row, LEFT, None, None, None, None, None) for row in range(first, end + 1)]

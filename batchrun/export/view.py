@@ -8,7 +8,7 @@ from typing import Any
 from batchrun.table.table import Cells, Table
 
 from .columns import ResultColumns, result_columns
-from .joined import AnyChunk, Outcome, bodies, pages
+from .joined import AnyChunk, Outcomes, bodies, pages
 from .json_value import values_of
 
 
@@ -33,11 +33,11 @@ class Results:
         """First pass: the columns of the results, and their kinds if asked for."""
         return result_columns(self._values(), self.table.columns, kinds=kinds)
 
-    def pages(self) -> Iterator[tuple[list[Cells], list[Outcome]]]:
+    def pages(self) -> Iterator[tuple[list[Cells], Outcomes]]:
         """Second pass: raw cells of some rows, and what has become of them."""
         return self.beside(self.table.chunks())
 
-    def beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, list[Outcome]]]:
+    def beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, Outcomes]]:
         """The second pass over the table's rows in another shape."""
         for page in pages(chunks, self.db):
             self.pulse()
@@ -50,17 +50,11 @@ class Results:
             yield values_of(found, rows)
 
 
-def values(page: list[Outcome]) -> list[Any]:
+def values(page: Outcomes) -> list[Any]:
     """The results of a page; None for a row that has none."""
-    rows, _, found, *_ = zip(*page, strict=True)
-    return values_of([b"null" if body is None else body for body in found], rows)
+    return values_of([b"null" if body is None else body for body in page.bodies], page.rows)
 
 
-def statuses(page: list[Outcome]) -> list[str]:
-    """The states of a page's rows."""
-    return [outcome.status for outcome in page]
-
-
-def messages(page: list[Outcome]) -> list[str | None]:
+def messages(page: Outcomes) -> list[str | None]:
     """The error messages of a page. None for skipped rows too: whoever filters by errors wants failures."""
-    return [None if outcome.error is None else str(outcome.error["message"]) for outcome in page]
+    return [None if error is None else str(error["message"]) for error in page.errors]

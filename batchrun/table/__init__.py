@@ -4,12 +4,10 @@
     scan          first pass: rows, one type per column, fingerprints, digest  -> Scan
     Table.chunks  second pass: raw cells, some hundred rows at a time
     identities    fingerprints of such a chunk        pick        the cells that the task is given
-    converter     (in the worker) raw cells to the dicts that the task is called with
 
-A worker process imports this package for `converter`: pyarrow is loaded only to read Parquet or zstd.
+What raw cells are to the task is said in `batchrun.convert`. pyarrow is loaded only to read Parquet or zstd.
 """
 
-from .convert import converter
 from .detect import open_table
 from .files import digest_of
 from .fingerprint import identities
@@ -25,7 +23,6 @@ __all__ = [
     "ReadOptions",
     "Scan",
     "Table",
-    "converter",
     "digest_of",
     "identities",
     "looks_separated",

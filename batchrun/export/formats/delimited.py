@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from batchrun.export.json_value import text_of
-from batchrun.export.view import Results, messages, statuses, values
+from batchrun.export.view import Results, messages, values
 
 _AS_THEY_ARE = {str, int, float, type(None)}  # as csv writes them
 _BOOLEANS = {bool, type(None)}
@@ -34,7 +34,7 @@ def _write(results: Results, sink: IO[bytes], separator: str) -> int:
     rows = 0
     for chunk, page in results.pages():
         cells: list[Sequence[Any]] = [*zip(*chunk, strict=True), *columns.cells(values(page))]
-        sink.write(_encoded(list(zip(*map(_plain, cells), statuses(page), messages(page), strict=True)), separator))
+        sink.write(_encoded(list(zip(*map(_plain, cells), page.statuses, messages(page), strict=True)), separator))
         rows += len(page)
     return rows
 

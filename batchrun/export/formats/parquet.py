@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
 from batchrun.export.columns import ResultColumns
-from batchrun.export.view import Results, messages, statuses, values
+from batchrun.export.view import Results, messages, values
 
 from .arrow import array_of, arrow_type
 from .arrow_input import Misfit, input_of
@@ -55,7 +55,7 @@ def _tables(results: Results, columns: ResultColumns, own: Any, schema: Any) -> 
     for chunk, page in results.beside(own.chunks()):
         found = columns.cells(values(page))
         arrays = [array_of(cells, kind) for cells, kind in zip(found, columns.kinds, strict=True)]
-        told = [pa.array(statuses(page), pa.string()), pa.array(messages(page), pa.string())]
+        told = [pa.array(page.statuses, pa.string()), pa.array(messages(page), pa.string())]
         yield pa.Table.from_arrays([*own.arrays(chunk), *arrays, *told], schema=schema)
 
 
