@@ -4,101 +4,34 @@ One writer (the coordinator), readers at any time. Everything that a commit has 
 kill -9 and power loss: write-ahead log, `synchronous=FULL`.
 """
 
-import errno
 import json
 import os
 import sqlite3
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from zlib import crc32
 
 from . import seal
-from .checkpoint_format import FORMAT, create, disguise, is_known, migrate
-from .errors import BatchrunError, CheckpointError, UsageError
+from .checkpoint_errors import damaged, explained, in_words, status_name
 from .money import Tokens
 from .oddity import oddity
+from .records import DONE, LEFT, STATUS_NAMES, Failure, Reached, Settled, Stretch
 
-DONE, FAILED, TIMED_OUT, CRASHED, SKIPPED = 1, 2, 3, 4, 5
-LEFT = 0
 _BLOCK = 8192
 _AT_ONCE = 50
-_PAGE_BYTES = 4096
 _HERE = "FROM ledger WHERE position BETWEEN ? AND ?"
 _ALIKE = f"SELECT count(*) {_HERE} AND status = ? AND task = ?"
 _EACH = f"SELECT position, position, status, task {_HERE} ORDER BY position"
 _REACHED = "SELECT (SELECT max(id) FROM result), (SELECT max(id) FROM failure)"
 _FACTS_SEAL = "seal"
-_SIGNS_OF_DAMAGE = ("malformed", "not a database", "no such", "constraint failed", "decode", "corrupt", "unsupported")
-STATUS_NAMES = ("left", "done", "failed", "timed_out", "crashed", "skipped")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A failed attempt, as it is kept. `at`: seconds since 1970; `seconds`: how long it ran."""
-
-    position: int
-    attempt: int
-    at: float
-    seconds: float
-    lane: int
-    kind: str
-    message: str
-    type: str | None = None
-    http_status: int | None = None
-    traceback: str | None = None
-    raw: str | None = None
-
-
-class Stretch(NamedTuple):
-    """Rows `first` to `last`: all settled, in one state, under one version of the task."""
-
-    first: int
-    last: int
-    status: int
-    task: int
-
-
-class Settled(NamedTuple):
-    """A row that is settled: what a run leaves on disk about it. `body` is JSON.
-
-    `seconds`, `at`, `lane`: how long its last attempt ran, when that ended (seconds since 1970), and where.
-    """
-
-    position: int
-    fingerprint: bytes
-    key: bytes | None
-    status: int
-    attempts: int
-    task: int
-    seconds: float
-    body: bytes | None = None
-    raw: str | None = None
-    how: str | None = None
-    note: str | None = None
-    failure: Failure | None = None
-    at: float | None = None
-    lane: int | None = None
-
-
-class Reached(NamedTuple):
-    """How far a checkpoint has come: its name (empty before its table is known), and the highest numbers given."""
-
-    checkpoint: str
-    results: int
-    failures: int
-
-
-class NothingYet(UsageError):
-    """The file is there, and no run has come as far as to write anything into it."""
 
 
 class Checkpoint:
-    """An open checkpoint. Make one with `opened`.
+    """An open checkpoint. Made by `opening.opened`.
 
     As a context manager it tells what SQLite says inside the block as a `CheckpointError`.
     """
@@ -300,7 +233,7 @@ class Checkpoint:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
             if isinstance(error, sqlite3.Error):
-                raise _in_words(self.path, error) from error
+                raise in_words(self.path, error) from error
             if isinstance(error, (LookupError, TypeError, ValueError, AttributeError)) and (why := oddity(self.db)):
                 raise damaged(self.path, why) from error
         finally:
@@ -326,128 +259,9 @@ def _failure_row(number: int, run: int, failure: Failure) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def opened(path: Path, *, write: bool) -> Checkpoint:
-    """Open the checkpoint at `path`; with `write`, make it if it is missing or empty.
-
-    Raises `CheckpointError` if it is damaged, of a newer format, no checkpoint, or cannot be written, and
-    `NothingYet` if it is empty and only to be read.
-    """
-    with explained(path):
-        try:
-            return _opened(path, "mode=rwc" if write else "mode=ro", write=write)
-        except sqlite3.OperationalError as error:
-            if not write and _is_half_made(path):
-                raise _nothing_yet(path) from error
-            # A read-only folder has no room for the files that readers share; nor is there a writer then.
-            if write or _has_log(path) or os.access(path.parent, os.W_OK):
-                raise
-            return _opened(path, "immutable=1", write=False)
-
-
-def _opened(path: Path, how: str, *, write: bool) -> Checkpoint:
-    # Autocommit: transactions are ours to begin and end. A reader waits for a writer's checkpoint.
-    db = sqlite3.connect(
-        f"{path.resolve().as_uri()}?{how}", uri=True, isolation_level=None, timeout=30,
-        check_same_thread=False, cached_statements=256,
-    )  # fmt: skip
-    try:
-        _prepare(db, path, write=write)
-    except BaseException:
-        db.close()
-        raise
-    return Checkpoint(path, db)
-
-
-def _is_half_made(path: Path) -> bool:
-    """Whether a run was killed in the moment it made the file: a rollback journal is there only until the log is."""
-    return Path(f"{path}-journal").exists() and path.exists() and path.stat().st_size <= _PAGE_BYTES
-
-
-def _nothing_yet(path: Path) -> NothingYet:
-    return NothingYet(f"{path} is empty: no run of this task has begun yet", "'batchrun process' begins one")
-
-
-def _has_log(path: Path) -> bool:
-    log = Path(f"{path}-wal")
-    return log.exists() and log.stat().st_size > 0
-
-
-def _prepare(db: sqlite3.Connection, path: Path, *, write: bool) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    empty = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if version > FORMAT:
-        raise CheckpointError(
-            f"{path} was written by a newer batchrun (format {version}, this one reads up to {FORMAT})",
-            "upgrade batchrun, or give --name to start another checkpoint",
-        )
-    if not empty and not is_known(version):
-        raise CheckpointError(f"{path} is not a checkpoint of batchrun", "move it away, or give --name or --dir")
-    if write:
-        mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-        if mode != "wal":
-            raise CheckpointError(
-                f"{path}: this file system cannot hold a write-ahead log", "give --dir a local folder"
-            )
-        db.execute("PRAGMA synchronous=FULL")
-        os.chmod(path, 0o600)
-        if empty:
-            create(db)
-        elif version < FORMAT:
-            migrate(db, version)
-    elif empty:
-        raise _nothing_yet(path)
-    else:
-        disguise(db, version)
-
-
 def _seal_of_facts(db: sqlite3.Connection) -> int:
     facts = db.execute("SELECT key, value FROM meta WHERE key != ? ORDER BY key", (_FACTS_SEAL,))
     return crc32("".join(f"{key}\0{value}\0" for key, value in facts).encode())
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the system say into an error that tells the user what to do."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise _in_words(path, error) from error
-    except (OverflowError, UnicodeError) as error:  # a flipped bit can make a number or text that is none
-        raise damaged(path, str(error)) from error
-
-
-def status_name(path: Path, status: Any) -> str:
-    """The name of a settled row's state. Raises `CheckpointError` for a number that stands for none."""
-    if not isinstance(status, int) or not LEFT < status < len(STATUS_NAMES):
-        raise damaged(path, f"it knows of rows in state {status!r}, which there is not")
-    return STATUS_NAMES[status]
-
-
-def damaged(path: Path, why: str) -> CheckpointError:
-    """The error for a file that does not hold what was written."""
-    return CheckpointError(
-        f"{path} is damaged: {why}",
-        "'batchrun verify' says what can be saved; --fresh starts over and keeps the old file",
-    )
-
-
-def _in_words(path: Path, error: Exception) -> BatchrunError:
-    text = str(error)
-    if "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return CheckpointError(
-            f"{path}: the disk is full; everything that was acknowledged is safe",
-            "make room and run the same command again",
-        )
-    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
-        what = "read" if "unable to open" in text and path.exists() else "written"
-        return CheckpointError(
-            f"{path} cannot be {what}: {text}", "check its permissions and its folder's, or give --dir another folder"
-        )
-    if "locked" in text:
-        return CheckpointError(f"{path} is locked by another program", "close what has it open and run again")
-    if any(word in text for word in _SIGNS_OF_DAMAGE):
-        return damaged(path, text)
-    return CheckpointError(f"{path}: {text}", "check the disk, or give --dir another folder")
 
 
 def last_run(db: sqlite3.Connection) -> dict[str, Any] | None:

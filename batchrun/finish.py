@@ -6,12 +6,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from .checkpoint import STATUS_NAMES, Checkpoint, opened
+from .checkpoint import Checkpoint
 from .errors import BatchrunError, InputError, Interrupted, UsageError
 from .export import outputs
 from .export.writing import ExportStopped, export, format_of
+from .opening import opened
 from .places import Places
 from .plan import Plan
+from .records import STATUS_NAMES
 from .settings import Settings
 from .signals import Signals
 from .source import Bound

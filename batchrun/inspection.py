@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any
 
-from .checkpoint import CRASHED, FAILED, LEFT, STATUS_NAMES, TIMED_OUT, Checkpoint
+from .checkpoint import Checkpoint
 from .convert import converter
 from .display.words import counted, duration, moment, one_line
 from .errors import UsageError
@@ -14,6 +14,7 @@ from .loading import source_digest
 from .lock import is_held
 from .outlook import Standing, outlook
 from .places import Places
+from .records import CRASHED, FAILED, LEFT, STATUS_NAMES, TIMED_OUT
 from .settings import Settings
 from .source import Bound
 from .table import pick

@@ -5,6 +5,7 @@ The seam to the run is small: `room`, `send`, `collect`, `expire`, `busy`, and t
 """
 
 import selectors
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,6 +24,7 @@ from .output import untagged
 from .overdue import look_after
 from .parsing import cpus
 from .shape import slots_of_lanes
+from .suspicion import Suspicion
 from .wire import Ticket
 
 END_SECONDS = 1.0
@@ -54,9 +56,7 @@ class Lanes:
         self._nursery = nursery
         self._nurseries = 0
         self._barren = 0
-        self._suspects: set[int] = set()
-        self._misled = False
-        self._nursery_suspects: set[int] = set()
+        self._suspicion = Suspicion()
         self._broken: StoppedError | None = None
         raise_descriptors(jobs)
 
@@ -139,7 +139,8 @@ class Lanes:
             if self._nurseries > NURSERY_LIMIT:
                 raise StoppedError(
                     f"the process that starts workers was killed {NURSERY_LIMIT} times",
-                    "see whether a row kills its parent, or the machine runs out of memory",
+                    "see whether a row kills its parent, the machine runs out of memory, "
+                    f"or {sys.executable} does not start",
                 )
             if self._nursery:
                 self._nursery.close()
@@ -160,14 +161,14 @@ class Lanes:
     def room(self) -> int:
         """Rows that could be sent now without one of them waiting for long."""
         # Rows that ran when the nursery was killed run alone, so that the one that does it is found.
-        if self._nursery_suspects:
+        if self._suspicion.of_nursery:
             return 0 if self.busy() else min(1, sum(lane.room() for lane in self.lanes))
-        alone = bool(self._suspects)
+        alone = bool(self._suspicion.of_lanes)
         return sum(lane.room(alone=alone) for lane in self.lanes)
 
     def send(self, tickets: list[Ticket]) -> None:
         """Hand out at most `room()` rows: first one to each idle lane, then shares of what the lanes hold."""
-        alone = bool(self._suspects)
+        alone = bool(self._suspicion.of_lanes)
         lanes = sorted((lane for lane in self.lanes if lane.room(alone=alone)), key=lambda lane: len(lane.sent))
         start = 0
         for nth, lane in enumerate(lanes):
@@ -218,7 +219,7 @@ class Lanes:
         """End what has run longer than `limit` seconds; free rows that wait behind a slow one."""
         events: list[Event] = []
         for lane in self.lanes:
-            events.extend(self._heard(look_after(lane, now, limit)))
+            events.extend(self._suspicion.heard(look_after(lane, now, limit)))
             if lane.pipes.full:
                 self._watch_inbox(lane)
         return events
@@ -234,7 +235,7 @@ class Lanes:
 
     def take_back(self) -> list[Event]:
         """Take back every row that has not started; what runs goes on."""
-        return [event for lane in self.lanes if lane.sent for event in self._heard(lane.take_back())]
+        return [event for lane in self.lanes if lane.sent for event in self._suspicion.heard(lane.take_back())]
 
     def kill(self) -> None:
         """End everything in flight now; what comes back are `Returned` rows."""
@@ -267,23 +268,13 @@ class Lanes:
 
     def _on_replies(self, lane: Lane) -> list[Event]:
         try:
-            events = self._heard(lane.hear())
+            events = self._suspicion.heard(lane.hear())
         except EOFError:
             # The row has closed a descriptor that is not its own. Its worker will fail to reply.
             events = []
             self._unwatch(lane.pipes.outbox)
         if lane.garbled:
             self._unwatch(lane.pipes.outbox)
-        return events
-
-    def _heard(self, events: list[Event]) -> list[Event]:
-        """Who has finished is under no suspicion any more."""
-        if self._suspects or self._nursery_suspects:
-            for event in events:
-                ended = _ended(event)
-                self._misled |= isinstance(event, Finished) and not ended.isdisjoint(self._suspects)
-                self._suspects -= ended
-                self._nursery_suspects -= ended
         return events
 
     def _on_output(self, lane: Lane) -> list[Event]:
@@ -309,14 +300,15 @@ class Lanes:
         if not was_ready and not events and cause:
             events.append(Stillborn(lane.index, cause, tail))
         running = [row for row in running if row.position in lane.sent]
-        if cause is None:
-            cause = self._suspect({row.position for row in running})
-        blamed, suspects = blame(lane, Death(now, running, holder, cause, tail), misled=self._misled)
-        self._suspects |= suspects
+        if cause is None and self._suspicion.nursery_died([row.position for row in running]):
+            self._nurseries -= 1
+            cause = "died with the process that starts workers, which this row kills"
+        blamed, suspects = blame(lane, Death(now, running, holder, cause, tail), misled=self._suspicion.misled)
+        self._suspicion.of_lanes |= suspects
         charged = any(isinstance(event, (Crashed, TimedOut)) for event in blamed)
         self._count_barren(lane, cause, charged=charged or bool(suspects))
         self._replace(lane)
-        return self._heard([*events, *blamed])
+        return self._suspicion.heard([*events, *blamed])
 
     def _replace(self, lane: Lane) -> None:
         if self._replacing and not self._broken:
@@ -329,14 +321,6 @@ class Lanes:
                 self._broken = error
         self.lanes.remove(lane)
 
-    def _suspect(self, running: set[int]) -> str | None:
-        """The nursery was killed while these rows ran: the cause, if it can be no other row."""
-        if len(running) == 1 and running <= self._nursery_suspects:
-            self._nurseries -= 1
-            return "died with the process that starts workers, which this row kills"
-        self._nursery_suspects |= running
-        return None
-
     def _count_barren(self, lane: Lane, cause: str | None, *, charged: bool) -> None:
         """Workers that load the task and die before a row has started could be replaced for ever."""
         if lane.finished or lane.killed or charged:
@@ -348,13 +332,3 @@ class Lanes:
                     f"{BARREN_LIMIT} workers in a row died before they had started a row: {cause}",
                     "see whether the task's module starts threads that end the process",
                 )
-
-
-def _ended(event: Event) -> set[int]:
-    """The rows that have come to their own end."""
-    match event:
-        case Finished(_, ends):
-            return {ticket.position for ticket, _ in ends}
-        case Crashed(_, ticket) | TimedOut(_, ticket):
-            return {ticket.position}
-    return set()

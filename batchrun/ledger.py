@@ -4,8 +4,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from .checkpoint import STATUS_NAMES, Checkpoint, Failure, Settled
+from .checkpoint import Checkpoint
 from .money import Tokens
+from .records import STATUS_NAMES, Failure, Settled
 from .witness import Witness
 
 COMMIT_ROWS = 500

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import xxhash
 
 from . import settings as settings_module
-from .checkpoint import opened
 from .display.reporter import make
 from .errors import CheckpointError, InputError, UsageError
 from .main import process as run_process
+from .opening import opened
 from .places import Places, find, places_of, safe
 from .settings import OPTIONS, Settings
 from .source import open_bound
@@ -130,8 +130,16 @@ def _keep(frame: "pd.DataFrame", path: Path) -> None:
         part = path.with_suffix(".part")
         frame.to_parquet(part, index=False)
         part.replace(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"the DataFrame cannot be kept in {path}: {error}", "see the message above") from error
+    except OSError as error:
+        raise CheckpointError(
+            f"the DataFrame cannot be kept in {path}: {error}",
+            "make room, check permissions, or give dir= another folder",
+        ) from error
+    except (ValueError, TypeError, NotImplementedError) as error:  # pyarrow's own are of these kinds
+        raise InputError(
+            f"the DataFrame cannot be kept as Parquet: {error}",
+            "give each column a name of its own and values of one type, such as frame['x'].astype(str)",
+        ) from error
 
 
 def _joined(places: Places, path: Path, settings: Settings) -> "pd.DataFrame":

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from . import suspects
 from .backlog import Backlog
-from .checkpoint import Checkpoint, explained, opened
+from .checkpoint import Checkpoint
+from .checkpoint_errors import explained
 from .display.reporter import Reporter
 from .engines import StartableEngine, engine_of
 from .errors import BatchrunError
@@ -32,6 +33,7 @@ from .log import Log
 from .notes import notes_on
 from .notice import heard
 from .nursery import Nursery
+from .opening import opened
 from .places import Places, prepare
 from .plan import Plan
 from .preparing import (

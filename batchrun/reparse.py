@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from .attempt import finisher
-from .checkpoint import DONE, FAILED, Checkpoint, Failure, Settled
+from .checkpoint import Checkpoint
 from .ledger import Ledger
+from .records import DONE, FAILED, Failure, Settled
 from .settings import Settings
 from .tally import Tally
 from .wire import Reply, Ticket

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from .checkpoint import Settled
+    from .records import Settled
 
 _KNUTH = 2654435761
 _MASK = 0xFFFFFFFF

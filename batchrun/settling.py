@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from .allowance import Allowance
 from .backlog import Backlog
-from .checkpoint import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
 from .errors import BatchrunError, StoppedError
 from .ledger import Ledger
+from .records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
 from .redaction import Redactor
 from .retry import Again, after_failure, after_refusal
 from .stopping import MaxFailures, Timeout, too_many

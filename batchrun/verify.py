@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import seal
-from .checkpoint import STATUS_NAMES, Checkpoint, Failure, Reached, Settled
+from .checkpoint import Checkpoint
 from .display.words import counted
 from .errors import CheckpointError
+from .records import STATUS_NAMES, Failure, Reached, Settled
 from .source import Bound, Twins
 from .spool import occurrence_of
 from .table import identities

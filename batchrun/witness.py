@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from .checkpoint import NothingYet, Reached, opened
 from .errors import CheckpointError
+from .opening import NothingYet, opened
+from .records import Reached
 
 _MAGIC = b"batchrun lock 1\n"
 _FORM = struct.Struct("<16s16sqq")

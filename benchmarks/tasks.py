@@ -35,7 +35,7 @@ async def waiting(row: Row) -> Row:
 
 def busy(row: Row) -> Row:
     """About 2 ms of CPU."""
-    return {"sum": sum(n * n for n in range(20_000)) + row["id"]}
+    return {"sum": sum(n * n for n in range(50_000)) + row["id"]}
 
 
 def messy(row: Row) -> str:

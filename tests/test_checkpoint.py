@@ -16,11 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import ROOT, batchrun, database, records, settled
 
-from batchrun.checkpoint import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, NothingYet, Settled, opened
 from batchrun.checkpoint_format import FORMAT
 from batchrun.encode import encode
 from batchrun.errors import CheckpointError, UsageError
 from batchrun.export.joined import outcomes
+from batchrun.opening import NothingYet, opened
+from batchrun.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
 from batchrun.verify import verify
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))

@@ -19,10 +19,12 @@ from support import batchrun, environment, numbered
 from batchrun.allowance import Allowance
 from batchrun.anchor import anchor
 from batchrun.backlog import Backlog
-from batchrun.checkpoint import DONE, Checkpoint, Settled, opened
+from batchrun.checkpoint import Checkpoint
 from batchrun.export.writing import export
 from batchrun.ledger import Ledger
+from batchrun.opening import opened
 from batchrun.plan import Policy, make_plan
+from batchrun.records import DONE, Settled
 from batchrun.redaction import Redactor
 from batchrun.settling import Rules, Settling
 from batchrun.spool import Spool

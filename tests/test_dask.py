@@ -10,7 +10,7 @@ import pytest
 from dask_cluster import dask_cluster
 from support import alive, batchrun, kill, lines_of, numbered, records, settled, start, wait_for
 
-from batchrun.checkpoint import CRASHED, DONE, TIMED_OUT
+from batchrun.records import CRASHED, DONE, TIMED_OUT
 
 pytest.importorskip("distributed")
 

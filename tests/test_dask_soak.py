@@ -9,7 +9,7 @@ import pytest
 from dask_cluster import dask_cluster
 from support import batchrun, kill, lines_of, numbered, records, settled, start, wait_for
 
-from batchrun.checkpoint import CRASHED, DONE, TIMED_OUT
+from batchrun.records import CRASHED, DONE, TIMED_OUT
 
 pytestmark = [
     pytest.mark.skipif("DASK_SOAK" not in os.environ, reason="takes minutes: DASK_SOAK=1"),

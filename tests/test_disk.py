@@ -15,7 +15,7 @@ from signal import SIGKILL
 import pytest
 from support import COMMAND, ROOT, batchrun, database, environment, numbered, records, settled
 
-from batchrun.checkpoint import NothingYet, opened
+from batchrun.opening import NothingYet, opened
 from batchrun.settings import Settings
 from batchrun.source import open_bound
 from batchrun.verify import verify

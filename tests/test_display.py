@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from batchrun.backlog import Backlog
-from batchrun.checkpoint import opened
 from batchrun.display import phrases, words
 from batchrun.display.closing import as_text, closing
 from batchrun.display.layout import ASCII, FANCY, bar, glyphs_for, layout
@@ -26,6 +25,7 @@ from batchrun.display.stream import Stream
 from batchrun.errors import Interrupted, StoppedError
 from batchrun.inflight import Running
 from batchrun.ledger import Ledger
+from batchrun.opening import opened
 from batchrun.plan import Plan
 from batchrun.run import Run
 from batchrun.settling import Rules

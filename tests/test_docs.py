@@ -15,8 +15,8 @@ from support import ROOT, batchrun, database, records, start, wait_for
 
 import batchrun as package
 from batchrun import errors
-from batchrun.checkpoint import STATUS_NAMES
 from batchrun.failures import REMEDIES
+from batchrun.records import STATUS_NAMES
 from batchrun.settings import OPTIONS
 
 README = ROOT / "README.md"

@@ -151,7 +151,8 @@ def test_only_the_columns_that_the_task_is_given_name_a_row(folder):
 def test_anchoring_keeps_each_identity_with_its_record(tmp_path_factory, seed, before, after):
     """Property: after any change of the table the ledger holds, for each row, the record of an equal row."""
     from batchrun.anchor import anchor
-    from batchrun.checkpoint import DONE, Settled, opened
+    from batchrun.opening import opened
+    from batchrun.records import DONE, Settled
     from batchrun.spool import Spool
 
     del seed

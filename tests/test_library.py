@@ -162,3 +162,19 @@ def test_a_dry_run_of_a_data_frame_leaves_what_is_kept_as_it_is(folder, monkeypa
     more = pd.DataFrame({"id": [1, 2, 3]})
     assert batchrun.process(more, task="tasks.py:echo", dry_run=True, quiet=True).left == 1
     assert len(batchrun.results(frame, task="tasks.py:echo")) == 2
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"x": [1, "two"]}),
+        pd.DataFrame({"x": [1 + 2j]}),
+        pd.DataFrame([[1, 2]], columns=["x", "x"]),
+    ],
+    ids=["mixed", "complex", "two of a name"],
+)
+def test_a_frame_that_parquet_cannot_hold_is_refused_with_the_remedy(folder, monkeypatch, frame):
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError, match="cannot be kept as Parquet") as refused:
+        batchrun.process(frame, task="tasks.py:echo")
+    assert "astype(str)" in refused.value.hint

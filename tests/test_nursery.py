@@ -4,9 +4,34 @@ import os
 import pickle
 import signal
 import socket
+import subprocess
+import sys
+
+from support import batchrun, environment, numbered
 
 from batchrun.nursery import Nursery
 from batchrun.orders import Orders
+
+CRIPPLED = "import sys; sys.executable = '/nowhere/python'; from batchrun.__main__ import main; main()"
+
+
+def run_where_no_process_starts(table):
+    command = [sys.executable, "-c", CRIPPLED, "process", table, "--task", "tasks.py:double"]
+    return subprocess.run(
+        command, cwd=table.parent, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_finished_job_starts_no_process(folder):
+    table = numbered(folder / "data.csv", 5)
+    batchrun("process", table, "--task", "tasks.py:double", cwd=folder)
+    assert run_where_no_process_starts(table).returncode == 0
+
+
+def test_that_no_process_can_be_started_ends_the_run_with_the_rows_left(folder):
+    ran = run_where_no_process_starts(numbered(folder / "data.csv", 5))
+    assert ran.returncode == 3, ran.stderr
+    assert "/nowhere/python does not start" in ran.stderr
 
 
 def test_a_coordinator_that_dies_amid_a_question_leaves_nothing_behind_and_no_traceback(tmp_path, capfd):

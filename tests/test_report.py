@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT, batchrun, database, start, wait_for, write_table
 
-from batchrun.checkpoint import DONE, FAILED, Failure, Settled, opened
+from batchrun.opening import opened
+from batchrun.records import DONE, FAILED, Failure, Settled
 from batchrun.report.charts import nice, short
 from batchrun.report.in_flight import Moments, in_flight
 from batchrun.report.latency import MOST_BARS, SHARES, latency

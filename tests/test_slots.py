@@ -22,6 +22,8 @@ from support import (
     wait_for,
 )  # fmt: skip
 
+from batchrun.limits import A_LANE, BESIDES
+
 ASYNC = '''
 import asyncio, ctypes, os, sys, time
 from pathlib import Path
@@ -109,6 +111,10 @@ async def deserting(row):
     await asyncio.sleep(0.001 * (row["id"] % 3))
     if row["id"] % 2:
         await asyncio.gather(leave())
+
+async def files(row):
+    import resource
+    return {"limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0]}
 
 async def forking(row):
     if row["id"] == 3 and os.fork() == 0:
@@ -253,6 +259,14 @@ def test_the_thread_that_kills_its_process_is_found_and_no_suspect_is_charged(fo
     done = records(ran.stdout)[1]
     assert (done["crashed"], done["done"]) == (1, 59)
     others_done(found, 60, {13})
+
+
+def test_rows_that_share_a_worker_may_have_open_files_of_their_own_in_the_first_run_and_in_the_next(folder):
+    command = ("process", numbered(folder / "data.csv", 20), "--task", "waiting.py:files", "--jobs", 100, "--limit", 10)
+    few_at_first = ["sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh", *COMMAND, *map(str, command)]
+    for _ in range(2):
+        subprocess.run(few_at_first, cwd=folder, env=environment(), check=True, capture_output=True, timeout=90)
+    assert {result["limit"] for _, result in settled(folder / "data.csv", "files").values()} == {100 * A_LANE + BESIDES}
 
 
 def with_256_open_files(folder, task, *options):

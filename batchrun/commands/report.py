@@ -33,9 +33,10 @@ def report(
     """
     from time import time
 
-    from batchrun.checkpoint import explained, opened
+    from batchrun.checkpoint_errors import explained
     from batchrun.display.words import from_here
     from batchrun.lock import is_held
+    from batchrun.opening import opened
     from batchrun.report.page import page
     from batchrun.report.reading import read
     from batchrun.report.saving import save

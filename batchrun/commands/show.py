@@ -24,9 +24,10 @@ def show(
     name: Name = None,
 ) -> None:
     """One row: input, attempts, result, reply, error, and whether it will run next time."""
-    from batchrun.checkpoint import explained, opened
+    from batchrun.checkpoint_errors import explained
     from batchrun.encode import encode
     from batchrun.inspection import in_words, inspect
+    from batchrun.opening import opened
     from batchrun.source import open_bound
 
     places, settings = located(input, dir, task, name)

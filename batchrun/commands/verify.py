@@ -19,7 +19,7 @@ def verify(input: Input, dir: Dir = None, task: Task = None, name: Name = None) 
 
     Exit code 0: every row is settled; 1: rows are left, or the input has changed; 4: the checkpoint is damaged.
     """
-    from batchrun.checkpoint import NothingYet
+    from batchrun.opening import NothingYet
     from batchrun.verify import in_words
     from batchrun.witness import check
 
@@ -34,8 +34,8 @@ def verify(input: Input, dir: Dir = None, task: Task = None, name: Name = None) 
 
 
 def _proof(places: Any, settings: Any) -> Any:
-    from batchrun.checkpoint import opened
     from batchrun.errors import CheckpointError, InputError
+    from batchrun.opening import opened
     from batchrun.source import open_bound
     from batchrun.verify import verify as prove
     from batchrun.witness import noted
