@@ -234,7 +234,7 @@ def settled_rows(path):
 def test_the_seed_of_python_does_not_matter(path, tmp_path):
     """Two processes with other hash seeds agree on every seal."""
     written(path, row(1, body=b'{"a": 1}', raw="a", how="json"), row(2, FAILED, failure=replace(FAILURE, position=2)))
-    code = "import sys, pathlib; from batchrun.checkpoint import opened; from batchrun.verify import verify; "
+    code = "import sys, pathlib; from batchrun.opening import opened; from batchrun.verify import verify; "
     code += "print(verify(opened(pathlib.Path(sys.argv[1]), write=False), None).damage)"
     env = {**os.environ, "PYTHONHASHSEED": str(random.randrange(1, 10**6))}
     told = subprocess.run([sys.executable, "-c", code, path], env=env, capture_output=True, text=True)

@@ -29,6 +29,7 @@ from batchrun.export.writing import ExportStopped, export, format_of
 from batchrun.opening import opened
 from batchrun.records import CRASHED, DONE, FAILED, SKIPPED, Failure, Settled
 from batchrun.table import ReadOptions, open_table, scan
+from batchrun.table.table import CHUNK_ROWS
 
 LEFT = object()
 BIG = 2**80
@@ -230,6 +231,26 @@ def test_a_column_of_mixed_values_is_written_value_by_value(make: Make) -> None:
 def test_columns_come_in_order_of_first_appearance_in_the_table(make: Make) -> None:
     table = make(3).settle({"c": 3, "b": 4}, first=3).settle({"b": 1, "a": 2}, first=1)
     assert list(table.csv()[0]) == ["id", "b", "a", "c", "batchrun_status", "batchrun_error"]
+
+
+@pytest.mark.parametrize(
+    ("late", "more"),
+    [({"b": 2}, ["b"]), ({"b": 2, "a": 1}, ["b"]), ([1], ["result"]), (b"null", ["result"]), ({}, []),
+     (Skipped("why"), []), (LEFT, [])],
+)  # fmt: skip
+def test_columns_may_appear_as_late_as_in_the_last_row(make: Make, late: Any, more: list[str]) -> None:
+    table = make(3 * CHUNK_ROWS).settle(
+        *[{"a": n} for n in range(3 * CHUNK_ROWS - 2)], failure(3 * CHUNK_ROWS - 1), late
+    )
+    rows = table.csv()
+    assert list(rows[0]) == ["id", "a", *more, "batchrun_status", "batchrun_error"]
+    assert [row["a"] for row in rows[:-2]] == [str(n) for n in range(3 * CHUNK_ROWS - 2)]
+
+
+def test_results_with_too_many_keys_to_be_columns_may_come_late(make: Make) -> None:
+    table = make(3 * CHUNK_ROWS).settle(*[{"a": n} for n in range(CHUNK_ROWS)])
+    table.settle(*[{f"k{n}": n} for n in range(2 * CHUNK_ROWS)], first=CHUNK_ROWS + 1)
+    assert list(table.csv()[0]) == ["id", "result", "batchrun_status", "batchrun_error"]
 
 
 def test_errors_are_told_of_failures_only(make: Make) -> None:

@@ -19,6 +19,10 @@ WHOLE = None
 Key = str | None
 
 
+class LateColumn(Exception):
+    """A result has a column that the first results have not."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResultColumns:
     """The columns that results add to a table's own.
@@ -33,6 +37,12 @@ class ResultColumns:
     status: str
     error: str
     packed: bool
+
+    def check(self, values: Iterable[Any]) -> None:
+        """Raise `LateColumn` if there is no column for some of these results."""
+        known = set(self.keys)
+        if not self.packed and not all(known.issuperset(shape) for shape in _shapes(values)):
+            raise LateColumn
 
     def cells(self, values: Sequence[Any]) -> list[list[Any]]:
         """The results of some rows (None for a row without one) column by column."""
@@ -58,10 +68,14 @@ def result_columns(pages: Iterable[Sequence[Any]], taken: Sequence[str], *, kind
 
 
 def _meet(values: Sequence[Any], found: dict[Key, Kind]) -> None:
-    # Few rows differ in their keys, or in being no object: each such shape is looked at once.
-    for shape in dict.fromkeys([tuple(value) if type(value) is dict else WHOLE for value in values]):
-        for key in (WHOLE,) if shape is WHOLE else shape:
+    for shape in _shapes(values):
+        for key in shape:
             found.setdefault(key, NOTHING)
+
+
+def _shapes(values: Iterable[Any]) -> Iterable[tuple[Key, ...]]:
+    """The keys of results. Few rows differ in them, or in being no object: each such shape is looked at once."""
+    return dict.fromkeys([tuple(value) if type(value) is dict else (WHOLE,) for value in values])
 
 
 def _widen(values: Sequence[Any], found: dict[Key, Kind]) -> None:

@@ -38,6 +38,10 @@ class FailedTable(FailedRows):
         row, kind, status, error = (free(name, used) for name in (ROW, KIND, STATUS, ERROR))
         return ResultColumns((row, kind), (ROW, KIND), (INT, TEXT), status, error, packed=False)
 
+    def first_columns(self) -> ResultColumns:
+        """The same: they are known without a look."""
+        return self.columns()
+
     def _told(self, outcome: Outcome) -> Outcome:
         kind = outcome.error and outcome.error["kind"]
         return outcome._replace(body=json_of({ROW: outcome.row, KIND: kind}))

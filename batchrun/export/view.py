@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from batchrun.table.table import Cells, Table
@@ -20,7 +21,8 @@ def _nothing() -> None:
 class Results:
     """A table beside its checkpoint. `types`: of each of its columns, as its scan has settled them.
 
-    `pulse` is called every few thousand rows; an exception that it raises ends the reading.
+    `pulse` is called every few thousand rows; an exception that it raises ends the reading. `hasty`: a writer may
+    look for columns in the first results only, if it raises `LateColumn` where a later one has others.
     Read all within one `snapshot`.
     """
 
@@ -28,10 +30,15 @@ class Results:
     types: tuple[str, ...]
     db: sqlite3.Connection
     pulse: Callable[[], None] = _nothing
+    hasty: bool = False
 
     def columns(self, *, kinds: bool = False) -> ResultColumns:
         """First pass: the columns of the results, and their kinds if asked for."""
         return result_columns(self._values(), self.table.columns, kinds=kinds)
+
+    def first_columns(self) -> ResultColumns:
+        """The columns of the first results: nearly always all that there are."""
+        return result_columns(islice(self._values(), 1), self.table.columns)
 
     def pages(self) -> Iterator[tuple[list[Cells], Outcomes]]:
         """Second pass: raw cells of some rows, and what has become of them."""

@@ -6,6 +6,7 @@ Text stands as it is, null is empty, true and false are words, arrays and object
 import csv
 import io
 from collections.abc import Sequence
+from itertools import compress
 from typing import IO, Any
 
 from batchrun.export.json_value import text_of
@@ -28,12 +29,15 @@ def write_tsv(results: Results, sink: IO[bytes]) -> int:
 
 
 def _write(results: Results, sink: IO[bytes], separator: str) -> int:
-    columns = results.columns()
+    columns = results.first_columns() if results.hasty else results.columns()
     names = (*results.table.columns, *columns.names, columns.status, columns.error)
     sink.write(_encoded([names], separator))
     rows = 0
     for chunk, page in results.pages():
-        cells: list[Sequence[Any]] = [*zip(*chunk, strict=True), *columns.cells(values(page))]
+        found = values(page)
+        if results.hasty:
+            columns.check(compress(found, page.bodies))
+        cells: list[Sequence[Any]] = [*zip(*chunk, strict=True), *columns.cells(found)]
         sink.write(_encoded(list(zip(*map(_plain, cells), page.statuses, messages(page), strict=True)), separator))
         rows += len(page)
     return rows
