@@ -54,7 +54,7 @@ def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
     """
     settings = _settings(task, options)
     if _is_frame(table):
-        return _results_of_frame(settings)
+        return _results_of_frame(table, settings)
     path = _path(table)
     named = task is not None or settings.name is not None
     return _joined(find(path, settings.dir, settings.checkpoint_name if named else None), path, settings)
@@ -150,14 +150,20 @@ def _joined(places: Places, path: Path, settings: Settings) -> "pd.DataFrame":
         return frame(bound.table, bound.types, checkpoint.db)
 
 
-def _results_of_frame(settings: Settings) -> "pd.DataFrame":
+def _results_of_frame(frame: "pd.DataFrame", settings: Settings) -> "pd.DataFrame":
     path = _frame_path(settings)
     directory, name = path.parent.parent, settings.checkpoint_name
     places = places_of(path, directory, name)
-    try:
-        if not places.checkpoint.exists():
-            raise UsageError(f"no DataFrame has been processed as {name!r} in {directory}")
-        return _joined(places, path, settings)
-    except (InputError, UsageError) as error:
-        hint = "batchrun.process(df, ...) gives a DataFrame its results; say the same task, name and dir to both"
-        raise type(error)(str(error), hint) from None
+    hint = "batchrun.process(df, ...) gives a DataFrame its results; say the same task, name and dir to both"
+    none = UsageError(f"no DataFrame has been processed as {name!r} in {directory}", hint)
+    if not places.checkpoint.exists():
+        raise none
+    with TemporaryDirectory(prefix="batchrun-") as folder:
+        copy = Path(folder) / path.name
+        _keep(frame, copy)  # the one that is kept may be another
+        try:
+            return _joined(places, copy, settings)
+        except UsageError:
+            raise none from None
+        except InputError:
+            raise InputError(f"another DataFrame than this was processed as {name!r} in {directory}", hint) from None

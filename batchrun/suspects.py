@@ -16,7 +16,10 @@ Known = dict[str, tuple[int, int]]
 
 def after_death(known: Known, in_flight: Iterable[Running]) -> Known:
     """What is known after a run has died with these rows in flight."""
-    rows = list(in_flight)
+    rows = sorted(in_flight)
+    if rows and rows[-1].fingerprint in to_run_alone(known):
+        # It ran alone: the others had ended before it started, and were about to say so.
+        rows = rows[-1:]
     found = dict(known)
     for running in rows:
         name = running.fingerprint.hex()

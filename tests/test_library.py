@@ -129,10 +129,19 @@ def test_a_data_frame_without_results_is_told_what_gives_it_some(folder, monkeyp
     batchrun.process(frame, task="tasks.py:echo", quiet=True)
     with pytest.raises(BatchrunError):
         batchrun.process(pd.DataFrame({"id": [3]}), task="tasks.py:echo", key="nothing", quiet=True)
-    with pytest.raises(InputError, match="has changed since the last run") as raised:
-        batchrun.results(frame, task="tasks.py:echo")
-    assert "batchrun.process(df, " in raised.value.hint
+    assert len(batchrun.results(frame, task="tasks.py:echo")) == 2
     assert list(folder.glob("*.batchrun")) == [folder / "echo.parquet.batchrun"]
+
+
+def test_results_are_not_joined_to_another_data_frame_than_was_processed(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    frame = pd.DataFrame({"id": [1, 2]})
+    batchrun.process(frame, task="tasks.py:echo", quiet=True)
+    for other in (frame.head(1), frame.iloc[::-1], frame + 1):
+        with pytest.raises(InputError, match="another DataFrame than this was processed as 'echo'") as raised:
+            batchrun.results(other, task="tasks.py:echo")
+        assert "batchrun.process(df, " in raised.value.hint
+    assert list(batchrun.results(frame.copy(), task="tasks.py:echo")["id"]) == [1, 2]
 
 
 def test_a_data_frame_does_not_take_the_place_of_one_that_is_being_run(folder, monkeypatch):
