@@ -2,29 +2,34 @@
 
 import atexit
 import os
-import signal
 import sys
 import threading
 from contextlib import suppress
 
-_by_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-if _by_default:
-    # Ctrl-C while the program is being loaded ends it, without the traceback of an import.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+from .early import loading
 
-from . import cli  # noqa: E402
+with loading():
+    from . import cli
 
 
 def main() -> None:
     """Run a command, and leave with its exit code."""
-    if _by_default:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _have_streams()
     try:
         cli.main()
     except SystemExit as leaving:
         if isinstance(leaving.code, int) and threading.active_count() == 1:
             _leave(leaving.code)
         raise
+
+
+def _have_streams() -> None:
+    """Open /dev/null where stdin, stdout or stderr is closed: else the next file that is opened takes its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
 
 
 def _leave(code: int) -> None:

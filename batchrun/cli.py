@@ -14,7 +14,7 @@ from .commands.common import examples, tell
 from .errors import BatchrunError, CheckpointError
 from .variables import DEBUG
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EAGAIN)
 
 app = typer.Typer(
     name="batchrun",

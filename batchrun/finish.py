@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .checkpoint import Checkpoint
-from .errors import BatchrunError, InputError, Interrupted, UsageError
+from .errors import BatchrunError, CheckpointError, InputError, Interrupted, UsageError
 from .export import outputs
 from .export.writing import ExportStopped, export, format_of
 from .opening import opened
@@ -34,13 +34,12 @@ def check_output(places: Places, settings: Settings) -> None:
     if target is None:
         return
     format_of(target)
+    remedy = "give --output another place, or --no-output"
+    if not target.parent.is_dir():
+        raise InputError(f"{target} cannot be written: there is no folder {target.parent}", remedy)
     if not os.access(target.parent, os.W_OK):
-        raise InputError(
-            f"{target} cannot be written: {target.parent} is missing or not writable",
-            "give --output another place, or --no-output",
-        )
-    if target == places.input:
-        raise InputError(f"{target} is the input itself", "give --output another name")
+        raise CheckpointError(f"{target} cannot be written: {target.parent} is not writable", remedy)
+    refuse_input(places.input, target)
     if not settings.overwrite:
         refuse_foreign(places.folder, target)
 
@@ -81,7 +80,8 @@ def write_results(
 ) -> Path | None:
     """Write the results file if it does not show the checkpoint as it is now.
 
-    A further signal leaves the old file in place; raises `Interrupted` if it was the first one.
+    A further signal leaves the old file in place; raises `Interrupted` if it was the first one, and `InputError`
+    if the table is not what it was: results would be joined to other rows.
     """
     target = output_of(places, settings)
     if target is None:
@@ -119,18 +119,34 @@ def export_to(
     """Write the results to `target` (None: stdout) as `wanted`, or as its name says; returns the rows written.
 
     `failed_only`: rows that have failed and why, in place of results. Raises `UsageError` for a file that
-    batchrun did not write, unless `overwrite`.
+    batchrun did not write, unless `overwrite`, and `InputError` for the table itself, or one that has changed.
     """
+    bound.check()
     if target is None:
-        return export(bound.table, bound.types, checkpoint.db, None, wanted or "csv", failed_only=failed_only)
+        rows = export(bound.table, bound.types, checkpoint.db, None, wanted or "csv", failed_only=failed_only)
+        bound.check()
+        return rows
+    refuse_input(places.input, target)
     if not overwrite:
         refuse_foreign(places.folder, target)
     marker = marker_of(checkpoint) + " failed only" * failed_only
+
+    def before_rename(written: os.stat_result) -> None:
+        bound.check()
+        outputs.remember(places.folder, target, written, marker)
+
     return export(
         bound.table, bound.types, checkpoint.db, target, wanted or format_of(target), stop=stop,
-        failed_only=failed_only,
-        before_rename=lambda written: outputs.remember(places.folder, target, written, marker),
+        failed_only=failed_only, before_rename=before_rename,
     )  # fmt: skip
+
+
+def refuse_input(table: Path, target: Path) -> None:
+    """Raise `InputError` if `target` is the table, under whatever name, or lies in its folder."""
+    if target.exists() and os.path.samefile(table, target):
+        raise InputError(f"{target} is the input itself", "give --output another name")
+    if table.is_dir() and os.path.samefile(table, target.parent):
+        raise InputError(f"{target} would be a part of the input", "give --output another place")
 
 
 def refuse_foreign(folder: Path, target: Path) -> None:

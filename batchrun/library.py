@@ -62,7 +62,7 @@ def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
 
 def _settings(task: Task | None, options: dict[str, Any]) -> Settings:
     for name in options:
-        if name not in OPTIONS:
+        if name not in OPTIONS or name == "input":  # the table is said as such
             raise UsageError(f"process() has no option {name!r}", suggest(name, OPTIONS, "The options are"))
     given = dict(options)
     if task is None or isinstance(task, str):
@@ -126,6 +126,11 @@ def _run_frame(frame: "pd.DataFrame", settings: Settings) -> Summary:
 
 
 def _keep(frame: "pd.DataFrame", path: Path) -> None:
+    for name, dtype in frame.dtypes.items():
+        if str(dtype).startswith("period"):  # Parquet keeps their bare numbers
+            raise InputError(
+                f"column {name!r} has periods, and cannot be kept as Parquet", f"give frame[{name!r}].astype(str)"
+            )
     try:
         part = path.with_suffix(".part")
         frame.to_parquet(part, index=False)
@@ -135,7 +140,7 @@ def _keep(frame: "pd.DataFrame", path: Path) -> None:
             f"the DataFrame cannot be kept in {path}: {error}",
             "make room, check permissions, or give dir= another folder",
         ) from error
-    except (ValueError, TypeError, NotImplementedError) as error:  # pyarrow's own are of these kinds
+    except (ValueError, TypeError, NotImplementedError, OverflowError) as error:  # pyarrow's own are of these kinds
         raise InputError(
             f"the DataFrame cannot be kept as Parquet: {error}",
             "give each column a name of its own and values of one type, such as frame['x'].astype(str)",

@@ -2,6 +2,7 @@
 
 import resource
 
+from .display.words import counted
 from .errors import UsageError
 
 A_LANE = 8
@@ -23,10 +24,12 @@ def check_descriptors(lanes: int) -> None:
     """Raise `UsageError` where the system does not allow the open files of so many lanes."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < _needed(lanes):
-        most = max(1, (hard - BESIDES) // A_LANE)
+        most = (hard - BESIDES) // A_LANE
+        fewer = f", or lower --jobs: {counted(most, 'worker')} at most" if most > 0 else ""
         raise UsageError(
-            f"{lanes:,} workers need {_needed(lanes):,} open files, and the system allows {hard:,}",
-            f"raise the limit (ulimit -Hn {_needed(lanes)}), or lower --jobs: {most} workers at most",
+            f"{counted(lanes, 'worker')} {'need' if lanes > 1 else 'needs'} {_needed(lanes):,} open files, "
+            f"and the system allows {hard:,}",
+            f"raise the limit (ulimit -Hn {_needed(lanes)}){fewer}",
         )
 
 

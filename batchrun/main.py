@@ -12,7 +12,7 @@ results        finish.py, export/           joined to the table, in its order
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from .checkpoint import Checkpoint
 from .checkpoint_errors import explained
 from .display.reporter import Reporter
 from .engines import StartableEngine, engine_of
-from .errors import BatchrunError
+from .errors import BatchrunError, CheckpointError
 from .finish import check_output, forget_if_unused, fresh_start, summarise, write_results
 from .helm import Helm
 from .inflight import left_behind
@@ -176,15 +176,16 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version) -> Sum
         job.reporter.say(f"parsed the kept replies again: {changed:,} came out otherwise")
     elif engine:
         stopped = _run_rows(job, engine, bound, plan, ledger, tally, task)
-    if moved := bound.changed_since():
-        job.reporter.say(moved)
     output = None
     try:
-        output = write_results(job.places, settings, bound, checkpoint, job.signals)
+        if not isinstance(stopped, CheckpointError):
+            bound.check()
+            output = write_results(job.places, settings, bound, checkpoint, job.signals)
     except BatchrunError as error:
         stopped = stopped or error
     summary = summarise(job.places, settings, checkpoint, plan, tally, output, stopped)
-    checkpoint.end_run(number, summary.exit_code, summary.as_record())
+    with suppress(CheckpointError) if stopped else nullcontext():  # a full disk: that is said already
+        checkpoint.end_run(number, summary.exit_code, summary.as_record())
     job.reporter.ended(summary, advice(summary, job.typed))
     if stopped:
         raise stopped
@@ -220,7 +221,10 @@ def _run_rows(
         helm = Helm(remote, jobs=settings.workers, task=job.places.name)
         allowance = allowance_for(settings)
         run = Run(engine, backlog, ledger, rules, tally, job.signals, job.reporter, job.redactor, allowance, helm)
-        return run.go()
+        try:
+            return run.go()
+        except CheckpointError as error:  # no row can be kept any more
+            return error
 
 
 def _start_early(job: Job, binder: Binder, version: Version | None) -> None:

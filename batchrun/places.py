@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import threading
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -103,7 +104,7 @@ def prepare(folder: Path) -> None:
         if not folder.is_dir():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _keep(folder)
-        probe = folder / f".probe-{os.getpid()}"
+        probe = folder / f".probe-{os.getpid()}-{threading.get_ident()}"
         probe.touch(mode=0o600)
         probe.unlink()
     except OSError as error:

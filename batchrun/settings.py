@@ -237,4 +237,10 @@ def _read(read: Callable[[Any], Any], value: Any, source: str) -> Any:
 
 def here(given: Mapping[str, Any]) -> Settings:
     """The settings for this process: its environment, its working directory."""
-    return resolve(given, os.environ, Path.cwd())
+    try:
+        folder = Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            f"the working directory cannot be read: {error.strerror}", "go to one that is there"
+        ) from error
+    return resolve(given, os.environ, folder)

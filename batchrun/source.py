@@ -18,6 +18,7 @@ from .plan import AGAIN, Plan
 from .settings import Settings
 from .spool import Spool, occurrence_of
 from .table import ReadOptions, Table, digest_of, identities, open_table, pick, scan, task_columns
+from .table.files import changed
 from .wire import Ticket
 
 
@@ -39,14 +40,12 @@ class Bound:
         kinds = dict(zip(self.table.columns, self.types, strict=True))
         return names, tuple(kinds[name] for name in names)
 
-    def changed_since(self) -> str | None:
-        """A warning if the table was written to after it had been bound."""
-        try:
+    def check(self) -> None:
+        """Raise `InputError` if the table was written to, replaced or removed after it had been bound."""
+        with suppress(OSError):
             if stamp_of(self.table.path) == self.stamp:
-                return None
-        except OSError:
-            return f"{self.table.path} has gone while the run went on"
-        return f"{self.table.path} was changed while the run went on: run again to take the change in"
+                return
+        raise changed(self.table.path)
 
 
 def read_options(settings: Settings) -> ReadOptions:

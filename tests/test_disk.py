@@ -100,10 +100,11 @@ def settled_on(disk, name):
 def test_a_disk_that_fills_up_ends_the_run_with_4_and_what_was_acknowledged_stays_readable(disk, tmp_path):
     put(disk, numbered(tmp_path / "data.csv", 600))
     command = ("process", "data.csv", "--task", tmp_path / "tasks.py:large", "--jobs", 2, "--no-output")
-    ran = disk.batchrun(*command)
+    ran = disk.batchrun(*command, "--json")
     assert ran.returncode == 4, ran.stderr
     assert "disk is full" in ran.stderr
     assert "Traceback" not in ran.stderr
+    assert records(ran.stdout)[1]["exit"] == 4
     before = settled_on(disk, "large")
     assert 0 < len(before) < 600
     (record,) = json.loads(disk.batchrun("status", "data.csv", "--json").stdout)["tasks"]
@@ -124,6 +125,31 @@ def test_a_disk_that_fills_up_ends_the_run_with_4_and_what_was_acknowledged_stay
     assert {row: after[row] for row in before} == before
     assert [after[str(row)][1]["double"] for row in range(1, 601)] == [2 * row for row in range(1, 601)]
     assert disk.batchrun("verify", "data.csv").returncode == 0
+
+
+@small_disk
+def test_an_export_that_the_disk_does_not_take_whole_is_no_success(disk, tmp_path):
+    put(disk, numbered(tmp_path / "data.csv", 2000))
+    command = ("data.csv", "--task", tmp_path / "tasks.py:large", "--dir", tmp_path)
+    assert disk.batchrun("process", *command, "--no-output", "--jobs", 2).returncode == 0
+    disk.resize(100)
+    for kind in ("csv", "parquet"):
+        for unbuffered in ("", "1"):
+            export = (*COMMAND, "export", *command, "--format", kind, "-o", "-")
+            ran = disk.run("env", f"PYTHONUNBUFFERED={unbuffered}", "sh", "-c", '"$0" "$@" > out', *export)
+            assert ran.returncode == 4, (kind, unbuffered, ran.stderr)
+            assert "cannot be written" in ran.stderr
+            assert "Exception ignored" not in ran.stderr
+
+
+@small_disk
+def test_a_folder_that_can_only_be_read_is_exit_code_4(disk, tmp_path):
+    put(disk, numbered(tmp_path / "data.csv", 3))
+    assert disk.run("mount", "-o", "remount,ro", disk.place).returncode == 0
+    for more in ((), ("--no-output",), ("-o", tmp_path / "out.csv")):
+        ran = disk.batchrun("process", "data.csv", "--task", tmp_path / "tasks.py:large", *more)
+        assert ran.returncode == 4, ran.stderr
+        assert "cannot be written" in ran.stderr
 
 
 @small_disk
@@ -222,7 +248,7 @@ def test_a_folder_that_may_not_be_written_to_is_told_before_anything_runs_with_t
     assert ran.returncode == 4, ran.stderr
     assert "--dir" in ran.stderr
     ran = without_privileges(folder, "process", "data.csv", "--task", "tasks.py:double")
-    assert ran.returncode == 2, ran.stderr
+    assert ran.returncode == 4, ran.stderr
     assert "--output" in ran.stderr
     assert not (folder / "started").exists()
 

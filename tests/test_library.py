@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
@@ -112,6 +113,15 @@ def test_what_is_neither_a_task_nor_a_table_is_refused_before_anything_runs(fold
     assert not list(folder.rglob("*.sqlite"))
 
 
+def test_threads_may_process_a_table_at_the_same_time_under_names_of_their_own(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    table = numbered(folder / "data.csv", 20)
+    with ThreadPoolExecutor(4) as threads:
+        runs = [threads.submit(batchrun.process, table, "tasks.py:double", name=f"n{n}", no_output=True, quiet=True)
+                for n in range(8)]  # fmt: skip
+        assert [run.result().done for run in runs] == [20] * 8
+
+
 def test_a_data_frame_stays_in_the_folder_that_it_was_given_whatever_its_name(folder, monkeypatch):
     monkeypatch.chdir(folder)
     frame = pd.DataFrame({"n": [1, 2]})
@@ -179,8 +189,10 @@ def test_a_dry_run_of_a_data_frame_leaves_what_is_kept_as_it_is(folder, monkeypa
         pd.DataFrame({"x": [1, "two"]}),
         pd.DataFrame({"x": [1 + 2j]}),
         pd.DataFrame([[1, 2]], columns=["x", "x"]),
+        pd.DataFrame({"x": [2**70, 1]}),
+        pd.DataFrame({"x": pd.period_range("2024-01", periods=2, freq="M")}),
     ],
-    ids=["mixed", "complex", "two of a name"],
+    ids=["mixed", "complex", "two of a name", "huge", "periods"],
 )
 def test_a_frame_that_parquet_cannot_hold_is_refused_with_the_remedy(folder, monkeypatch, frame):
     monkeypatch.chdir(folder)

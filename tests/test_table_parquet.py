@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import deltalake
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -77,6 +78,16 @@ def test_a_zone_stays_a_zone(tmp_path: Path) -> None:
     ((found,),) = rows_of(written(tmp_path / "data.parquet", a=zoned))
     assert found == MICROS.replace(tzinfo=datetime.UTC)
     assert found.utcoffset() == datetime.timedelta(hours=2)
+
+
+@pytest.mark.parametrize("name", [None, "place"])
+def test_an_index_that_pandas_has_kept_is_a_column_only_if_it_has_a_name(tmp_path: Path, name: str | None) -> None:
+    frame = pd.DataFrame({"a.b": [1, 2, 3], "c": [{"d": 1}, {"d": 2}, {"d": 3}]}, index=pd.Index([5, 6, 7], name=name))
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = open_table(tmp_path / "t.parquet", ReadOptions())
+    assert table.columns == (("a.b", "c", "place") if name else ("a.b", "c"))
+    (chunk,) = table.chunks()
+    assert chunk[2] == (3, {"d": 3}, 7)[: len(table.columns)]
 
 
 def test_the_content_decides_not_the_name(tmp_path: Path) -> None:

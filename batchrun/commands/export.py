@@ -37,7 +37,7 @@ def export(
     from batchrun.source import open_bound
 
     places, settings = located(input, dir, task, name)
-    target = None if output == "-" else Path(output).absolute()
+    target = None if output in ("-", "/dev/stdout") else Path(output).absolute()
     with opened(places.checkpoint, write=False) as checkpoint:
         bound = open_bound(checkpoint, input, settings)
         with readers_pleasure():

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
+from batchrun.early import loading
+
 from .common import RUN, examples
 
 if TYPE_CHECKING:
@@ -234,10 +236,10 @@ def _run(input_path: Path, given: dict[str, Any]) -> int:
     settings = here(given)
     with ExitStack() as stack:
         nursery = _early(input_path, settings, stack)  # before the modules that take long to load
-
-        from batchrun.display.reporter import make
-        from batchrun.main import process as run
-        from batchrun.summary import as_typed
+        with loading():
+            from batchrun.display.reporter import make
+            from batchrun.main import process as run
+            from batchrun.summary import as_typed
 
         reporter = stack.enter_context(closing(make(settings.progress, settings.quiet, settings.json, sys.stderr)))
         return run(input_path, settings, reporter, as_typed(sys.argv), nursery=nursery).exit_code

@@ -1,6 +1,7 @@
 """Records for machines on stdout, beside whatever is shown to people: one `start` and one `done`."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class Records:
         """Close the other one, and wait until everything has been read."""
         self._people.close()
         self._stdout.finish()
+        if self._stdout.error and not sys.exc_info()[1]:
+            raise self._stdout.error
 
     def _print(self, event: str, **fields: Any) -> None:
         # ASCII: whatever the encoding of stdout, the record is the same.

@@ -6,6 +6,7 @@ pages      the same beside a table's chunks, rows that are left included, column
 joined     row by row
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -194,7 +195,9 @@ def joined(table: Table, db: sqlite3.Connection, *, raw: bool = False) -> Iterat
 
 def checkpoint_path(db: sqlite3.Connection) -> Path:
     """The file that a connection has open."""
-    return Path(db.execute("PRAGMA database_list").fetchone()[2])
+    # As bytes: a file's name need not be UTF-8.
+    (name,) = db.execute("SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'").fetchone()
+    return Path(os.fsdecode(name))
 
 
 def _filled(here: list[tuple[Any, ...]], first: int, end: int) -> list[tuple[Any, ...]]:

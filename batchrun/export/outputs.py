@@ -23,8 +23,8 @@ Record = tuple[int, int, str]
 
 
 def may_replace(folder: Path, target: Path) -> bool:
-    """Is `target` free, or a file that batchrun wrote and nobody has changed since?"""
-    if not os.path.lexists(target):
+    """Is `target` free, a pipe, or a file that batchrun wrote and nobody has changed since?"""
+    if not os.path.lexists(target) or (target.exists() and not (target.is_file() or target.is_dir())):
         return True
     return _on_disk(_read(folder), _name(target)) is not None
 

@@ -79,7 +79,10 @@ def export(
     results = view(table, types, db, _pulse(stop))
     with snapshot(db):
         if target is None:
-            return _to_stream(write, results, sys.stdout.buffer, spool=format in SEEKING)
+            sys.stdout.flush()
+            # Not sys.stdout.buffer: with PYTHONUNBUFFERED that drops what a full disk does not take, and says nothing.
+            with open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
+                return _to_stream(write, results, stdout, spool=format in SEEKING)
         with explained(target):
             return _to_path(write, results, target, before_rename, spool=format in SEEKING)
 

@@ -1,6 +1,6 @@
 """Parquet: a file or a folder of files, by row batches. The only door to pyarrow's Parquet reader."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class ParquetTable:
             with _opened(part) as file:
                 if _fields(file) != self._fields:
                     raise changed(self.path)
-                for batch in batches(file, self.chunk_rows):
+                for batch in batches(file, self.chunk_rows, self.columns):
                     if batch.num_rows:
                         yield list(zip(*map(plain_values, batch.columns), strict=True))
 
@@ -48,17 +48,26 @@ class ParquetTable:
         return fields
 
 
-def batches(file: Any, rows: int = CHUNK_ROWS) -> Iterator[Any]:
-    """A file's record batches, of at most so many rows; fewer where rows are long."""
+def batches(file: Any, rows: int = CHUNK_ROWS, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """A file's record batches, of at most so many rows (fewer where rows are long) and these columns (None: all)."""
     metadata = file.metadata
     groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
     longest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
     size = max(1, min(rows, CHUNK_BYTES // max(longest, 1)))
-    yield from file.iter_batches(batch_size=size, use_threads=False)
+    yield from file.iter_batches(batch_size=size, use_threads=False, columns=columns and list(columns))
 
 
 def _fields(file: Any) -> list[tuple[str, Any]]:
-    return [(field.name, field.type) for field in file.schema_arrow]
+    schema = file.schema_arrow
+    unnamed = _unnamed_index(schema.pandas_metadata or {})
+    fields = [(field.name, field.type) for field in schema]
+    return [field for field in fields if field[0] not in unnamed] or fields
+
+
+def _unnamed_index(pandas: dict[str, Any]) -> set[str]:
+    """What pandas keeps of an index without a name: where the rows once stood, which is no content of theirs."""
+    levels = [level for level in pandas.get("index_columns", ()) if isinstance(level, str)]
+    return {level for level in levels if level.startswith("__index_level_")}
 
 
 def _check_same(first: Path, fields: list[tuple[str, Any]], part: Path, others: list[tuple[str, Any]]) -> None:

@@ -53,14 +53,16 @@ class _Parquet:
 
     def __init__(self, results: Results) -> None:
         self._files = files_of(results.table.path)
+        self._columns = results.table.columns
         with _opened(self._files[0]) as file:
             # Metadata would tell pandas of an index and of columns that are others now.
-            self.fields = [pa.field(each.name, each.type, each.nullable) for each in file.schema_arrow]
+            own = [each for each in file.schema_arrow if each.name in self._columns]
+            self.fields = [pa.field(each.name, each.type, each.nullable) for each in own]
 
     def chunks(self) -> Iterator[Any]:
         for path in self._files:
             with _opened(path) as file:
-                yield from batches(file)
+                yield from batches(file, columns=self._columns)
 
     def arrays(self, chunk: Any) -> list[Any]:
         return list(chunk.columns)
