@@ -1,10 +1,10 @@
 """A token bucket: so many a minute, without bursts. Pure: the time is an argument."""
 
-SPARE_SECONDS = 0.2
+SPARE_SECONDS = 0.1
 
 
 class Bucket:
-    """Fills evenly with `per_minute` units a minute and holds what 0.2 s bring, or one: it starts with none.
+    """Fills evenly with `per_minute` units a minute and holds what 0.1 s bring, or one: it starts with none.
 
     Times are monotonic seconds.
     """

@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -216,6 +216,16 @@ class Checkpoint:
                  WHERE f.position > 0 GROUP BY f.position HAVING max(f.attempt) > coalesce(max(l.attempts), 0)"""
         with explained(self.path):
             return dict(self.db.execute(sql).fetchall())
+
+    def attempts_made(self, rows: Iterable[int]) -> dict[int, int]:
+        """Of these rows, those with attempts that are written down, whether they have settled the row or not."""
+        sql = """WITH asked AS (SELECT value AS position FROM json_each(?))
+                 SELECT position, max(attempt) FROM (
+                   SELECT position, attempts AS attempt FROM ledger WHERE position IN asked
+                   UNION ALL SELECT position, attempt FROM failure WHERE position IN asked)
+                 GROUP BY position"""
+        with explained(self.path):
+            return dict(self.db.execute(sql, (json.dumps(sorted(rows)),)).fetchall())
 
     def attempts_and_status(self, position: int) -> tuple[int, int]:
         """Attempts made at a settled row, and its state."""

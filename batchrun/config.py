@@ -9,7 +9,7 @@ from .errors import UsageError
 from .suggest import suggest
 
 _TEXTS = ("prompt", "system")
-_PATHS = ("output", "dir", "schema")
+_PATHS = ("input", "output", "dir", "schema")
 
 
 def find_config(folder: Path, known: Collection[str]) -> tuple[Path | None, dict[str, Any]]:

@@ -46,11 +46,25 @@ class Returned(NamedTuple):
 
 
 class Stillborn(NamedTuple):
-    """A worker died before it had loaded the task."""
+    """A worker died before it had loaded the task. `hung`: it was ended for loading too long, `tail` is where it
+    hung, and no other worker was up.
+    """
 
     lane: int
     cause: str
     tail: str
+    hung: bool = False
+
+
+class Loading(NamedTuple):
+    """No event, but why there is none: no worker is up, and one has been loading `what` for so many `seconds`.
+
+    `stack`: where it is, as lines of a traceback. Empty if it was not asked, or does not answer.
+    """
+
+    what: str
+    seconds: float
+    stack: tuple[str, ...] = ()
 
 
 Event = Ready | Finished | TimedOut | Crashed | Returned | Stillborn

@@ -71,6 +71,9 @@ def forget_if_unused(places: Places) -> None:
             used = checkpoint.get("digest") is not None
         if not used:
             places.roll.unlink(missing_ok=True)
+            places.inflight.unlink(missing_ok=True)
+            if places.log.exists() and not places.log.stat().st_size:
+                places.log.unlink()
             for suffix in ("-wal", "-shm", ""):
                 Path(f"{places.checkpoint}{suffix}").unlink(missing_ok=True)
 
@@ -189,6 +192,7 @@ def summarise(
         output=output,
         errors=tuple(tally.errors.most_common(3)),
         tokens=tally.tokens,
+        settled=tally.rows,
         cost=settings.prices.cost(tally.tokens) if settings.prices and tally.tokens else None,
         **counts,
     )

@@ -2,14 +2,17 @@
 
 A worker writes its row into its cell when the row starts and clears it when the reply is in the pipe. The
 coordinator reads cells to know since when a row has been running and, after a death, which row was to blame.
-The file outlives both: the next run reads in it which rows were in flight when the coordinator died.
+The file outlives both: the next run reads in it which rows were in flight when the coordinator died, and which had
+started not long before (see `rings`).
 
-A cell is 64 bytes: monotonic start time in seconds (double), attempt (int64), the row's fingerprint (16
-bytes), row (int64, 0 = none; written last, so that a row is never seen with another's start). Three more
-fields are a lane's, and kept in its first cell: `recall` (int64; rows of batches up to this number that have
-not started must not start any more), and of a lane with an event loop the row that has the interpreter right
+A cell is 64 bytes: monotonic start time in seconds (double), attempt (int64), the row's fingerprint (16 bytes), row
+(int64, 0 = none; written last, so that a row is never seen with another's start; negative once it has let no other
+start). Three more fields are a lane's, and kept in its first cell: `recall` (int64; rows of batches up to this number
+that have not started must not start any more), and of a lane with an event loop the row that has the interpreter right
 now: since when (double), row (int64, 0 = none, negative if the process has other threads, too). `recall` is the
-coordinator's, the others are the worker's.
+coordinator's, the others are the worker's. Behind each cell lies its ring.
+
+One byte in the header is everybody's: while it is set (`halted`) no row starts, see docs/decisions/0019.
 """
 
 import errno
@@ -17,12 +20,19 @@ import mmap
 import os
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
-MAGIC = b"batchrun inflight 1\n"
+from .rings import Ring, Start, room_for, size_of, starts_in
+
+MAGIC = b"batchrun inflight 2\n"
 HEADER_SIZE = 64
 CELL_SIZE = 64
+_HALT_AT = 24
+_ROOM = struct.Struct("<q")
+_ROOM_AT = 32
 _CELL = struct.Struct("<dq16sq")
 _RECALL = struct.Struct("<q")
 _ROW_AT = _CELL.size - _RECALL.size
@@ -64,10 +74,28 @@ class Holder(NamedTuple):
     threads: bool = False
 
 
-class InFlight:
-    """The mapped file, made anew with so many `cells`, or (None) that of the coordinator. A context manager."""
+class Remains(NamedTuple):
+    """What the file of a run that died tells.
 
-    def __init__(self, path: Path, cells: int | None = None) -> None:
+    `running`: the rows in flight, in the table's order. `started`: for each cell, the rows that started last, oldest
+    first, and whether there may have been others before them.
+    """
+
+    running: list[Running]
+    started: list[tuple[list[Start], bool]]
+
+    def rows(self) -> set[int]:
+        """The numbers of all of them."""
+        return {row.position for row in self.running} | {start[0] for ring, _ in self.started for start in ring}
+
+
+class InFlight:
+    """The mapped file, made anew with so many `cells`, or (None) that of the coordinator. A context manager.
+
+    `rings`: whether it is to remember which rows have started (see `rings`).
+    """
+
+    def __init__(self, path: Path, cells: int | None = None, *, rings: bool = True) -> None:
         self.path = path
         if cells is not None:
             # A new file, not the old one emptied: a worker that has still to die may have that one mapped.
@@ -76,10 +104,13 @@ class InFlight:
         fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
             if cells is not None:
-                _fill(fd, path, HEADER_SIZE + cells * CELL_SIZE)
+                _make(fd, path, cells, room_for(cells) if rings else 0)
             self._map = mmap.mmap(fd, 0)
         finally:
             os.close(fd)
+        self._room = int(_ROOM.unpack_from(self._map, _ROOM_AT)[0])
+        self._stride = CELL_SIZE + size_of(self._room)
+        self._rings: dict[int, Ring] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +120,7 @@ class InFlight:
 
     def grow(self, cells: int) -> None:
         """Have at least so many cells. Workers that run already keep those they know."""
-        size = HEADER_SIZE + cells * CELL_SIZE
+        size = HEADER_SIZE + cells * self._stride
         more = size - len(self._map)
         if more > 0:
             with self.path.open("ab") as file:
@@ -98,62 +129,117 @@ class InFlight:
 
     def start(self, cell: int, position: int, started: float, attempt: int, fingerprint: bytes) -> None:
         """The row is about to run in this cell."""
-        _CELL.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE, started, attempt, fingerprint, position)
+        _CELL.pack_into(self._map, HEADER_SIZE + cell * self._stride, started, attempt, fingerprint, position)
+
+    def started(self, cell: int, position: int, attempt: int) -> None:
+        """The row has started in this cell: the next run is to know, even if it has ended by then."""
+        try:
+            self._rings[cell].add(position, attempt)
+        except KeyError:
+            at = HEADER_SIZE + cell * self._stride + CELL_SIZE
+            self._rings[cell] = Ring(self._map, at, self._room)
+            self._rings[cell].add(position, attempt)
+
+    def no_attempt(self, cell: int) -> None:
+        """What has started in this cell and is about to end counts for nothing."""
+        self._rings[cell].take_out()
 
     def clear(self, cell: int) -> None:
         """The row's reply has been written."""
-        _RECALL.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE + _ROW_AT, 0)
+        _RECALL.pack_into(self._map, HEADER_SIZE + cell * self._stride + _ROW_AT, 0)
 
     def running(self, cell: int) -> Running | None:
         """What runs in this cell now, if anything."""
-        found = Running(*_CELL.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE))
-        return found if found.position else None
+        return _running(self._map, HEADER_SIZE + cell * self._stride)
+
+    @property
+    def halted(self) -> bool:
+        """Whether no row may start, in any lane."""
+        return self._map[_HALT_AT] != 0
+
+    def halt(self, cell: int | None = None) -> None:
+        """Let no row start, in any lane, from now on: until `resume`. `cell`: where the row runs that wants it so."""
+        if cell is not None:
+            at = HEADER_SIZE + cell * self._stride + _ROW_AT
+            _RECALL.pack_into(self._map, at, -abs(_RECALL.unpack_from(self._map, at)[0]))
+            full_barrier()
+        self._map[_HALT_AT] = 1
+        full_barrier()
+
+    def resume(self) -> None:
+        """Rows may start again."""
+        self._map[_HALT_AT] = 0
+        full_barrier()
+
+    def halting(self, cell: int) -> bool:
+        """Whether the row in this cell has let no other start, and its reply is not in the pipe yet."""
+        return bool(_RECALL.unpack_from(self._map, HEADER_SIZE + cell * self._stride + _ROW_AT)[0] < 0)
 
     def recall(self, cell: int, batch: int) -> None:
         """Rows of batches up to `batch` that have not started in this cell must not start any more."""
-        _RECALL.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE + _RECALL_AT, batch)
+        _RECALL.pack_into(self._map, HEADER_SIZE + cell * self._stride + _RECALL_AT, batch)
 
-    def recalled(self, cell: int) -> int:
-        """The highest batch that was recalled from this cell (0 = none)."""
-        return int(_RECALL.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE + _RECALL_AT)[0])
+    def may_start(self, cell: int, batch: int) -> bool:
+        """Whether rows of this batch may start: it was not recalled from this cell, and nothing is halted."""
+        at = HEADER_SIZE + cell * self._stride + _RECALL_AT
+        return bool(self._map[_HALT_AT] == 0 and batch > _RECALL.unpack_from(self._map, at)[0])
 
     def hold(self, cell: int, position: int, since: float, *, threads: bool) -> None:
         """The row's coroutine is about to get the interpreter; `cell` is the first of its lane."""
         told = -position if threads else position
-        _HOLDER.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT, since, told)
+        _HOLDER.pack_into(self._map, HEADER_SIZE + cell * self._stride + _HOLDER_AT, since, told)
 
     def let_go(self, cell: int) -> None:
         """The event loop has the interpreter again."""
-        _RECALL.pack_into(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT + 8, 0)
+        _RECALL.pack_into(self._map, HEADER_SIZE + cell * self._stride + _HOLDER_AT + 8, 0)
 
     def holder(self, cell: int) -> Holder | None:
         """The row that has the interpreter in the lane whose first cell this is, if one has."""
-        since, position = _HOLDER.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT)
+        since, position = _HOLDER.unpack_from(self._map, HEADER_SIZE + cell * self._stride + _HOLDER_AT)
         return Holder(since, abs(position), position < 0) if position else None
 
     def held_at(self, cell: int) -> float:
         """When a row last got the interpreter in the lane whose first cell this is (monotonic seconds)."""
-        return float(_HOLDER.unpack_from(self._map, HEADER_SIZE + cell * CELL_SIZE + _HOLDER_AT)[0])
+        return float(_HOLDER.unpack_from(self._map, HEADER_SIZE + cell * self._stride + _HOLDER_AT)[0])
 
 
-def _fill(fd: int, path: Path, size: int) -> None:
+def _make(fd: int, path: Path, cells: int, room: int) -> None:
     """Real blocks, not a hole: a full disk must be an error here, not a SIGBUS at a row's start."""
-    if os.write(fd, MAGIC.ljust(size, b"\0")) < size:
+    header = MAGIC.ljust(_ROOM_AT, b"\0") + _ROOM.pack(room)
+    size = HEADER_SIZE + cells * (CELL_SIZE + size_of(room))
+    if os.write(fd, header.ljust(size, b"\0")) < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def left_behind(path: Path) -> list[Running]:
-    """The rows that were in flight when the last run died (empty after a run that ended by itself).
+def forget(path: Path) -> None:
+    """Put an empty file in place of one that has nothing more to tell."""
+    with suppress(OSError):  # if it stays, all that it tells is in the checkpoint
+        path.unlink()  # not truncated: a worker that has still to die may have it mapped
+        path.touch(0o600)
 
-    A file that is missing, empty or not ours says nothing.
-    """
+
+def left_behind(path: Path) -> Remains:
+    """What the last run has left, if it died. A file that is missing, empty or not ours says nothing."""
     try:
         data = path.read_bytes()
     except OSError:
-        return []
-    if not data.startswith(MAGIC):
-        return []
-    whole = (len(data) - HEADER_SIZE) // CELL_SIZE * CELL_SIZE
-    cells = range(HEADER_SIZE, HEADER_SIZE + whole, CELL_SIZE)
-    found = [Running(*_CELL.unpack_from(data, offset)) for offset in cells]
-    return sorted((running for running in found if running.position), key=lambda running: running.position)
+        data = b""
+    if not data.startswith(MAGIC) or len(data) < HEADER_SIZE:
+        return Remains([], [])
+    cells = list(_cells(data))
+    found = [running for cell in cells if (running := _running(cell, 0))]
+    return Remains(sorted(found, key=lambda running: running.position), [starts_in(cell[CELL_SIZE:]) for cell in cells])
+
+
+def _cells(data: bytes) -> Iterator[bytes]:
+    """Each cell, with its ring behind it."""
+    room = max(0, int(_ROOM.unpack_from(data, _ROOM_AT)[0]))
+    stride = CELL_SIZE + size_of(room)
+    for at in range(HEADER_SIZE, len(data) - stride + 1, stride):
+        yield data[at : at + stride]
+
+
+def _running(cells: mmap.mmap | bytes, at: int) -> Running | None:
+    """What is in the cell at this place."""
+    started, attempt, fingerprint, position = _CELL.unpack_from(cells, at)
+    return Running(started, attempt, fingerprint, abs(position)) if position else None

@@ -44,7 +44,7 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
     body, raw, how, note = reply
     last = failures[-1] if failures else None
     running = is_held(places.lock)
-    in_flight = next((one for one in left_behind(places.inflight) if one.position == row), None)
+    in_flight = next((one for one in left_behind(places.inflight).running if one.position == row), None)
     standing = Standing(
         status,
         attempts=len(failures),

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from .events import Event, Finished, Ready, Returned, TimedOut
+from .events import Event, Finished, Ready, Returned, Stillborn, TimedOut
 from .inflight import Holder, InFlight, Running, full_barrier
 from .lifeline import kill_group, kill_trees
 from .nursery import Nursery, NurseryDied
@@ -28,7 +28,9 @@ TAIL_LINES = 40
 class Lane:
     """A worker process and the account of its rows. `index` is its number from 0.
 
-    `first`, `slots`: its cells in the in-flight file, and how many rows it runs at once.
+    `first`, `slots`: its cells in the in-flight file, and how many rows it runs at once. `started`: when its worker
+    was (monotonic seconds); `loaded_in`: seconds in which the last one that is up loaded the task; `overdue`: what is
+    to be told when it has died, if it is ended for loading too long.
     """
 
     def __init__(self, index: int, orders: Orders, cells: InFlight) -> None:
@@ -36,6 +38,7 @@ class Lane:
         self.first = index
         self.slots = 1
         self.pace = Pace()
+        self.loaded_in = 0.0
         self._orders = orders
         self._cells = cells
         self._row_bytes = 0.0
@@ -51,9 +54,10 @@ class Lane:
         self.killed = False
         self.hung = False
         self.condemned: Running | None = None
+        self.overdue: Stillborn | None = None
         self.finished = 0
         self.batch = 0
-        self.heard = self.looked = time.monotonic()
+        self.started = self.heard = self.looked = time.monotonic()
         self.sent: dict[int, Ticket] = {}
         self.doubts: set[int] = set()
         self.asked: dict[int, float] = {}
@@ -81,6 +85,10 @@ class Lane:
         """What runs in this lane now."""
         cells = range(self.first, self.first + self.slots)
         return [running for cell in cells if (running := self._cells.running(cell))]
+
+    def halting(self) -> bool:
+        """Whether a row that has let no other start has still to say why."""
+        return any(self._cells.halting(cell) for cell in range(self.first, self.first + self.slots))
 
     def holder(self) -> Holder | None:
         """The row that has the interpreter, in a lane with an event loop."""
@@ -202,6 +210,7 @@ class Lane:
                         ends.append((ticket, message))
                 elif isinstance(message, Hello):
                     self.ready = message.error is None
+                    self.loaded_in = self.heard - self.started
                     self.is_async = message.is_async
                     events.append(Ready(self.index, message))
         except ValueError:

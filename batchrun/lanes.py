@@ -14,8 +14,8 @@ from typing import Self
 
 from .blame import Death, blame
 from .errors import StoppedError
-from .events import Crashed, Event, Finished, Stillborn, TimedOut
-from .inflight import InFlight, Running
+from .events import Crashed, Event, Finished, Loading, Stillborn, TimedOut
+from .inflight import InFlight, Running, forget
 from .lane import Lane, wait_gone
 from .limits import check_descriptors, raise_descriptors
 from .nursery import Nursery, NurseryDied
@@ -24,6 +24,7 @@ from .output import untagged
 from .overdue import look_after
 from .parsing import cpus
 from .shape import slots_of_lanes
+from .still_loading import end_loading, loading
 from .suspicion import Suspicion
 from .wire import Ticket
 
@@ -63,7 +64,7 @@ class Lanes:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._replacing = False
         for lane in self.lanes:
             if lane.sent or not lane.ready:
@@ -78,6 +79,8 @@ class Lanes:
             self._nursery.close()
         self._selector.close()
         self._cells.__exit__()
+        if kind is None:
+            forget(self._cells.path)
 
     def start(self, lanes: int) -> None:
         """Have so many lanes (never more than `jobs`); those that run already count. Raises `BatchrunError`.
@@ -160,6 +163,8 @@ class Lanes:
 
     def room(self) -> int:
         """Rows that could be sent now without one of them waiting for long."""
+        if self._cells.halted:
+            return 0
         # Rows that ran when the nursery was killed run alone, so that the one that does it is found.
         if self._suspicion.of_nursery:
             return 0 if self.busy() else min(1, sum(lane.room() for lane in self.lanes))
@@ -201,6 +206,8 @@ class Lanes:
         # Deaths last: what a worker said before it died comes first.
         for lane, handle in sorted(ready, key=lambda data: data[1] == self._on_death):
             events.extend(handle(lane))
+        if self._cells.halted:
+            events.extend(self._stand_by())
         if len(self.lanes) < len(self._slots):
             try:
                 self._put_up_more()
@@ -216,13 +223,21 @@ class Lanes:
         return self._selector.fileno()
 
     def expire(self, now: float, limit: float | None) -> list[Event]:
-        """End what has run longer than `limit` seconds; free rows that wait behind a slow one."""
+        """End what has run longer than `limit` seconds, or loads the task for much longer than that; free rows that
+        wait behind a slow one.
+        """
         events: list[Event] = []
+        if limit is not None:
+            end_loading(self.lanes, self._orders.spec, now, limit, self._heard)
         for lane in self.lanes:
             events.extend(self._suspicion.heard(look_after(lane, now, limit)))
             if lane.pipes.full:
                 self._watch_inbox(lane)
         return events
+
+    def loading(self, now: float, *, ask: bool = False) -> Loading | None:
+        """Where no worker is up: what they are loading, and since when. `ask`: also where one of them is."""
+        return loading(self.lanes, self._orders.spec, now, self._heard if ask else None)
 
     def crew(self) -> tuple[int, int]:
         """Lanes that are up, and workers replaced so far."""
@@ -236,6 +251,18 @@ class Lanes:
     def take_back(self) -> list[Event]:
         """Take back every row that has not started; what runs goes on."""
         return [event for lane in self.lanes if lane.sent for event in self._suspicion.heard(lane.take_back())]
+
+    def _stand_by(self) -> list[Event]:
+        """A row has let no other start (see `serve.Service.end`): take back what has not, and let go on.
+
+        Between the two nothing is sent, so that whatever a worker left out in the meantime has come back. While
+        the reply that says why is not in the pipe, all stay halted: it may be that nothing should be sent.
+        """
+        events = self.take_back()
+        self._cells.resume()
+        if any(lane.halting() for lane in self.lanes):
+            self._cells.halt()
+        return [*events, *(event for lane in self.lanes for event in self._suspicion.heard(lane.hear_out()))]
 
     def kill(self) -> None:
         """End everything in flight now; what comes back are `Returned` rows."""
@@ -285,9 +312,11 @@ class Lanes:
         return []
 
     def _log(self, lane: Lane, *, at_end: bool = False) -> None:
-        lines = lane.printed(at_end=at_end)
+        self._heard(lane.index, lane.printed(at_end=at_end))
+
+    def _heard(self, lane: int, lines: list[str]) -> None:
         if lines:
-            self._printed(lane.index, lines)
+            self._printed(lane, lines)
 
     def _on_death(self, lane: Lane) -> list[Event]:
         now, running, holder = time.monotonic(), lane.running(), lane.holder()
@@ -298,7 +327,7 @@ class Lanes:
         cause = lane.bury()
         tail = "\n".join(untagged(line) for line in lane.tail)
         if not was_ready and not events and cause:
-            events.append(Stillborn(lane.index, cause, tail))
+            events.append(lane.overdue or Stillborn(lane.index, cause, tail))
         running = [row for row in running if row.position in lane.sent]
         if cause is None and self._suspicion.nursery_died([row.position for row in running]):
             self._nurseries -= 1

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import select
 import signal
 import sys
 from collections.abc import Collection
@@ -25,6 +26,13 @@ def die_with(parent: int, signum: int = signal.SIGKILL) -> None:
     if os.getppid() != parent:
         # It died before the kernel was asked: nobody is left to send the signal.
         os._exit(1)
+
+
+def hung_up(inbox: int) -> bool:
+    """Whether the coordinator is gone: the kernel closes its end of a pipe before anybody can see it dead."""
+    watch = select.poll()  # one for each call: threads may not share it
+    watch.register(inbox, 0)
+    return bool(watch.poll(0))
 
 
 def kill_group(pid: int) -> None:

@@ -10,7 +10,7 @@ from .redaction import Redactor
 
 
 class Log:
-    """Appends to `NAME.log`, which is made when the first line comes. Use as a context manager.
+    """Appends to `NAME.log`, which is made if need be. Use as a context manager.
 
     A line that cannot be written is lost: what a row printed is not worth the run, and on a full disk the
     checkpoint is what says so.
@@ -38,6 +38,7 @@ class Log:
             os.write(self._fd, data)
 
     def __enter__(self) -> Self:
+        self._write([])
         return self
 
     def __exit__(self, *_: object) -> None:

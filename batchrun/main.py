@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from . import suspects
+from .aftermath import aftermath
 from .backlog import Backlog
 from .checkpoint import Checkpoint
 from .checkpoint_errors import explained
@@ -26,7 +27,7 @@ from .engines import StartableEngine, engine_of
 from .errors import BatchrunError, CheckpointError
 from .finish import check_output, forget_if_unused, fresh_start, summarise, write_results
 from .helm import Helm
-from .inflight import left_behind
+from .inflight import forget, left_behind
 from .ledger import Ledger
 from .lock import held
 from .log import Log
@@ -109,14 +110,15 @@ def process(
         witness = Witness(stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first)))
         _make_way(places, settings, bring)
         if not places.checkpoint.exists():
-            stack.callback(forget_if_unused, places)
+            stack.push(lambda failed, *_: forget_if_unused(places) if failed or settings.dry_run else None)
         witness.compare(places.checkpoint, places.lock)
         checkpoint = stack.enter_context(opened(places.checkpoint, write=True))
         witness.forget_failures(checkpoint.reached())
         binder = Binder(checkpoint, places.input, settings)
-        in_flight = left_behind(places.inflight)
-        if in_flight and not settings.dry_run:
-            places.inflight.unlink()  # said once: a finished job makes no new one
+        remains = left_behind(places.inflight)
+        died = aftermath(remains, checkpoint.attempts_made(remains.rows()))
+        if not settings.dry_run:
+            forget(places.inflight)  # said once
         redactor = Redactor(os.environ, (settings.api_key_env,))
         log = stack.enter_context(Log(places.log, redactor))
         orders = orders_for(settings, spec, places, stack)
@@ -141,9 +143,9 @@ def process(
             plan = plan_of(checkpoint, settings, bound, task)
             require(spec, plan, settings)
             checkpoint.put(task=version.as_fact(described(spec)))
-            if in_flight and not settings.dry_run:
-                checkpoint.put(suspects=suspects.after_death(checkpoint.get("suspects", {}), in_flight))
-        notes = notes_on(bound, plan, settings, spec, in_flight)
+            if remains.running and not settings.dry_run:
+                checkpoint.put(suspects=suspects.after_death(checkpoint.get("suspects", {}), remains.running))
+        notes = notes_on(bound, plan, settings, spec, died)
         reporter.planned(plan, task=places.name, input=places.input, jobs=settings.known_jobs, notes=notes)
         for note in notes:
             log.say(note)
@@ -237,5 +239,5 @@ def _start_early(job: Job, binder: Binder, version: Version | None) -> None:
 
 
 def _version(job: Job) -> Version:
-    hello = first_hello(job.engine(), job.signals)
+    hello = first_hello(job.engine(), job.signals, job.reporter, job.settings.timeout)
     return Version(hello.version, hello.sources, hello.is_async)

@@ -1,26 +1,21 @@
 """What the user should know before anything runs, one sentence each. Pure."""
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
+from .aftermath import Aftermath
 from .display.words import counted, have, were
 from .errors import ChangedError
-from .inflight import Running
 from .plan import Plan
 from .readymade import Spec
 from .settings import Settings
 from .source import Bound
 from .table import looks_separated, separator
 
-_SHOWN = 10
 
-
-def notes_on(bound: Bound, plan: Plan, settings: Settings, spec: Spec, in_flight: list[Running]) -> list[str]:
+def notes_on(bound: Bound, plan: Plan, settings: Settings, spec: Spec, died: Aftermath) -> list[str]:
     """Sentences on what is hardly meant, on rows in flight at a crash, on what has changed, and on rows left out."""
-    notes = [*_doubts(bound, plan, spec)]
-    if in_flight:
-        rows = some({running.position for running in in_flight})
-        who, again = ("row", "it runs again") if len(in_flight) == 1 else ("rows", "they run again")
-        notes.append(f"the last run died while {who} {rows} ran; {again}, uncharged")
+    notes = [*_doubts(bound, plan, spec), *_run_again(died)]
     if plan.stale and settings.on_change != "redo":
         notes.append(
             f"{were(plan.stale, 'row')} settled under another version of the task or other content; results are kept "
@@ -33,6 +28,19 @@ def notes_on(bound: Bound, plan: Plan, settings: Settings, spec: Spec, in_flight
     if bound.bad_rows:
         notes.append(f"{were(bound.bad_rows, 'malformed row')} left out of the input (--bad-rows skip)")
     return notes
+
+
+def _run_again(died: Aftermath) -> Iterator[str]:
+    """Which rows run again, and may have had their effects."""
+    if died.running:
+        who, again = ("row", "it runs again") if len(died.running) == 1 else ("rows", "they run again")
+        yield f"the last run died while {who} {numbers(died.running)} ran; {again}, uncharged"
+    if died.started:
+        one = len(died.started) == 1 and not died.more
+        who, are, again = ("row", "is", "it runs again") if one else ("rows", "are", "they run again")
+        others = ", and perhaps others," if died.more else ""
+        rows = numbers(died.started)
+        yield f"{who} {rows}{others} had started in the last run and {are} not in the checkpoint; {again}, uncharged"
 
 
 def _doubts(bound: Bound, plan: Plan, spec: Spec) -> Iterator[str]:
@@ -48,9 +56,9 @@ def _doubts(bound: Bound, plan: Plan, spec: Spec) -> Iterator[str]:
 def has_changed(plan: Plan, settings: Settings) -> ChangedError:
     """The error of `--on-change stop`, which is the default of tasks that are made of options."""
     if settings.ready_made:
+        what = "prompt" if settings.prompt is not None else "command"
         return ChangedError(
-            f"{were(plan.stale, 'row')} settled under another {settings.checkpoint_name}, or with other content; "
-            "nothing was run",
+            f"{were(plan.stale, 'row')} settled under another {what}, or with other content; nothing was run",
             "--on-change keep keeps their results, --on-change redo runs them again, "
             "--name NAME gives this one results of its own",
         )
@@ -60,8 +68,13 @@ def has_changed(plan: Plan, settings: Settings) -> ChangedError:
     )
 
 
-def some(rows: Iterable[int]) -> str:
-    """Row numbers in order, at most ten of them."""
+def numbers(rows: Iterable[int]) -> str:
+    """Row numbers in order, as `--rows` takes them: `3, 7, 17-20`."""
     ordered = sorted(rows)
-    more = f" and {len(ordered) - _SHOWN:,} more" if len(ordered) > _SHOWN else ""
-    return ", ".join(f"{row:,}" for row in ordered[:_SHOWN]) + more
+    # Neighbours share the difference between a row and its place in the order.
+    stretches = [[row for _, row in group] for _, group in groupby(enumerate(ordered), key=lambda at: at[1] - at[0])]
+    return ", ".join(_stretch(rows) for rows in stretches)
+
+
+def _stretch(rows: list[int]) -> str:
+    return f"{rows[0]}-{rows[-1]}" if len(rows) > 2 else ", ".join(map(str, rows))

@@ -1,9 +1,9 @@
 """Whom a run speaks to: an engine, where rows run, and an onlooker, who is shown how it goes."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from .events import Event
+from .events import Event, Loading
 from .inflight import Running
 from .wire import Ticket
 
@@ -42,14 +42,30 @@ class Engine(Protocol):
         """End everything in flight."""
 
 
+@runtime_checkable
+class Loads(Protocol):
+    """An engine that can tell why no row has started yet."""
+
+    def loading(self, now: float, *, ask: bool = False) -> Loading | None:
+        """Where no worker is up: what they are loading, and since when. `ask`: also where one of them is."""
+
+
+def loading_of(engine: Engine, now: float, *, ask: bool = False) -> Loading | None:
+    """What keeps the engine from starting rows, as far as it can tell."""
+    return engine.loading(now, ask=ask) if isinstance(engine, Loads) else None
+
+
 class Onlooker(Protocol):
     """Who is shown how the run goes."""
 
     def tick(self, run: "Run", now: float) -> None:
         """On every turn of the loop."""
 
-    def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
-        """The user has asked what is executing."""
+    def running(self, rows: Sequence[tuple[int, Running]], now: float, loading: Loading | None = None) -> None:
+        """The user has asked what is executing. `loading`: why it is nothing."""
+
+    def loading(self, loading: Loading | None) -> None:
+        """On every turn while the first worker loads the task and there is no run yet; None: that is over."""
 
     def say(self, text: str) -> None:
         """Something that the user should know."""

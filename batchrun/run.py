@@ -14,7 +14,7 @@ from .events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedO
 from .helm import Helm, unsteered
 from .ledger import Ledger
 from .redaction import Redactor
-from .roles import Engine, Onlooker
+from .roles import Engine, Onlooker, loading_of
 from .settling import Rules, Settling
 from .signals import Signals
 from .tally import Tally
@@ -78,7 +78,8 @@ class Run:
         self.helm.look(self)
         if self.signals.asked:
             self.signals.asked = False
-            self._onlooker.running(self.engine.running(), time.monotonic())
+            now = time.monotonic()
+            self._onlooker.running(self.engine.running(), now, loading_of(self.engine, now, ask=True))
         if self.signals.count and not isinstance(self.stopped, Interrupted):
             self.stop(Interrupted(self.signals.first, "interrupted"))
         impatient = self._patience is not None and time.monotonic() > self._patience
@@ -165,10 +166,10 @@ class Run:
                 self._stillborn = 0
                 if hello.error is not None:
                     self.stop(TaskError(hello.error, hello.hint))
-            case Stillborn(_, cause, tail):
+            case Stillborn():
                 self._stillborn += 1
-                if self._stillborn >= STILLBORN_LIMIT:
-                    self.stop(stillborn(cause, tail))
+                if event.hung or self._stillborn >= STILLBORN_LIMIT:
+                    self.stop(stillborn(event))
 
     def _act(self) -> None:
         """What the end of an attempt means for the whole run."""
@@ -198,10 +199,17 @@ class Run:
                 self._take(event)
 
 
-def stillborn(cause: str, tail: str) -> TaskError:
-    """Workers die before they have loaded the task."""
-    said = f"\nIts last lines:\n{tail}" if tail else ""
+def stillborn(event: Stillborn) -> TaskError:
+    """Workers die before they have loaded the task, or do not come to the end of that."""
+    if event.hung:
+        where = f"; it was here:\n{event.tail}" if event.tail else ""
+        return TaskError(
+            f"{event.cause}{where}",
+            "see what the module waits for while it is imported; if it needs that long, raise --timeout: loading may "
+            "take ten times as long",
+        )
+    said = f"\nIts last lines:\n{event.tail}" if event.tail else ""
     return TaskError(
-        f"a worker died {STILLBORN_LIMIT} times in a row while it loaded the task: {cause}{said}",
+        f"a worker died {STILLBORN_LIMIT} times in a row while it loaded the task: {event.cause}{said}",
         "import the task's module by hand to see why",
     )

@@ -18,9 +18,12 @@ from .attempt import Finish, attempt
 from .control import forget_current
 from .convert import converter
 from .inflight import InFlight, full_barrier
+from .lifeline import hung_up
 from .loading import Function
 from .output import Output
 from .wire import Reply, Ticket, pack_plain, read_frames, write_all
+
+_NO_ATTEMPT = frozenset({"refused", "aborted"})
 
 Convert = Callable[[Sequence[tuple[Any, ...]]], list[dict[str, Any]]]
 
@@ -35,28 +38,32 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What serving rows takes: the task, what becomes of its values, the in-flight file, the way back."""
+    """What serving rows takes: the task, what becomes of its values, the in-flight file, the ways in and out."""
 
     function: Function
     finish: Finish
     cells: InFlight
+    inbox: int
     outbox: int
     output: Output
     pid: int
 
     def begin(self, cell: int, lane: int, row: Row) -> float | None:
-        """Mark the row as started in `cell`; None if it was taken back. `lane`: the lane's first cell.
+        """Mark the row as started in `cell`; None if it must not start. `lane`: the lane's first cell.
 
-        Returns the monotonic time of the start.
+        Returns the monotonic time of the start. A row that must not start was taken back by the coordinator, or
+        will be (see `Lanes.collect`), or the coordinator is dead: it is none of this worker's any more.
         """
         ticket, started = row.ticket, time.monotonic()
         self.cells.start(cell, ticket.position, started, ticket.attempt, ticket.fingerprint)
         # The start must be seen before the recall is read, or the coordinator could take back a row that is
         # starting (Dekker's pattern).
         full_barrier()
-        if row.batch <= self.cells.recalled(lane):
+        # The nursery ends the lanes of a coordinator that has died; on a busy machine it may not get to it at once.
+        if not self.cells.may_start(lane, row.batch) or hung_up(self.inbox):
             self.cells.clear(cell)
             return None
+        self.cells.started(cell, ticket.position, ticket.attempt)
         return started
 
     def end(self, cell: int, reply: Reply) -> None:
@@ -65,6 +72,11 @@ class Service:
             # The row forked, and this is the child coming back: only the parent speaks for the row.
             os._exit(0)
         self.output.end(reply.position)
+        if reply.outcome in _NO_ATTEMPT:
+            self.cells.no_attempt(cell)
+            if reply.wait or reply.outcome == "aborted":
+                # At once: until the coordinator has heard of it, other lanes would start what they hold.
+                self.cells.halt(cell)
         write_all(self.outbox, pack_plain(reply))
         self.cells.clear(cell)
 

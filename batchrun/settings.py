@@ -33,6 +33,7 @@ def _option(default: Any, read: Callable[[Any], Any]) -> Any:
 class Settings:
     """Everything that `process` can be told, parsed. Field names are the options' names."""
 
+    input: Path | None = _option(None, Path)
     task: str | bytes = _option("repair", str)
     command: str | None = _option(None, str)
     shell: bool = _option(False, parsing.yes_no)

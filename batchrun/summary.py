@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .display.words import from_here
 from .money import Tokens
 
 _NAMING = {"--dir", "--name", "--task", "-t"}
@@ -20,7 +21,7 @@ class Summary:
 
     `seconds`: how long it took. `output`: the results file, if there is one. `errors`: kind, message and
     count of its failed attempts, most common first. `tokens`, `cost`: what its attempts used, where that is
-    known, failed ones included.
+    known, failed ones included. `settled`: rows that it settled.
     """
 
     rows: int
@@ -39,6 +40,7 @@ class Summary:
     errors: tuple[tuple[str, str, int], ...] = ()
     tokens: Tokens | None = None
     cost: float | None = None
+    settled: int = 0
 
     def as_record(self) -> dict[str, Any]:
         """Plain values, for machines."""
@@ -115,4 +117,4 @@ def _option(group: tuple[str, ...]) -> str:
 def _input(summary: Summary, typed: Sequence[str]) -> str:
     """The table as the user typed it; its full path if it was named elsewhere."""
     same = (word for word in typed if os.path.abspath(word) == str(summary.input))
-    return next(same, str(summary.input))
+    return next(same, None) or from_here(summary.input, Path.cwd())

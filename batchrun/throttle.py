@@ -1,8 +1,9 @@
 """How many rows may be in flight: learnt from what the server takes. Pure: the time is an argument."""
 
 FIRST = 10
-FIRST_IN_A_RAMP = 32
+FIRST_IN_A_RAMP = 64
 CUT = 0.75
+FIRST_RUNG_SECONDS = 0.15
 RUNG_SECONDS = 0.05
 NEAR = 0.9
 _CLIMB = 0.25
@@ -13,10 +14,10 @@ class Throttle:
     """A limit on rows in flight between 1 and `ceiling` (`--jobs`). Times are monotonic seconds.
 
     It doubles while all is well: from ten on with every round trip where calls cost money (`careful`), else from
-    32 on every 50 ms, which leaves a server time to refuse and which a table of quick rows does not notice. A
-    burst of refusals cuts it by a quarter, once: what was sent before a cut says nothing about the new limit.
-    (A ramp that did not wait for replies has gone too far for that: it goes back to ten.) From then on the limit
-    creeps up with what succeeds, slowly where it was refused the last time.
+    64 on every 50 ms, which a table of quick rows does not notice; the first time only after 150 ms, in which
+    clients connect and a server can refuse. A burst of refusals cuts it by a quarter, once: what was sent before a
+    cut says nothing about the new limit. (A ramp that did not wait for replies has gone too far for that: it goes
+    back to ten.) From then on the limit creeps up with what succeeds, slowly where it was refused the last time.
     """
 
     def __init__(self, ceiling: int, *, careful: bool) -> None:
@@ -40,7 +41,8 @@ class Throttle:
     def allowed(self, now: float) -> int:
         """Rows that may be in flight now."""
         if self.ramping:
-            self._rung = now if self._rung is None else self._rung
+            if self._rung is None:
+                self._rung = now + FIRST_RUNG_SECONDS - RUNG_SECONDS
             if now - self._rung >= RUNG_SECONDS:
                 self.limit, self._rung = self.limit * 2, now
         return max(1, min(int(self.limit), self.ceiling))

@@ -1,6 +1,7 @@
 """Which version of the task this is, and whether that can be known without importing it."""
 
 import platform
+import time
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from typing import Any
@@ -11,10 +12,11 @@ from .errors import Interrupted, TaskError
 from .events import Ready, Stillborn
 from .loading import source_digest
 from .readymade import Spec
-from .roles import Engine
+from .roles import Engine, Onlooker, loading_of
 from .run import STILLBORN_LIMIT, stillborn
 from .settings import Settings
 from .signals import Signals
+from .stopping import Timeout
 from .wire import Hello
 
 
@@ -51,19 +53,35 @@ def known_version(checkpoint: Checkpoint, settings: Settings, spec: Spec) -> Ver
     return Version(before["version"], tuple(map(tuple, before["sources"])), before.get("is_async"))
 
 
-def first_hello(lanes: Engine, signals: Signals) -> Hello:
-    """Wait until a lane has loaded the task. Raises `TaskError` with the user's traceback if it cannot be."""
+def first_hello(engine: Engine, signals: Signals, onlooker: Onlooker, timeout: Timeout | None) -> Hello:
+    """Wait until a worker has loaded the task. Raises `TaskError` with the user's traceback if it cannot be, or with
+    the place where it hangs.
+    """
     deaths = 0
-    while not signals.count:
-        for event in lanes.collect(0.1):
-            if isinstance(event, Ready):
-                check_hello(event.hello)
-                return event.hello
-            if isinstance(event, Stillborn):
-                deaths += 1
-                if deaths >= STILLBORN_LIMIT:
-                    raise stillborn(event.cause, event.tail)
+    limit = timeout.limit(None) if timeout else None
+    try:
+        while not signals.count:
+            for event in (*engine.collect(0.1), *engine.expire(time.monotonic(), limit)):
+                if isinstance(event, Ready):
+                    check_hello(event.hello)
+                    return event.hello
+                if isinstance(event, Stillborn):
+                    deaths += 1
+                    if event.hung or deaths >= STILLBORN_LIMIT:
+                        raise stillborn(event)
+            _tell(engine, signals, onlooker, time.monotonic())
+    finally:
+        onlooker.loading(None)
     raise Interrupted(signals.first, "interrupted before any row ran")
+
+
+def _tell(engine: Engine, signals: Signals, onlooker: Onlooker, now: float) -> None:
+    """Nobody should wait for a module to be loaded and not know it."""
+    if signals.asked:
+        signals.asked = False
+        onlooker.running((), now, loading_of(engine, now, ask=True))
+    if loading := loading_of(engine, now):
+        onlooker.loading(loading)
 
 
 def check_hello(hello: Hello) -> None:
@@ -83,5 +101,6 @@ def options_of(settings: Settings) -> dict[str, Any]:
     """The options that differ from their defaults, as text, for the checkpoint's record of the run."""
     usual = Settings()
     names = [name for name in Settings.__slots__ if getattr(settings, name) != getattr(usual, name)]
+    names = [name for name in names if name != "input"]  # the table is known without it
     values = {name: getattr(settings, name) for name in names}
     return {name: "(a function)" if isinstance(value, bytes) else str(value) for name, value in values.items()}

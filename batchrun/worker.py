@@ -31,16 +31,19 @@ def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> N
     inbox, outbox, output = (_aside(fd) for fd in (inbox, outbox, output))
     printed = Output(output)
     faulthandler.enable(file=2)
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Not SIG_IGN: programs that a row starts would inherit that.
         signal.signal(signum, _stay)
+    # Where it is, said by a handler in C: also in a module whose import does not come back to Python.
+    faulthandler.register(signal.SIGUSR1, file=output, all_threads=False)
+    # Before the coordinator hears of this worker: rows that had to wait for its imports would start in a burst.
+    finish = finisher(strict=orders.strict, accept_truncated=orders.accept_truncated, schema=orders.schema)
     function, is_async = _introduce(orders, outbox)
     if function is None:
         return
     gc.freeze()
-    finish = finisher(strict=orders.strict, accept_truncated=orders.accept_truncated, schema=orders.schema)
     with InFlight(Path(orders.inflight)) as cells:
-        service = Service(function, finish, cells, outbox, printed, os.getpid())
+        service = Service(function, finish, cells, inbox, outbox, printed, os.getpid())
         if is_async:
             from .looped import serve_async  # asyncio only where it is used
 
@@ -64,6 +67,7 @@ def _aside(fd: int) -> int:
 
 def _introduce(orders: Orders, outbox: int) -> tuple[Function | None, bool]:
     """Load the task and say how that went; no function when it cannot be loaded. True for an `async def`."""
+    worker = os.getpid()
     try:
         function, hello = load(orders.spec, strict=orders.strict, accept_truncated=orders.accept_truncated)
     except TaskError as error:
@@ -72,5 +76,8 @@ def _introduce(orders: Orders, outbox: int) -> tuple[Function | None, bool]:
     except BaseException as error:  # noqa: BLE001 - a function by value may fail in any way when it is rebuilt
         message = f"the task cannot be loaded: {type(error).__name__}: {safe_text(error)}"
         function, hello = None, Hello(False, "", (), message, "", users_trace(error))
+    if os.getpid() != worker:
+        # The module forked, and this is the child coming back: it would share the worker's pipes.
+        os._exit(0)
     write_all(outbox, pack_plain(hello))
     return function, hello.is_async

@@ -4,6 +4,7 @@ speed    speed.py, peers.py           whole runs over fresh tables
 again    again.py                     restarts, export, status, start-up
 faults   faults.py, faulty_peers.py   rows that kill or never end; the death of the coordinator
 growth   growth.py, plots.py          10 thousand to 10 million rows
+flight   flight.py                    the memory of a lane with many rows in flight
 
 Every figure is a whole process, start-up included, with full durability. programs.py starts, measures and checks
 them; pairs.py takes turns; page.py writes what came out into the documentation.
@@ -16,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import faults, growth, pairs
+from benchmarks import faults, flight, growth, pairs
 from benchmarks.again import again
 from benchmarks.machine import machine
 from benchmarks.page import PAGE, PICTURES, write_block
@@ -25,7 +26,7 @@ from benchmarks.programs import Failed
 from benchmarks.speed import speed
 
 COMPARED = {"speed": speed, "again": again}
-PARTS = (*COMPARED, "faults", "growth")
+PARTS = (*COMPARED, "faults", "growth", "flight")
 OURS = "batchrun"
 Line = TypeVar("Line")
 
@@ -60,6 +61,8 @@ def _measured(part: str, asked: argparse.Namespace, folder: Path) -> bool:
             return _growth(asked, folder)
         if part == "faults":
             return _faults(asked, folder)
+        if part == "flight":
+            return bool(_shown(asked, part, flight.HEADER, flight.flight(folder, asked.quick)))
         found = _shown(asked, part, pairs.HEADER, COMPARED[part](folder, asked.pairs, asked.quick))
         return all(line.is_whole and (asked.quick or line.is_reached) for line in found)
     except Failed as failure:

@@ -7,7 +7,7 @@ from benchmarks.programs import ROOT
 
 PAGE = ROOT / "docs/performance.md"
 PICTURES = ROOT / "docs/pictures"
-BLOCKS = ("machine", "speed", "again", "faults", "deaths", "growth", "pictures")
+BLOCKS = ("machine", "speed", "again", "faults", "deaths", "growth", "pictures", "flight")
 
 
 def block_pattern(name: str) -> re.Pattern[str]:

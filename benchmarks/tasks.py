@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import resource
 import time
 from typing import Any
 
@@ -31,6 +32,12 @@ async def waiting(row: Row) -> Row:
     """Waits half a second without a thread."""
     await asyncio.sleep(0.5)
     return {"id": row["id"]}
+
+
+async def weighing(row: Row) -> Row:
+    """Waits as long; then says how many bytes of memory its process has held at its most."""
+    await asyncio.sleep(0.5)
+    return {"process": os.getpid(), "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
 
 
 def busy(row: Row) -> Row:

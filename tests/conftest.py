@@ -16,8 +16,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-# A suite that a shell runs in the background is told to ignore Ctrl-C, and so would every command that it starts.
+# A suite that a shell runs in the background is told to ignore Ctrl-C, one under nohup to ignore that its terminal
+# has closed, and so would every command that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 TASKS = '''
 import ctypes, os, signal, subprocess, sys, time

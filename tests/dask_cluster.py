@@ -1,6 +1,8 @@
 """A real Dask cluster for tests: scheduler and workers as processes of their own, in folders of their own."""
 
 import json
+import random
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from support import environment, wait_for
 
 
 class DaskCluster:
-    """A scheduler on a free port, and workers that can be killed one by one. `options` of the `dask` commands."""
+    """A scheduler, and workers that can be killed one by one. `options`, `env`: of all `dask` commands."""
 
     def __init__(self, folder: Path, *options: str, env: dict[str, str] | None = None) -> None:
         self.folder = folder
@@ -26,14 +28,15 @@ class DaskCluster:
     def address(self) -> str:
         return json.loads(self.file.read_text())["address"]
 
-    def start_scheduler(self, port: int = 0) -> subprocess.Popen[bytes]:
+    def start_scheduler(self, port: int | None = None) -> subprocess.Popen[bytes]:
+        """On a free port, or where one was that has been killed."""
         self.file.unlink(missing_ok=True)
         self.scheduler = self._start(
             "scheduler",
             "--host",
             "127.0.0.1",
             "--port",
-            str(port),
+            str(port or _free_port()),
             "--scheduler-file",
             str(self.file),
             "--no-dashboard",
@@ -64,6 +67,7 @@ class DaskCluster:
         return worker
 
     def printed(self, name: str) -> str:
+        """What a worker and its lanes have printed so far."""
         return (self.folder / name / "printed").read_text(errors="replace")
 
     def _start(self, kind: str, *options: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -90,10 +94,21 @@ class DaskCluster:
             process.wait()
 
 
+def _free_port() -> int:
+    """Below the ports that the system gives to clients: nobody has it by chance when a scheduler comes back to it."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 @contextmanager
-def dask_cluster(folder: Path, *threads: int) -> Iterator[DaskCluster]:
+def dask_cluster(
+    folder: Path, *threads: int, options: tuple[str, ...] = (), env: dict[str, str] | None = None
+) -> Iterator[DaskCluster]:
     """A cluster with one worker for each number of threads; it need not be up yet."""
-    cluster = DaskCluster(folder)
+    cluster = DaskCluster(folder, *options, env=env)
     try:
         for count in threads:
             cluster.start_worker(threads=count)

@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,14 +35,23 @@ class Books:
     answered: set[int] = field(default_factory=set)
     again: list[int] = field(default_factory=list)
     """Rows that were asked about once more although they had been answered."""
+    times: list[float] = field(default_factory=list)
+    """When each call came (monotonic seconds), in order."""
+    refusals: int = 0
+    """Calls that were told to come back later."""
     too_early: int = 0
-    """Calls that came before a `Retry-After` had passed (asked for by anyone)."""
+    """Calls that came before a `Retry-After` had passed, whoever it was said to."""
     most_in_flight: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     connections: int = 0
     in_flight: int = 0
+    closed_from: float = 0.0
     closed_until: float = 0.0
+
+    def most_within(self, seconds: float) -> int:
+        """The most calls that came within so many seconds."""
+        return max(bisect_left(self.times, start + seconds) - nth for nth, start in enumerate(self.times))
 
 
 class Server(ThreadingHTTPServer):
@@ -95,16 +105,23 @@ class Handler(BaseHTTPRequestHandler):
             books.requests.append(request)
             books.headers.append({name.lower(): value for name, value in self.headers.items()})
             books.calls[row] += 1
-            books.too_early += time.monotonic() < books.closed_until
+            books.times.append(time.monotonic())
+            books.too_early += books.closed_from <= books.times[-1] < books.closed_until
             if row in books.answered:
                 books.again.append(row)
             books.in_flight += 1
             books.most_in_flight = max(books.most_in_flight, books.in_flight)
+            self.in_flight = True
         try:
             MANNERS[manner](self, row, request)
         finally:
-            with lock:
-                books.in_flight -= 1
+            self.over()
+
+    def over(self) -> None:
+        """The call is in flight no more: whoever reads its answer may ask again before this thread goes on."""
+        with self.server.lock:
+            self.server.books.in_flight -= self.in_flight
+            self.in_flight = False
 
     def reply(self, row: int, content: Any = None, **choice: Any) -> None:
         """A completion in good order."""
@@ -128,11 +145,25 @@ class Handler(BaseHTTPRequestHandler):
         """An error as OpenAI's API words it."""
         self.send(status, json.dumps({"error": {"message": message, **error}}), headers=headers)
 
+    def refuse(self, seconds: float, grace: float = 0.0) -> None:
+        """Everyone is told to come back later. `grace`: seconds in which that may not have been heard everywhere."""
+        self.over()
+        books = self.server.books
+        with self.server.lock:
+            now = time.monotonic()
+            if now >= books.closed_until:
+                books.closed_from = now + grace
+            books.closed_until = now + seconds
+            books.refusals += 1
+        later = {"retry-after-ms": str(round(seconds * 1000))}
+        self.fail(429, "slow down", later, type="rate_limit_error", code="rate_limit_exceeded")
+
     def send(
         self, status: int, body: str, kind: str = "application/json", headers: dict[str, str] | None = None
     ) -> None:
         """An HTTP answer."""
         data = body.encode()
+        self.over()
         self.send_response(status)
         for name, value in {"content-type": kind, "content-length": str(len(data)), **(headers or {})}.items():
             self.send_header(name, value)
@@ -167,14 +198,11 @@ def _trickle(handler: Handler, row: int, request: dict[str, Any]) -> None:
 
 
 def _busy(handler: Handler, row: int, request: dict[str, Any]) -> None:
-    """The first call for each row is refused; everyone is told to come back later."""
-    books = handler.server.books
-    if not handler.first(row):
+    """The first call for each row is refused."""
+    if handler.first(row):
+        handler.refuse(0.5)
+    else:
         handler.reply(row)
-        return
-    with handler.server.lock:
-        books.closed_until = time.monotonic() + 0.5
-    handler.fail(429, "slow down", {"retry-after-ms": "500"}, type="rate_limit_error", code="rate_limit_exceeded")
 
 
 def _at_most(handler: Handler, row: int, request: dict[str, Any]) -> None:
@@ -182,7 +210,7 @@ def _at_most(handler: Handler, row: int, request: dict[str, Any]) -> None:
     with handler.server.lock:
         full = handler.server.books.in_flight > handler.server.most
     if full:
-        handler.fail(429, "too many at once", {"retry-after": "1"}, code="rate_limit_exceeded")
+        handler.refuse(1.0, grace=0.5)
     else:
         handler.reply(row)
 

@@ -178,8 +178,8 @@ def test_the_shells_have_a_completion_to_install(shell):
 def test_what_init_writes_works_at_once_and_replaces_nothing(tmp_path):
     begun = batchrun("init", cwd=tmp_path)
     assert begun.returncode == 0
-    next_command = begun.stdout.splitlines()[-1].removeprefix("next: batchrun ").split()
-    ran = batchrun(*next_command, cwd=tmp_path)
+    assert begun.stdout.splitlines()[-1] == "next: batchrun process"
+    ran = batchrun("process", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     rows = list(csv.DictReader((tmp_path / "example.results.csv").read_text().splitlines()))
     assert [row["batchrun_status"] for row in rows] == ["done", "skipped", "done"]
@@ -189,6 +189,7 @@ def test_what_init_writes_works_at_once_and_replaces_nothing(tmp_path):
     (tmp_path / "tasks.py").write_text("mine")
     again = batchrun("init", cwd=tmp_path)
     assert (again.returncode, again.stdout.count("left alone")) == (0, 3)
+    assert again.stdout.splitlines()[-1] == "next: name a function of tasks.py in batchrun.toml"
     assert (tmp_path / "tasks.py").read_text() == "mine"
 
 
@@ -199,6 +200,53 @@ def test_init_beside_a_task_file_of_ones_own_names_no_function_that_it_lacks(tmp
     assert "batchrun.toml" in begun.stdout.splitlines()[-1]
     assert "task" not in tomllib.loads((tmp_path / "batchrun.toml").read_text())
     assert batchrun("process", "example.csv", "-t", "tasks.py:mine", cwd=tmp_path).returncode == 0
+
+
+def test_the_table_may_be_named_in_the_configuration_for_every_command_that_takes_one(tmp_path):
+    assert batchrun("init", cwd=tmp_path).returncode == 0
+    assert batchrun("process", cwd=tmp_path).returncode == 0
+    below = tmp_path / "below"
+    below.mkdir()
+    for command in (["errors"], ["show", "3"], ["verify"], ["report"], ["export", "-o", "-"]):
+        named = batchrun(*command[:1], "example.csv", *command[1:], cwd=tmp_path)
+        for folder in (tmp_path, below):  # the path is meant from the configuration's folder
+            short = batchrun(*command, cwd=folder)
+            assert (short.returncode, short.stdout) == (0, named.stdout), short.stderr
+    assert "no run is going on for example.csv" in batchrun("ctl", cwd=tmp_path).stderr
+    assert "row 3: done" in batchrun("show", "3", cwd=tmp_path).stdout
+
+
+def test_a_table_on_the_command_line_beats_the_environment_and_that_beats_the_file(tmp_path):
+    (tmp_path / "batchrun.toml").write_text('input = "file.csv"\n')
+    for name in ("line", "environment", "file"):
+        (tmp_path / f"{name}.csv").write_text("id\n1\n")
+    env = {"BATCHRUN_INPUT": "environment.csv"}
+    for words, variables, table in ((["line.csv"], env, "line"), ([], env, "environment"), ([], None, "file")):
+        ran = batchrun("process", *words, cwd=tmp_path, env=variables)
+        assert (ran.returncode, ran.stderr.partition(",")[0]) == (0, f"{table}.csv")
+
+
+@pytest.mark.parametrize("command", ["process", "ctl", "errors", "show 3", "verify", "report", "export -o -"])
+def test_a_command_without_any_table_is_a_usage_error_that_says_where_to_name_one(command, tmp_path):
+    ran = batchrun(*command.split(), cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "Missing argument 'INPUT'" in ran.stderr
+    assert 'input = "data.csv" into batchrun.toml' in ran.stderr
+
+
+def test_show_without_a_row_is_a_usage_error(tmp_path):
+    for words in (["data.csv"], []):
+        ran = batchrun("show", *words, cwd=tmp_path)
+        assert ran.returncode == 2
+        assert "Missing argument 'ROW'" in ran.stderr
+
+
+def test_what_failed_in_a_table_of_the_configuration_is_asked_for_without_a_full_path(tmp_path):
+    (tmp_path / "tasks.py").write_text("def fail(row):\n    raise ValueError('no')\n")
+    (tmp_path / "data.csv").write_text("id\n1\n")
+    (tmp_path / "batchrun.toml").write_text('input = "data.csv"\ntask = "tasks.py:fail"\nretries = 0\n')
+    assert "see why: batchrun errors data.csv\n" in batchrun("process", cwd=tmp_path).stderr.replace("python -m ", "")
+    assert "show data.csv 1" in batchrun("errors", cwd=tmp_path).stdout
 
 
 def test_every_line_of_the_configuration_that_init_writes_is_valid(tmp_path):

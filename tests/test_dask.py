@@ -1,5 +1,6 @@
 """The cluster engine, with a real scheduler and real workers in folders of their own."""
 
+import re
 import signal
 import time
 from collections import Counter
@@ -7,6 +8,7 @@ from contextlib import suppress
 
 import psutil
 import pytest
+import trustme
 from dask_cluster import dask_cluster
 from support import alive, batchrun, kill, lines_of, numbered, records, settled, start, wait_for
 
@@ -41,7 +43,7 @@ def short(row):
 async def later(row):
     note(row)
     await asyncio.sleep(0.2)
-    return {"double": doubled(row["id"]), "pid": os.getpid()}
+    return {"double": doubled(row["id"])}
 
 def harmful(row):
     note(row)
@@ -49,17 +51,6 @@ def harmful(row):
         os.kill(os.getpid(), signal.SIGSEGV)
     while row["id"] == 17:
         pass
-    return {"double": doubled(row["id"])}
-
-def deadly(row):
-    note(row)
-    if row["id"] == 13:
-        import psutil
-        worker = psutil.Process().parent().parent().parent()
-        assert "distributed" in " ".join(worker.cmdline()) or "multiprocessing" in " ".join(worker.cmdline())
-        worker.kill()
-        time.sleep(60)
-    time.sleep(0.02)
     return {"double": doubled(row["id"])}
 """
 
@@ -76,8 +67,8 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory):
-    """A cluster that no test of this module hurts: two workers, four threads."""
-    with dask_cluster(tmp_path_factory.mktemp("cluster"), 2, 2) as cluster:
+    """A cluster that no test of this module hurts: three workers, four threads."""
+    with dask_cluster(tmp_path_factory.mktemp("cluster"), 2, 1, 1) as cluster:
         yield cluster
 
 
@@ -118,6 +109,20 @@ def notes(folder):
     return found
 
 
+def hold_imported_once(folder, cluster, at_most):
+    """The processes that ran rows, `at_most` so many, have imported the task's module once each."""
+    ran = {line.split()[2] for line in lines_of(folder / "notes")}
+    assert 0 < len(ran) <= at_most
+    wait_for(lambda: ran <= set(imports(cluster)))  # what was printed comes behind the results
+    assert {pid: imports(cluster)[pid] for pid in ran} == dict.fromkeys(ran, 1)
+
+
+def imports(cluster):
+    """Process -> how often it has said that it imports the module."""
+    printed = "".join(cluster.printed(f"w{number}") for number in range(len(cluster.workers)))
+    return Counter(re.findall(r"the module is loaded by (\d+)\n", printed))
+
+
 def doubles(folder, task):
     """Row -> the double that was settled."""
     return {row: body["double"] for row, (status, body) in settled(folder / "data.csv", task).items() if status == DONE}
@@ -136,14 +141,13 @@ def test_rows_run_on_the_cluster_with_the_module_beside_the_task(folder, standin
     assert all(len(times) == 1 for times in notes(folder).values())
     assert {body["key"] for _, body in settled(folder / "data.csv", "double").values()} == {"travels-too"}
     assert "hello" not in done.stderr
-    assert "hello from" in "".join(standing.printed(name) for name in ("w0", "w1"))
-    # a plain function has a process a row, each of which imports the module once
-    assert len({line.split()[2] for line in lines_of(folder / "notes")}) <= 4
+    assert "hello from" in "".join(standing.printed(name) for name in ("w0", "w1", "w2"))
+    hold_imported_once(folder, standing, at_most=4)
     local = batchrun(
         "process", folder / "data.csv", "--task", "tasks.py:double", "--no-output", cwd=folder, env=env(folder)
     )
     assert local.returncode == 0
-    assert "0 new" not in local.stderr or "400 done" in local.stderr, "the version is the same wherever a row ran"
+    assert "400 done, 0 new" in local.stderr, "the version is the same wherever a row ran"
     assert len(lines_of(folder / "notes")) == 400
 
 
@@ -152,7 +156,7 @@ def test_async_rows_share_a_process_there_too(folder, standing):
     done = run(folder, standing, "later", "--jobs", 150)
     assert done.returncode == 0, done.stderr
     assert doubles(folder, "later") == all_doubled(300)
-    assert len({body["pid"] for _, body in settled(folder / "data.csv", "later").values()}) <= 5
+    hold_imported_once(folder, standing, at_most=4)
 
 
 def test_threads_share_a_process_there_too(folder, standing):
@@ -160,7 +164,7 @@ def test_threads_share_a_process_there_too(folder, standing):
     done = run(folder, standing, "short", "--jobs", 20, "--threads", 10)
     assert done.returncode == 0, done.stderr
     assert doubles(folder, "short") == all_doubled(60)
-    assert len({line.split()[2] for line in lines_of(folder / "notes")}) <= 6
+    hold_imported_once(folder, standing, at_most=6)
 
 
 def test_a_poison_row_and_a_stuck_one_are_charged_alone(folder, standing):
@@ -336,6 +340,39 @@ def test_a_cluster_that_cannot_be_used_is_said_in_words(folder, options, message
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_tls_comes_from_dasks_own_configuration(folder, tmp_path):
+    numbered(folder / "data.csv", 50)
+    ours, others = certified(tmp_path / "ours"), certified(tmp_path / "others")
+    (tmp_path / "cluster").mkdir()
+    with dask_cluster(tmp_path / "cluster", 2, options=("--protocol", "tls"), env=ours) as cluster:
+        assert cluster.address.startswith("tls://")
+        refused = run(folder, cluster, "double", **others)
+        assert refused.returncode == 2, refused.stderr
+        assert "TLS certificate does not match" in refused.stderr
+        assert lines_of(folder / "notes") == []
+        done = run(folder, cluster, "double", **ours)
+    assert done.returncode == 0, done.stderr
+    assert doubles(folder, "double") == all_doubled(50)
+
+
+def certified(place):
+    """Dask's settings for a certificate authority of its own, and one certificate for all that take part."""
+    place.mkdir()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(place / "ca.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(place / "us.pem")
+    roles = ("SCHEDULER", "WORKER", "CLIENT")
+    return {
+        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
+        "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(place / "ca.pem"),
+        **{
+            f"DASK_DISTRIBUTED__COMM__TLS__{role}__{kind}": str(place / "us.pem")
+            for role in roles
+            for kind in ("CERT", "KEY")
+        },
+    }
 
 
 def test_without_dask_it_is_said_how_to_install_it(folder):

@@ -1,60 +1,71 @@
-"""The cluster engine for longer, and harder: `DASK_SOAK=1 pytest tests/test_dask_soak.py -s` prints figures."""
+"""The cluster engine under fire: a real scheduler and three workers. `make soak` does it for longer.
+
+A short form always runs; with `-s` it prints its figures. The oracle is that of one machine: the settled rows of an
+undisturbed run, each exactly once, and nothing that was acknowledged is started again.
+"""
 
 import os
 import random
-import signal
+import sqlite3
 import time
+from collections import Counter
 
 import pytest
 from dask_cluster import dask_cluster
-from support import batchrun, kill, lines_of, numbered, records, settled, start, wait_for
+from support import batchrun, count_settled, descendants, kill, lines_of, numbered, records, settled, start, wait_for
 
 from batchrun.records import CRASHED, DONE, TIMED_OUT
 
-pytestmark = [
-    pytest.mark.skipif("DASK_SOAK" not in os.environ, reason="takes minutes: DASK_SOAK=1"),
-    pytest.mark.timeout(900),
-]
-SHORT_ROWS = 20_000
-SLEEPING_ROWS = 2000
-KILLS = 20
-TASKS = """
-import os, signal, time
+distributed = pytest.importorskip("distributed")
+
+LONG = int(os.environ.get("SOAK_KILLS", "0"))
+SEED = int(os.environ.get("SOAK_SEED", random.randrange(10**6)))
+TRIVIAL_ROWS = 20_000 if LONG else 2_000
+SLEEPING_ROWS, SLEEPING_JOBS = (2_000, 60) if LONG else (300, 30)
+ROW_SECONDS = 0.05
+WORKER_KILLS = LONG // 50 or 3
+COORDINATOR_KILLS = LONG // 200 or 2
+SCHEDULER_KILLS = LONG // 200 or 1
+MOST_HELD = 12  # rows of 50 ms that a host with two lanes may have
+TASKS = f"""
+import os, time
+import psutil
 
 
 def note(row):
     fd = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, f"{row['id']} {time.monotonic()}\\n".encode())
+    os.write(fd, f"{{row['id']}} {{time.monotonic()}}\\n".encode())
     os.close(fd)
 
 def trivial(row):
-    return {"double": 2 * row["id"]}
+    return {{"double": 2 * row["id"]}}
 
 def sleeping(row):
-    time.sleep(0.05)
-    return {"double": 2 * row["id"]}
+    time.sleep({ROW_SECONDS})
+    return {{"double": 2 * row["id"]}}
 
 def noted(row):
     note(row)
-    time.sleep(0.05)
-    return {"double": 2 * row["id"]}
+    time.sleep({ROW_SECONDS})
+    return {{"double": 2 * row["id"]}}
 
 def deadly(row):
-    import psutil
     note(row)
     if row["id"] == 13:
-        psutil.Process().parent().parent().parent().kill()
+        worker = psutil.Process().parent().parent().parent()
+        assert "distributed" in " ".join(worker.cmdline()) or "multiprocessing" in " ".join(worker.cmdline())
+        worker.kill()
         time.sleep(60)
-    if row["id"] == 14:
-        while True:
-            pass
+    while row["id"] == 14:
+        pass
     time.sleep(0.02)
-    return {"double": 2 * row["id"]}
+    return {{"double": 2 * row["id"]}}
 """
 
 
 @pytest.fixture
 def folder(tmp_path):
+    """The coordinator's folder."""
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "tasks.py").write_text(TASKS)
     return tmp_path / "home"
@@ -62,156 +73,195 @@ def folder(tmp_path):
 
 @pytest.fixture
 def cluster(tmp_path):
+    """A cluster of the test's own, without workers at first."""
     (tmp_path / "cluster").mkdir()
     with dask_cluster(tmp_path / "cluster") as own:
         yield own
 
 
+def three_workers(cluster, **options):
+    return [cluster.start_worker(**options) for _ in range(3)]
+
+
 def arguments(folder, task, cluster=None, *options):
+    """The command; without a cluster it runs the rows here."""
     engine = ("--engine", "dask", "--cluster", cluster.file) if cluster else ()
-    common = ("--json", "--progress", "none", "--no-output")
+    common = ("--json", "--progress", "none", "--no-output", "--retries", 0)
     return ("process", folder / "data.csv", "--task", f"tasks.py:{task}", *engine, *common, *options)
 
 
 def env(folder):
-    return {"NOTES": str(folder / "notes")}
+    # A scheduler that comes back is waited for, whatever a busy machine takes to start it.
+    return {"NOTES": str(folder / "notes"), "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "90s"}
 
 
 def run(folder, task, cluster=None, *options):
-    before = time.monotonic()
-    done = batchrun(*arguments(folder, task, cluster, *options), cwd=folder, env=env(folder), timeout=600)
-    return done, time.monotonic() - before
+    return batchrun(*arguments(folder, task, cluster, *options), cwd=folder, env=env(folder), timeout=600)
 
 
-def launch(folder, task, cluster, *options):
-    return start(*arguments(folder, task, cluster, *options), cwd=folder, env=env(folder))
-
-
-def states(folder, task):
-    try:
-        return {row: status for row, (status, _) in settled(folder / "data.csv", task).items()}
-    except Exception:  # noqa: BLE001 - there is no table yet
-        return {}
+def launch(folder, task, cluster):
+    return start(*arguments(folder, task, cluster), cwd=folder, env=env(folder))
 
 
 def starts(folder):
-    found = {}
-    for line in lines_of(folder / "notes"):
-        row = int(line.split()[0])
-        found[row] = found.get(row, 0) + 1
-    return found
+    """Row -> how often it has started."""
+    return Counter(int(line.split()[0]) for line in lines_of(folder / "notes"))
 
 
-def hold_oracle(folder, task, rows, acknowledged=None):
-    """The settled rows of an undisturbed run; none was started again that had been acknowledged (row -> starts)."""
-    found = settled(folder / "data.csv", task)
-    assert {row: body["double"] for row, (status, body) in found.items() if status == DONE} == {
-        row: 2 * row for row in range(1, rows + 1)
-    }
-    counts = starts(folder)
-    assert {row: counts[row] for row in acknowledged or {}} == (acknowledged or {})
+def known(folder, task):
+    """Row -> its status, of those that are settled; none while the checkpoint is being made."""
+    try:
+        return {row: status for row, (status, _) in settled(folder / "data.csv", task).items()}
+    except sqlite3.OperationalError:
+        return {}
 
 
-@pytest.mark.parametrize(("task", "rows", "jobs"), [("trivial", SHORT_ROWS, 6), ("sleeping", SLEEPING_ROWS, 60)])
-def test_throughput_beside_the_local_engine_and_client_map(folder, cluster, task, rows, jobs):
-    for _ in range(3):
-        cluster.start_worker(threads=jobs // 3)
-    numbered(folder / "data.csv", rows)
-    here, local = run(folder, task, None, "--jobs", jobs)
-    there, far = run(folder, task, cluster, "--jobs", jobs, "--fresh")
-    assert here.returncode == there.returncode == 0, there.stderr
+def wait_for_rows(folder, going, more):
+    """Until a run has settled so many more rows."""
+    until = count_settled(folder / "data.csv", "noted") + more
+    wait_for(lambda: going.poll() is not None or count_settled(folder / "data.csv", "noted") >= until, 90)
+    assert going.poll() is None, going.communicate()[1]
+
+
+def hold_oracle(folder, task, rows):
+    """The settled rows of an undisturbed run; nobody was charged for what was killed."""
+    assert settled(folder / "data.csv", task) == {row: (DONE, {"double": 2 * row}) for row in range(1, rows + 1)}
+
+
+def seconds_here_and_there(folder, cluster, task, rows, jobs):
+    """Seconds that the rows took with the local engine and with the cluster, whole, and with `client.map` alone."""
+    spent = []
+    for where in (None, cluster):
+        before = time.monotonic()
+        done = run(folder, task, where, "--jobs", jobs, "--fresh")
+        whole = time.monotonic() - before
+        assert done.returncode == 0, done.stderr
+        hold_oracle(folder, task, rows)
+        spent.append(records(done.stdout)[-1]["seconds"])
+        print(f"\n{rows:,} {task} rows, {jobs} jobs, {'cluster' if where else 'local'}: {whole:.1f} s", end="")
+        print(f" ({spent[-1]:.1f} s of it rows)", end="")
     mapped = client_map(cluster, task, rows)
-    inside = records(there.stdout)[-1]["seconds"]
-    print(f"\n{rows:,} {task} rows, {jobs} jobs: local {local:.1f} s, cluster {far:.1f} s ({inside:.1f} s of it rows)")
-    print(f"client.map, without a checkpoint: {mapped:.1f} s")
+    print(f"\nclient.map, without a checkpoint: {mapped:.1f} s")
+    return (*spent, mapped)
 
 
 def client_map(cluster, task, rows):
-    """What people write with Dask alone; the task goes by value."""
-    from distributed import Client
-
+    """Seconds that what people write with Dask alone takes; the task goes by value."""
     namespace = {"__name__": "__main__"}
     exec(TASKS, namespace)
-    with Client(cluster.address, set_as_default=False) as client:
+    with distributed.Client(cluster.address, set_as_default=False) as client:
         before = time.monotonic()
         futures = client.map(namespace[task], [{"id": n, "text": ""} for n in range(1, rows + 1)], pure=False)
         assert len(client.gather(futures)) == rows
         return time.monotonic() - before
 
 
+def test_rows_that_do_nothing_cost_less_than_with_client_map(folder, cluster):
+    three_workers(cluster, threads=2)
+    numbered(folder / "data.csv", TRIVIAL_ROWS)
+    for _ in range(3):  # it is many times quicker; what else the machine does may still hide that once
+        _, there, mapped = seconds_here_and_there(folder, cluster, "trivial", TRIVIAL_ROWS, 6)
+        if there < mapped:
+            return
+    pytest.fail(f"{TRIVIAL_ROWS:,} rows took {there:.1f} s, and {mapped:.1f} s with client.map")
+
+
+def test_rows_that_sleep_run_at_once_on_all_workers(folder, cluster):
+    three_workers(cluster, threads=SLEEPING_JOBS // 3)
+    numbered(folder / "data.csv", SLEEPING_ROWS)
+    here, there, _ = seconds_here_and_there(folder, cluster, "sleeping", SLEEPING_ROWS, SLEEPING_JOBS)
+    one_after_another = SLEEPING_ROWS * ROW_SECONDS
+    assert here < one_after_another / 3
+    assert there < one_after_another / 3  # so no single worker's threads would do
+
+
 def test_a_worker_is_killed_every_second(folder, cluster):
-    rows = 3000
-    alive = [cluster.start_worker(threads=2) for _ in range(3)]
+    print(f"\nseed {SEED}")
+    rows = 150 * (WORKER_KILLS + 1)
+    workers = three_workers(cluster, threads=2)
     numbered(folder / "data.csv", rows)
     going = launch(folder, "noted", cluster)
-    wait_for(lambda: len(states(folder, "noted")) > 50, 60)
-    dice, kills = random.Random(7), 0
-    while going.poll() is None and kills < KILLS:
-        victim = alive.pop(dice.randrange(len(alive)))
-        alive.append(cluster.start_worker(threads=2))
+    wait_for_rows(folder, going, 50)
+    dice = random.Random(SEED)
+    for _ in range(WORKER_KILLS):
+        assert going.poll() is None
+        victim = workers.pop(dice.randrange(len(workers)))
+        workers.append(cluster.start_worker(threads=2))
         victim.kill()
-        kills += 1
         time.sleep(1)
-    _, err = going.communicate(timeout=300)
+    _, err = going.communicate(timeout=600)
     assert going.returncode == 0, err
+    assert "was lost" in err
     hold_oracle(folder, "noted", rows)
     counts = starts(folder)
-    again = sum(count - 1 for count in counts.values())
+    again = counts.total() - rows
+    assert again <= MOST_HELD * WORKER_KILLS, "only rows that were on a lost worker started again"
     most = max(counts.values())
-    print(f"\n{kills} workers killed, one a second: {rows:,} rows done, {again} started again, at most {most} times")
+    print(
+        f"{WORKER_KILLS} workers killed, one a second: {rows:,} rows done, {again} starts more, at most {most} of a row"
+    )
 
 
-def test_a_row_that_kills_its_dask_worker_each_time_is_found(folder, cluster):
-    for _ in range(3):
-        cluster.start_worker(threads=2, nanny=True)
-    numbered(folder / "data.csv", 300)
-    done, seconds = run(folder, "deadly", cluster, "--retries", 0, "--timeout", 5)
+def test_a_row_that_kills_its_worker_each_time_and_a_stuck_one_are_found(folder, cluster):
+    three_workers(cluster, threads=2, nanny=True)
+    rows = 300 if LONG else 100
+    numbered(folder / "data.csv", rows)
+    done = run(folder, "deadly", cluster, "--timeout", 2)
     assert done.returncode == 1, done.stderr
-    found = states(folder, "deadly")
+    found = known(folder, "deadly")
     assert {row: status for row, status in found.items() if status != DONE} == {13: CRASHED, 14: TIMED_OUT}
-    assert len(found) == 300
+    assert len(found) == rows
     times = starts(folder)[13]
-    print(f"\na row that kills its Dask worker, and a stuck one: found in {seconds:.0f} s, started {times} times")
+    assert times == 5, "three times in company, two alone"
+    seconds = records(done.stdout)[-1]["seconds"]
+    print(f"\na row that kills its worker, and a stuck one: found in {seconds:.1f} s, started {times} times")
 
 
 def test_the_coordinator_is_killed_again_and_again(folder, cluster):
-    rows = 1500
-    for _ in range(3):
-        cluster.start_worker(threads=2)
+    rows = 150 * (COORDINATOR_KILLS + 1)
+    workers = three_workers(cluster, threads=2)
     numbered(folder / "data.csv", rows)
-    kills, acknowledged, late = 0, {}, 0.0
-    for _ in range(5):
+    acknowledged, late = {}, 0.0  # row -> starts
+    for _ in range(COORDINATOR_KILLS):
         going = launch(folder, "noted", cluster)
-        seen = len(acknowledged)
-        wait_for(lambda seen=seen: len(states(folder, "noted")) > seen + 50, 60)
+        wait_for_rows(folder, going, 50)
         kill(going)
         died = time.monotonic()
-        time.sleep(3)
+        wait_for(lambda: not any(descendants(worker.pid) for worker in workers))
+        late = max(late, float(lines_of(folder / "notes")[-1].split()[1]) - died)
         counts = starts(folder)
-        acknowledged = {row: acknowledged.get(row, counts[row]) for row in states(folder, "noted")}
-        last = max(float(line.split()[1]) for line in lines_of(folder / "notes"))
-        late, kills = max(late, last - died), kills + 1
+        acknowledged |= {row: counts[row] for row in known(folder, "noted") if row not in acknowledged}
     assert late < 2
-    done, _ = run(folder, "noted", cluster)
+    done = run(folder, "noted", cluster)
     assert done.returncode == 0, done.stderr
-    hold_oracle(folder, "noted", rows, acknowledged)
-    print(f"\ncoordinator killed {kills} times: the last row started {late:.2f} s after its death")
+    hold_oracle(folder, "noted", rows)
+    counts = starts(folder)
+    assert {row: counts[row] for row in acknowledged} == acknowledged
+    print(
+        f"\ncoordinator killed {COORDINATOR_KILLS} times: the last row started {late:.2f} s after its death, ", end=""
+    )
+    print(f"{counts.total() - rows} starts more of {rows:,} rows")
 
 
 def test_the_scheduler_comes_back(folder, cluster):
-    rows = 1500
-    for _ in range(3):
-        cluster.start_worker(threads=2)
+    rows = 300 * (SCHEDULER_KILLS + 1) if LONG else 300
+    three_workers(cluster, threads=2)
     numbered(folder / "data.csv", rows)
-    going = launch(folder, "noted", cluster)
-    wait_for(lambda: len(states(folder, "noted")) > 50, 60)
     port = int(cluster.address.rpartition(":")[2])
-    cluster.scheduler.send_signal(signal.SIGKILL)
-    cluster.scheduler.wait()
-    time.sleep(2)
-    cluster.start_scheduler(port)
-    for _ in range(3):
-        cluster.start_worker(threads=2)
-    _, err = going.communicate(timeout=300)
+    going, away = launch(folder, "noted", cluster), 0.0
+    for _ in range(SCHEDULER_KILLS):
+        wait_for_rows(folder, going, 50)
+        cluster.scheduler.kill()
+        cluster.scheduler.wait()
+        died = time.monotonic()
+        time.sleep(1)  # long enough to be missed
+        cluster.start_scheduler(port)
+        three_workers(cluster, threads=2)
+        wait_for_rows(folder, going, 1)
+        away = max(away, time.monotonic() - died)
+    _, err = going.communicate(timeout=600)
     assert going.returncode == 0, err
     hold_oracle(folder, "noted", rows)
+    again = starts(folder).total() - rows
+    print(f"\nscheduler killed {SCHEDULER_KILLS} times: rows settled again after {away:.1f} s at most, ", end="")
+    print(f"{again} starts more of {rows:,} rows")

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -13,18 +14,33 @@ from pathlib import Path
 
 import pytest
 
+from batchrun.allowance import Allowance
 from batchrun.backlog import Backlog
+from batchrun.bucket import Bucket
 from batchrun.display import phrases, words
 from batchrun.display.closing import as_text, closing
 from batchrun.display.layout import ASCII, FANCY, bar, glyphs_for, layout
 from batchrun.display.live import Live
 from batchrun.display.plain import Plain
 from batchrun.display.reporter import is_live, make
-from batchrun.display.snapshot import Drain, LastError, Pause, Slowest, Snapshot, eta, pace, snapshot_of
+from batchrun.display.snapshot import (
+    Allowed,
+    Drain,
+    LastError,
+    Pause,
+    Slowest,
+    Snapshot,
+    Spent,
+    eta,
+    pace,
+    snapshot_of,
+)
 from batchrun.display.stream import Stream
 from batchrun.errors import Interrupted, StoppedError
+from batchrun.events import Loading
 from batchrun.inflight import Running
 from batchrun.ledger import Ledger
+from batchrun.money import Prices, Tokens
 from batchrun.opening import opened
 from batchrun.plan import Plan
 from batchrun.run import Run
@@ -33,6 +49,7 @@ from batchrun.signals import Signals
 from batchrun.stopping import Timeout
 from batchrun.summary import Summary, advice, as_typed
 from batchrun.tally import Tally
+from batchrun.throttle import Throttle
 
 SNAP = Snapshot(
     task="match",
@@ -53,6 +70,14 @@ SNAP = Snapshot(
     slowest=Slowest(8123, 12.3),
     last_error=LastError("exception", "RateLimitError: busy", 12),
     elapsed=75.0,
+)
+ASKING = replace(
+    SNAP,
+    p95=750.0,
+    lanes=200,
+    restarts=12,
+    allowance=Allowed(150, 200, "the server takes no more"),
+    spent=Spent(12_345_678, 98_765.4, 12.3456, 20.1),
 )
 DRAINING = replace(SNAP, in_flight=3, drain=Drain(signal.SIGINT, "", 1.0))
 SUMMARY = Summary(
@@ -267,6 +292,38 @@ def test_the_view_fits_every_width_and_leaves_nothing_out(snap, width):
         assert part in flat
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_view_of_calls_that_cost_money_fits_every_width_and_leaves_nothing_out(width):
+    paused = replace(ASKING, pause=Pause(14.2, "HTTP 429: Rate limit reached, try again in 14 s"))
+    text = text_of(layout(paused, width, ASCII))
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert len(text.splitlines()) <= 18
+    flat = " ".join(text.split())
+    for part in ("p50 1.2 s, p95 12 min 30 s", "200 lanes, 12 restarts", "limit 150 of 200 in flight",
+                 "waiting: the server takes no more", "spent 12,345,678 tokens, 98,765 a minute",
+                 "cost 12.35, 20.10 projected", "paused for 15 s: HTTP 429: Rate limit reached"):  # fmt: skip
+        assert part in flat
+
+
+def test_what_has_been_spent_is_projected_to_all_rows_of_the_run(run):
+    run.tally.used((3_000, 1_000, 0, 0))
+    assert seen(run, 160.0).spent == Spent(4_000, 4_000.0, None, None), "there are no prices"
+    run.allowance = Allowance(prices=Prices(prompt=1.0, completion=2.0))
+    assert seen(run, 130.0).spent == Spent(4_000, 8_000.0, pytest.approx(0.005), None), "no row is settled"
+    for _ in range(10):
+        run.tally.settled(failed=False)
+    assert seen(run, 160.0).spent == Spent(4_000, 4_000.0, pytest.approx(0.005), pytest.approx(0.5))
+
+
+def test_why_rows_wait_for_a_limit_is_shown(run):
+    assert seen(run, 110.0).allowance is None
+    throttle = Throttle(40, careful=True)
+    run.allowance = Allowance(throttle, rpm=Bucket(60, 110.0))
+    assert seen(run, 110.0).allowance == Allowed(10, 40, "--rpm")
+    throttle.refused(110.0, 110.5)
+    assert seen(run, 112.0).allowance == Allowed(7, 40, "the server takes no more")
+
+
 def test_the_view_asks_for_the_second_ctrl_c_in_full_even_when_narrow():
     assert "Ctrl-C again to end them now" in " ".join(text_of(layout(DRAINING, 60, FANCY)).split())
 
@@ -299,12 +356,56 @@ def test_the_line_for_logs_leaves_out_what_is_zero():
     assert "resting" not in phrases.line(replace(SNAP, resting=0))
 
 
+def test_the_line_for_logs_tells_tokens_and_where_there_are_prices_money():
+    line = phrases.line(ASKING)
+    assert "; 150 of 200 in flight, waiting: the server takes no more; 12,345,678 tokens, 98,765 a minute;" in line
+    assert line.endswith("; cost 12.35, 20.10 projected")
+    free = phrases.line(replace(ASKING, spent=Spent(400, 0.25, None, None)))
+    assert free.endswith("; 400 tokens, 0.2 a minute")
+    assert "token" not in phrases.line(SNAP)
+
+
 def test_what_runs_is_told_with_the_longest_first():
     rows = [(0, Running(105.0, 1, b"", 3)), (4, Running(100.0, 2, b"", 7))]
     assert phrases.running(rows, 110.0)[1:] == [
         "  row 7 for 10 s (lane 5, attempt 2)",
         "  row 3 for 5.0 s (lane 1, attempt 1)",
     ]
+
+
+def test_where_no_worker_is_up_all_displays_say_what_is_loaded_and_for_how_long():
+    snap = replace(SNAP, loading=Loading("tasks.py", 12.4))
+    assert "loading tasks.py for 12 s" in phrases.line(snap)
+    assert text_of(layout(snap, 80, FANCY)).endswith("\nloading tasks.py for 12 s")
+    assert "loading" not in phrases.line(replace(SNAP, loading=Loading("tasks.py", 0.3)))
+
+
+def test_what_does_not_run_because_it_is_loaded_is_told_with_its_place():
+    stack = ('  File "tasks.py", line 3, in <module>',)
+    assert phrases.running([], 110.0, Loading("tasks.py", 12.4, stack)) == [
+        "running now: nothing, loading tasks.py for 12 s; it is here:",
+        *stack,
+    ]
+    assert phrases.running([], 110.0, Loading("tasks.py", 0.3)) == ["running now: nothing, loading tasks.py"]
+
+
+@pytest.mark.parametrize(
+    ("progress", "told"),
+    [
+        ("live", [f"loading tasks.py for {n} s" for n in range(1, 40)]),
+        ("plain", ["loading tasks.py for 5 s", "loading tasks.py for 35 s"]),
+        ("none", []),
+    ],
+)
+def test_before_there_is_a_plan_the_module_that_is_loaded_is_told(progress, told):
+    stream = io.StringIO()
+    reporter = make(progress, False, False, stream)
+    for tenth in range(395):
+        reporter.loading(Loading("tasks.py", tenth / 10))
+    reporter.loading(None)
+    reporter.close()
+    lines = re.findall(r"loading tasks\.py for \d+ s", stream.getvalue())
+    assert list(dict.fromkeys(lines)) == told
 
 
 @pytest.mark.parametrize(("kind", "draws"), [(Live, 9), (Plain, 0)])
@@ -434,6 +535,17 @@ def test_the_summary_says_counts_time_file_errors_and_the_next_command():
         "  next     see why: batchrun errors data.csv --task 'my tasks.py:match'",
         "           try again: batchrun process data.csv --task 'my tasks.py:match' -j 50 --retry failed",
     ]
+
+
+def test_the_summary_says_what_was_used_and_what_the_rows_left_would_cost():
+    spent = replace(SUMMARY, tokens=Tokens(9_000, 1_000, 300), cost=0.5, settled=1_000)
+    text = as_text(closing(spent, [], Path("/work")))
+    used = "  spent    10,000 tokens, 2,400 a minute (9,000 of prompts, 1,000 of completions, 300 cached)"
+    assert text[2:4] == [used, "  cost     0.5000"]
+    stopped = as_text(closing(replace(spent, left=4_000), [], Path("/work")))
+    assert stopped[3] == "  cost     0.5000; about 2.00 more for the 4,000 rows left"
+    free = as_text(closing(replace(spent, cost=None), [], Path("/work")))
+    assert not any("cost" in line for line in free)
 
 
 @pytest.mark.parametrize(

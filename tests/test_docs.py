@@ -4,14 +4,17 @@ import json
 import re
 import shlex
 import sqlite3
+import subprocess
+import sys
 import tomllib
+from collections import Counter
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
 import pytest
 from pages import blocks, scratch_copy
-from support import ROOT, batchrun, database, records, start, wait_for
+from support import ROOT, batchrun, database, environment, records, start, wait_for
 
 import batchrun as package
 from batchrun import errors
@@ -94,7 +97,8 @@ def test_the_reference_has_every_command_and_no_other():
 
 def test_every_option_can_be_found_by_its_name_in_the_configuration():
     said = sections()["batchrun process"]
-    assert [name for name in OPTIONS if f"--{name.replace('_', '-')}" not in said] == []
+    assert [name for name in OPTIONS if f"--{name.replace('_', '-')}" not in said] == ["input"]
+    assert "`input`" in sections()["Configuration"]
 
 
 def test_the_reference_has_every_exit_code():
@@ -125,13 +129,13 @@ def test_every_command_that_is_shown_has_the_options_that_are_shown(page):
             assert used <= options_of(words[0]), f"{page.name}: {line}"
 
 
-def test_the_lists_of_pages_are_complete():
+def test_the_lists_of_pages_have_each_page_once():
     for index, pages in (
         (ROOT / "docs/README.md", (ROOT / "docs").glob("*.md")),
         (ROOT / "docs/decisions/README.md", (ROOT / "docs/decisions").glob("*.md")),
     ):
         text = index.read_text(encoding="utf-8")
-        assert [page.name for page in pages if page != index and f"]({page.name})" not in text] == []
+        assert [page.name for page in pages if page != index and text.count(f"]({page.name})") != 1] == []
 
 
 def test_the_list_of_decisions_has_their_titles():
@@ -243,6 +247,20 @@ def test_the_tests_that_the_guarantees_name_exist():
             assert (ROOT / "tests" / f"{name}.py").exists(), name
         else:
             assert f"def {name}" in tests if cut else f"def {name}(" in tests, name
+
+
+def test_the_cells_that_the_guarantees_count_are_those_that_their_tests_have():
+    page = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+    told = re.findall(r"\| (\d+) cells\b[^|]*\|[^|]*\|(.*)", page)
+    assert len(told) > 10
+    listed = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "tests"],
+        cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert listed.returncode == 0, listed.stdout
+    cells = Counter(re.findall(r"::(test_\w+)", listed.stdout))
+    for count, tests in told:
+        assert sum(cells[name] for name in re.findall(r"`(test_\w+)`", tests)) == int(count), tests
 
 
 def test_no_page_names_this_machine():

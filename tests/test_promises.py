@@ -48,6 +48,15 @@ def test_a_row_that_takes_the_run_down_with_it_is_not_tried_for_ever(folder):
     assert lines_of(folder / "started").count("3") == 4
 
 
+def everything_shown(folder, table, rows):
+    """All that the commands which read a checkpoint say of it; the report is a file in the folder, too."""
+    ways = [("errors", "--full"), ("errors", "--json"), ("report", "-o", folder / "report.html"), ("status",)]
+    ways += [("show", row) for row in range(1, rows + 1)]
+    read = [batchrun(name, table, *options, cwd=folder) for name, *options in ways]
+    assert [ran.returncode for ran in read] == [0] * len(ways), read
+    return "".join(ran.stdout + ran.stderr for ran in read) + (folder / "report.html").read_text()
+
+
 def test_secrets_never_reach_checkpoint_log_results_or_screen(folder):
     (folder / "leaky.py").write_text(
         "import os, sys\n\ndef leaky(row):\n    key = os.environ['SERVICE_API_KEY']\n    print('using', key)\n"
@@ -59,12 +68,35 @@ def test_secrets_never_reach_checkpoint_log_results_or_screen(folder):
     command = ("process", table, "--task", "leaky.py:leaky", "--jobs", 1, "--retries", 0)
     ran = batchrun(*command, cwd=folder, env={"SERVICE_API_KEY": SECRET})
     assert ran.returncode == 1
-    shown = ran.stdout + ran.stderr + batchrun("errors", table, "--full", cwd=folder).stdout
+    shown = ran.stdout + ran.stderr + everything_shown(folder, table, 4)
     kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".py")
     for form in (SECRET, json.dumps(SECRET)[1:-1]):
         assert form not in shown
         assert form.encode() not in kept
     assert settled(table, "leaky")[3][1] == {"echo": "[redacted]"}
+
+
+def test_what_a_row_that_fails_has_in_its_local_variables_is_kept_nowhere(folder):
+    """A key that is in no environment variable cannot be redacted: it must not be written in the first place."""
+    (folder / "local.py").write_text(
+        "import ctypes\n\nSHIFTED = 'vn0olyh0<;:98765'\n\n"
+        "def local(row):\n    key = ''.join(chr(ord(c) - 3) for c in SHIFTED)\n    headers = {'authorization': key}\n"
+        "    if row['id'] == 1:\n        return len(headers) / 0\n"
+        "    if row['id'] == 2:\n        ctypes.string_at(0)\n"
+        "    if row['id'] == 3:\n"
+        "        try:\n            headers['cookie']\n        except KeyError as error:\n"
+        "            raise RuntimeError('no cookie') from error\n"
+        "    return {'length': len(key)}\n"
+    )
+    key = "sk-live-98765432"
+    table = numbered(folder / "data.csv", 4)
+    ran = batchrun("process", table, "--task", "local.py:local", "--jobs", 1, "--retries", 0, cwd=folder)
+    assert ran.returncode == 1, ran.stderr
+    assert settled(table, "local")[4][1] == {"length": len(key)}
+    shown = ran.stdout + ran.stderr + everything_shown(folder, table, 4)
+    assert "len(headers) / 0" in shown, "there is no traceback to look into"
+    assert key not in shown
+    assert not [path for path in folder.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
 
 
 def test_short_values_and_other_variables_are_no_secrets():

@@ -158,7 +158,10 @@ def test_an_answer_that_never_ends_is_ended_by_the_timeout(tmp_path, server, man
     [
         ("keyed", "put a valid one into OTHER_NAME"),
         ("no-credit", "no credit left"),
+        ("payment", "There is no credit left: top it up"),
+        ("forbidden", "may not do this: use another one"),
         ("no-model", "Name a --model"),
+        ("no-model-400", "Name a --model"),
     ],
 )
 def test_what_no_row_can_mend_stops_the_run_with_the_remedy_and_leaves_the_rows(tmp_path, server, manner, remedy):
@@ -179,6 +182,49 @@ def test_a_busy_server_is_not_asked_again_before_the_time_that_it_named(tmp_path
     assert [row["result"] for row in told(tmp_path / "data.csv")] == [{"double": 2 * n} for n in range(1, 6)]
     assert server.books.too_early == 0
     assert server.books.again == []
+
+
+ASKING = """
+import os
+import httpx2
+
+limits = httpx2.Limits(max_connections=None)
+client = httpx2.AsyncClient(base_url=os.environ["SERVER"], limits=limits, timeout=60)
+
+
+async def double(row):
+    answer = await client.post("/chat/completions", json={"messages": [{"content": str(row["id"])}]})
+    answer.raise_for_status()
+    return answer.json()["choices"][0]["message"]["content"]
+"""
+
+
+# By hand, rows in flight double with time: most refusals come while the first is still on its way, however few rows.
+@pytest.mark.parametrize(("by_hand", "rows"), [(False, 1000), (True, 2000)])
+def test_many_jobs_learn_what_a_server_takes_and_lose_nothing_to_its_refusals(tmp_path, server, by_hand, rows):
+    table, jobs = numbered(tmp_path, rows), ("--jobs", 200, "--retries", 0)
+    server.manner, server.most, server.seconds = "at-most", 20, 0.05
+    if by_hand:
+        (tmp_path / "tasks.py").write_text(ASKING)
+        options = ("--task", "tasks.py:double", "-o", results_of(table), *jobs)
+        done = batchrun("process", table, *options, cwd=tmp_path, env={"SERVER": server.url})
+    else:
+        done = ask(table, server, *jobs)
+    assert done.returncode == 0, done.stderr
+    assert [row["result"] for row in told(table)] == [{"double": 2 * n} for n in range(1, rows + 1)]
+    books = server.books
+    assert len(books.times) == rows + books.refusals  # nothing was paid for twice
+    assert 0 < books.refusals < 0.1 * len(books.times)
+    assert books.too_early == 0
+    assert books.most_in_flight >= 20
+
+
+def test_calls_by_the_minute_are_spread_over_the_minute_from_the_first_on(tmp_path, server):
+    done = ask(numbered(tmp_path, 25), server, "--rpm", 600, "--jobs", 50, "--fields", "double int")
+    assert done.returncode == 0, done.stderr
+    assert len(server.books.times) == 25
+    assert server.books.most_within(1.0) <= 13
+    assert server.books.most_within(0.25) <= 5
 
 
 def test_a_reply_that_was_cut_off_is_kept_and_can_be_taken_later(tmp_path, server):
@@ -324,6 +370,16 @@ def test_without_the_package_it_is_said_how_to_install_it(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "pip install 'batchrun[llm]'" in done.stderr
+
+
+def test_a_proxy_that_is_none_is_said_before_any_row_has_failed_over_it(tmp_path):
+    table = numbered(tmp_path, 1)
+    env = {"HTTPS_PROXY": "foo://me:password@localhost:1", "OPENAI_API_KEY": KEY}
+    done = batchrun("process", table, "--prompt", "{id}", "--model", "m", cwd=tmp_path, env=env)
+    assert done.returncode == 2, done.stderr
+    assert "HTTPS_PROXY" in done.stderr
+    assert "1 left" in done.stderr
+    assert "password" not in done.stderr
 
 
 # --- where else the options may be said ---------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from batchrun.opening import opened
 from batchrun.records import DONE, FAILED, Failure, Settled
 from batchrun.report.charts import nice, short
 from batchrun.report.in_flight import Moments, in_flight
+from batchrun.report.labels import PHONE, SCREEN, Label, extent, looks, with_room
 from batchrun.report.latency import MOST_BARS, SHARES, latency
 from batchrun.report.markup import Markup, element
 from batchrun.report.page import page
@@ -472,6 +473,41 @@ def test_whatever_text_is_given_comes_back_as_text(text):
     expected = node.attributes["title"]
     assert node.text.replace("\r", "") == expected.replace("\r", "")
     assert [new for old, new in zip(text, expected, strict=True) if old != new and new != "\ufffd"] == []
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from(["run 1", "07:30:13", "07:30:13.25\n21 Nov"])), max_size=12))
+def test_no_label_of_a_chart_touches_another_on_a_screen_or_a_phone(found):
+    labels = [Label(*one) for one in found]
+    shown = dict(looks(labels))
+    on_a_phone = [label for label, look in shown.items() if look is None]
+    for fitting, width in ((shown, SCREEN), (on_a_phone, PHONE)):
+        for left, right in pairwise(sorted(extent(label, width) for label in fitting)):
+            assert left[1] < right[0]
+    assert not labels or min(labels) in on_a_phone
+
+
+def test_a_label_that_has_room_is_shown():
+    ticks = [Label(0.02, "07:30:13"), Label(0.24, "07:30:30"), Label(0.6, "07:31:00")]
+    assert with_room(ticks, 1000) == ticks
+    assert [(label.text, look) for label, look in looks(ticks)] == [
+        ("07:30:13", None),
+        ("07:30:30", "roomy"),
+        ("07:31:00", None),
+    ]
+
+
+def test_a_kind_of_error_has_the_colour_of_the_state_that_it_leads_to(root):
+    (figure,) = [one for one in root.all("figure") if next(one.all("figcaption")).text.startswith("Attempts that")]
+    looks_of = {key.text: next(key.all("i")).attributes["class"] for key in figure.all("span", "key")}
+    assert looks_of["crash"] == "crashed"
+    assert len(set(looks_of.values())) == len(looks_of)
+
+
+def test_a_phone_shows_each_cell_behind_the_name_of_its_column(root):
+    for table in root.all("table"):
+        heads = [head.text for head in table.all("th")]
+        for line in next(table.all("tbody")).all("tr"):
+            assert [cell.attributes["data-name"] for cell in line.all("td")] == heads
 
 
 def test_time_without_runs_is_left_out():

@@ -286,7 +286,7 @@ def test_a_row_that_must_run_alone_waits_for_the_end_of_a_pause_as_all_others_do
 
 def test_a_generous_tpm_hands_out_as_many_rows_as_it_has_tokens_for():
     generous, small = Allowance(tpm=Bucket(60e6, 0.0)), Allowance(tpm=Bucket(60.0, 0.0))
-    assert generous.rows(0, 1.0) == 200
+    assert generous.rows(0, 1.0) == 100
     assert small.rows(0, 10.0) == 1
     small.handed_out(1, 10.0)
     assert small.rows(0, 10.0) == 0

@@ -1,7 +1,7 @@
 """Random kills, again and again. `SOAK_KILLS=1000 make soak` does it for long.
 
-After each kill: every acknowledged row is present, and no row starts later than a second after its coordinator's
-death. At the end: the settled rows of an undisturbed run, each exactly once, and results files that say so.
+After each kill: every acknowledged row is present, and no row starts after its coordinator's death. At the end: the
+settled rows of an undisturbed run, each exactly once, and results files that say so.
 """
 
 import os
@@ -24,18 +24,19 @@ BUDGET = None if KILLS else 7.0
 
 @dataclass
 class Soak:
-    """A table under fire. `kills` counts by what was killed; `deaths` are those of coordinators."""
+    """A table under fire. `kills` counts by what was killed; `deaths` are those of coordinators.
+
+    `late`: rows that wrote down their start when their coordinator was dead already.
+    """
 
     folder: object
     table: object
     dice: random.Random
     rows: int
     kills: Counter = field(default_factory=Counter)
-    deaths: list = field(default_factory=list)
-    acknowledged: dict = field(default_factory=dict)
+    deaths: int = 0
     late: int = 0
-    read: int = 0
-    last_start: float = 0.0
+    acknowledged: dict = field(default_factory=dict)
 
     def command(self):
         output = () if self.dice.random() < 0.3 else ("--no-output",)
@@ -56,8 +57,10 @@ class Soak:
         if run.poll() is None:
             family.update((process.pid, process) for process in descendants(run.pid))
             self.kills["coordinator"] += 1
-        kill(run)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
         died = time.monotonic()
+        run.communicate()
         wait_for(lambda: not alive(family.values()), 3)
         assert time.monotonic() - died < 1.5
         self.check(died)
@@ -74,9 +77,12 @@ class Soak:
         lost = {row for row, told in self.acknowledged.items() if now.get(row) != told}
         assert not lost, f"acknowledged rows lost or changed: {sorted(lost)[:10]}"
         self.acknowledged = now
-        started = [float(line.split()[1]) for line in lines_of(self.folder / "started")]
-        assert max(started, default=0) < died + 1
-        self.deaths.append(died)
+        started = [line.split() for line in lines_of(self.folder / "started")]
+        late = Counter(pid for _, at, pid in started if float(at) > died)
+        # The row that a worker was just about to begin; a second one has started after the death.
+        assert max(late.values(), default=0) <= 1, late
+        self.late += late.total()
+        self.deaths += 1
 
 
 def known(table, name):
@@ -108,7 +114,7 @@ def test_killed_at_random_the_same_command_does_exactly_what_is_left(folder):
     print(f"\nseed {SEED}, {ROWS:,} rows")
     table = numbered(folder / "data.csv", ROWS)
     rounds = 0
-    total, deaths = Counter(), 0
+    total, deaths, late = Counter(), 0, 0
     until = time.monotonic() + (BUDGET or 1e9)
     dice = random.Random(SEED)
     while sum(total.values()) < (KILLS or 10**9) and time.monotonic() < until:
@@ -118,7 +124,7 @@ def test_killed_at_random_the_same_command_does_exactly_what_is_left(folder):
         soak = Soak(folder, table, dice, ROWS, kills=Counter())
         rounds += 1
         while soak.one_run() != 0 and time.monotonic() < until and sum((total + soak.kills).values()) < (KILLS or 1e9):
-            if KILLS and len(soak.deaths) % 25 == 0:
+            if KILLS and soak.deaths % 25 == 0:
                 print(f"  {dict(total + soak.kills)} kills, {len(soak.acknowledged):,} rows settled", flush=True)
         last = batchrun(
             "process", table, "--task", "tasks.py:short", "--jobs", 4, "--retries", 50, cwd=folder,
@@ -130,14 +136,15 @@ def test_killed_at_random_the_same_command_does_exactly_what_is_left(folder):
         counts = Counter(int(line.split()[0]) for line in lines_of(folder / "started"))
         again = sum(counts.values()) - ROWS
         # What was in flight, and what had ended and was not acknowledged yet, runs again; a lane's row too.
-        assert again <= 300 * len(soak.deaths) + soak.kills["lane"]
+        assert again <= 300 * soak.deaths + soak.kills["lane"]
         written = (folder / "data.results.csv").read_text().splitlines()[1:]
         assert [line.split(",")[2] for line in written] == [str(2 * n) for n in range(1, ROWS + 1)]
         assert not list(folder.glob(".data.results*.part"))
         total += soak.kills
-        deaths += len(soak.deaths)
+        deaths += soak.deaths
+        late += soak.late
         print(f"  table {rounds}: {dict(soak.kills)} kills, {again:,} rows ran again")
-    print(f"seed {SEED}: {rounds} tables, {sum(total.values())} kills {dict(total)}, {deaths} ends of runs")
+    print(f"seed {SEED}: {rounds} tables, {total.total()} kills {dict(total)}, {deaths} runs ended, {late} late starts")
     assert sum(total.values()) > 3
 
 

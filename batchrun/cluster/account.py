@@ -7,7 +7,7 @@ from typing import Any
 
 from batchrun.events import Crashed, Event, Finished, Ready, Returned, TimedOut
 from batchrun.inflight import Running
-from batchrun.notes import some
+from batchrun.notes import numbers
 from batchrun.wire import Ticket
 
 from .host import Opening
@@ -154,7 +154,7 @@ class Account:
         lane, cause = self._lane(host, 0), f"was lost with its machine: {host.name}, {why}"
         guilty = tickets if self._fail_lost else tuple(row for row in tickets if self.deaths.guilty(row.position))
         victims = tuple(row for row in tickets if row not in guilty)
-        rows = f"row{'s' * (len(tickets) > 1)} {some(host.sent)}"
+        rows = f"row{'s' * (len(tickets) > 1)} {numbers(host.sent)}"
         end = "count as crashed (--on-lost fail)" if self._fail_lost else "run again, uncharged"
         self._say(f"the cluster's worker {host.name} was lost ({why}): {rows} may have run; they {end}")
         for ticket in guilty:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.errors import BatchrunError
-from batchrun.events import Event, Ready, Returned
+from batchrun.events import Event, Ready, Returned, Stillborn
 from batchrun.lanes import Lanes
 from batchrun.lifeline import die_with
 from batchrun.notice import heard
@@ -142,6 +142,8 @@ class Host:
                 at_home = self._opening.parcel.at_home
                 sources = tuple((at_home(path, self._folder), digest) for path, digest in event.hello.sources)
                 yield event._replace(hello=event.hello._replace(sources=sources))
+            elif isinstance(event, Stillborn):
+                yield event._replace(hung=False)  # other hosts may have loaded the task
             else:
                 yield event
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from batchrun.inflight import InFlight
+from batchrun.inflight import InFlight, forget
 from batchrun.wire import Ticket
 
 CELLS = 10_000
@@ -14,7 +14,7 @@ class Marks:
     """A cell for each row that was handed out, as far as there are cells."""
 
     def __init__(self, path: Path) -> None:
-        self._file = InFlight(path, CELLS)
+        self._file = InFlight(path, CELLS, rings=False)
         self._free = list(range(CELLS))
         self._cells: dict[int, int] = {}
 
@@ -37,3 +37,4 @@ class Marks:
         for cell in self._cells.values():
             self._file.clear(cell)
         self._file.__exit__()
+        forget(self._file.path)

@@ -15,7 +15,10 @@ RUN = "Run a job"
 SEE = "See what happened"
 TAKE = "Take the results"
 
-Input = Annotated[Path, Argument(metavar="INPUT", help="The table, as it was given to process.")]
+INPUT_DEFAULT = "\\[default: input of batchrun.toml]"
+Input = Annotated[
+    Path | None, Argument(metavar="INPUT", help=f"The table, as it was given to process.  {INPUT_DEFAULT}")
+]
 Dir = Annotated[Path | None, Option("--dir", help="Where checkpoints live.  \\[default: beside the input]")]
 Task = Annotated[str | None, Option("--task", "-t", help="Whose checkpoint, if there are several.")]
 Name = Annotated[str | None, Option("--name", help="Name of the checkpoint, if there are several.")]
@@ -27,14 +30,30 @@ def examples(*commands: str) -> str:
     return "\n".join(["[bold]Examples[/bold]", *(f"  {command}" for command in commands)])
 
 
-def located(input_path: Path, directory: Path | None, task: str | None, name: str | None) -> Any:
-    """The places of the checkpoint that is meant, and the settings that count for it."""
+def table_of(given: Path | None, settings: Any) -> Path:
+    """The table that was named, or else the one that the settings name. Raises `UsageError` if there is neither."""
+    if given is not None:
+        return given
+    if settings.input is None:
+        from batchrun.errors import UsageError
+
+        raise UsageError("Missing argument 'INPUT'", 'name the table, or put input = "data.csv" into batchrun.toml')
+    from batchrun.display.words import from_here
+
+    return Path(from_here(settings.input, Path.cwd()))
+
+
+def located(given: Path | None, directory: Path | None, task: str | None, name: str | None) -> Any:
+    """The places of the checkpoint that is meant, and the settings that count for it, `input` among them."""
+    from dataclasses import replace
+
     from batchrun.places import find
     from batchrun.settings import function_name
 
     settings = settings_for({"dir": directory, "name": name})
     wanted = name or (function_name(task) if task else None)
-    return find(input_path, settings.dir, wanted), settings
+    table = table_of(given, settings)
+    return find(table, settings.dir, wanted), replace(settings, input=table)
 
 
 def settings_for(given: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from .common import RUN, Dir, Input, Json, Name, Task, examples, settings_for, tell
+from .common import RUN, Dir, Input, Json, Name, Task, examples, settings_for, table_of, tell
 
 _EXAMPLES = examples(
     "batchrun ctl data.csv --jobs 20",
@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def ctl(
-    input: Input,  # noqa: A002
+    input: Input = None,  # noqa: A002
     jobs: Annotated[
         str | None, Option("--jobs", "-j", help="Rows in flight at once from now on: N, N% of the CPUs, auto.")
     ] = None,
@@ -41,7 +41,8 @@ def ctl(
 
     request = request_of(jobs, pause=pause, resume=resume, drain=drain)
     wanted = name or (function_name(task) if task else None)
-    answer = steer(running_place(input, settings_for({"dir": dir}).dir, wanted), request)
+    settings = settings_for({"dir": dir})
+    answer = steer(running_place(table_of(input, settings), settings.dir, wanted), request)
     if json:
         typer.echo(dumps(answer))
     else:

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def errors(
-    input: Input,  # noqa: A002
+    input: Input = None,  # noqa: A002
     full: Annotated[bool, Option("--full", help="With a traceback for each group.")] = False,
     output: Annotated[
         str | None,
@@ -47,17 +47,17 @@ def errors(
     with opened(places.checkpoint, write=False) as checkpoint:
         if output is not None:
             target = None if output == "-" else Path(output).absolute()
-            bound = open_bound(checkpoint, input, settings)
+            bound = open_bound(checkpoint, settings.input, settings)
             with readers_pleasure():
                 rows = export_to(places, bound, checkpoint, target, None, overwrite=overwrite, failed_only=True)
-            _say_written(rows, input, target)
+            _say_written(rows, settings.input, target)
             return
         found = groups(checkpoint.failed_rows())
     if json:
         total = failed_in_all(found)
         tell(dumps([group.as_record(total) for group in found]))
     else:
-        tell(in_words(found, as_typed(sys.argv[:1]), asked_for(input, dir, task, name), full=full))
+        tell(in_words(found, as_typed(sys.argv[:1]), asked_for(settings.input, dir, task, name), full=full))
 
 
 def _say_written(rows: int, table: Path, target: Path | None) -> None:

@@ -20,8 +20,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    input: Input,  # noqa: A002
     output: Annotated[str, Option("--output", "-o", help="File (.csv .parquet .jsonl .xlsx), or - for stdout.")],
+    input: Input = None,  # noqa: A002
     format: Annotated[  # noqa: A002
         str | None,
         Option("--format", help="csv, parquet, jsonl, xlsx.  \\[default: by the file's name; csv for -]"),
@@ -39,7 +39,7 @@ def export(
     places, settings = located(input, dir, task, name)
     target = None if output in ("-", "/dev/stdout") else Path(output).absolute()
     with opened(places.checkpoint, write=False) as checkpoint:
-        bound = open_bound(checkpoint, input, settings)
+        bound = open_bound(checkpoint, settings.input, settings)
         with readers_pleasure():
             rows = export_to(places, bound, checkpoint, target, format, overwrite=overwrite)
     if target is not None:

@@ -8,8 +8,8 @@ from .common import RUN, examples, tell
 
 _TASKS = '''"""Tasks for batchrun: each takes a row as a dict and returns what JSON can hold, or text with JSON in it.
 
-batchrun process example.csv                          # the task of batchrun.toml: summary, below
-batchrun process example.csv --task tasks.py:lookup   # another one
+batchrun process                          # the table and the task of batchrun.toml: example.csv, summary
+batchrun process --task tasks.py:lookup   # another task
 """
 
 import asyncio
@@ -58,6 +58,7 @@ def lookup(row: dict) -> str:
 
 _CONFIG = """# Options for batchrun in this folder and below. The command line beats them, and so does the environment
 # (BATCHRUN_JOBS=8). Every option of 'batchrun process --help' may stand here.
+input = "example.csv"
 task = "tasks.py:summary"
 
 # jobs = 8                  # rows in flight at once; "200%" of the CPUs, "auto"
@@ -81,14 +82,14 @@ _TABLE = """id,product,quantity,price
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command(rich_help_panel=RUN, epilog=examples("batchrun init", "batchrun process example.csv"))(init)
+    app.command(rich_help_panel=RUN, epilog=examples("batchrun init", "batchrun process"))(init)
 
 
 def init() -> None:
     """Write a tasks.py, a batchrun.toml and a small example.csv to start from (existing files are left alone)."""
     from batchrun.errors import UsageError
 
-    own_tasks = Path("tasks.py").exists()
+    own_tasks, own_config = Path("tasks.py").exists(), Path("batchrun.toml").exists()
     config = _CONFIG_BESIDE_OWN_TASKS if own_tasks else _CONFIG
     for name, text in {"tasks.py": _TASKS, "batchrun.toml": config, "example.csv": _TABLE}.items():
         path = Path(name)
@@ -100,4 +101,5 @@ def init() -> None:
             tell(f"{path} is there already: left alone")
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}", "go to a folder of your own") from None
-    tell("next: " + ("name a function of tasks.py in batchrun.toml" if own_tasks else "batchrun process example.csv"))
+    ready = "batchrun process example.csv" if own_config else "batchrun process"
+    tell("next: " + ("name a function of tasks.py in batchrun.toml" if own_tasks else ready))

@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from batchrun.early import loading
 
-from .common import RUN, examples
+from .common import INPUT_DEFAULT, RUN, examples, table_of
 
 if TYPE_CHECKING:
     from batchrun.nursery import Nursery
@@ -42,7 +42,10 @@ _EXAMPLES = examples(
 
 
 def process(
-    input: Annotated[Path, Argument(metavar="INPUT", help="CSV, Parquet or JSON Lines file, or Parquet folder.")],  # noqa: A002
+    input: Annotated[  # noqa: A002
+        Path | None,
+        Argument(metavar="INPUT", help=f"CSV, Parquet or JSON Lines file, or Parquet folder.  {INPUT_DEFAULT}"),
+    ] = None,
     task: Annotated[
         str | None,
         Option("--task", "-t", rich_help_panel=_WHAT,
@@ -230,10 +233,11 @@ def process(
     raise typer.Exit(_run(given.pop("input"), given))
 
 
-def _run(input_path: Path, given: dict[str, Any]) -> int:
+def _run(named: Path | None, given: dict[str, Any]) -> int:
     from batchrun.settings import here
 
     settings = here(given)
+    input_path = table_of(named, settings)
     with ExitStack() as stack:
         nursery = _early(input_path, settings, stack)  # before the modules that take long to load
         with loading():

@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def report(
-    input: Input,  # noqa: A002
+    input: Input = None,  # noqa: A002
     output: Annotated[
         str | None,
         Option("--output", "-o", help="HTML file, or - for stdout.  \\[default: data.report.html beside data.csv]"),

@@ -1,5 +1,6 @@
 """`batchrun show`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,8 +17,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def show(
-    input: Input,  # noqa: A002
-    row: Annotated[int, Argument(metavar="ROW", help="The row's number, 1 for the first data row.")],
+    input: Input = None,  # noqa: A002
+    row: Annotated[int | None, Argument(metavar="ROW", help="The row's number, 1 for the first data row.")] = None,
     json: Json = False,
     dir: Dir = None,  # noqa: A002
     task: Task = None,
@@ -30,10 +31,22 @@ def show(
     from batchrun.opening import opened
     from batchrun.source import open_bound
 
-    places, settings = located(input, dir, task, name)
+    table, number = _meant(input, row)
+    places, settings = located(table, dir, task, name)
     with opened(places.checkpoint, write=False) as checkpoint, explained(places.checkpoint):
-        found = inspect(checkpoint, open_bound(checkpoint, input, settings), row, places, settings)
+        found = inspect(checkpoint, open_bound(checkpoint, settings.input, settings), number, places, settings)
     if json:
         typer.echo(encode(found)[0])  # bytes: UTF-8, whatever stdout's encoding
     else:
         tell(in_words(found))
+
+
+def _meant(table: Path | None, row: int | None) -> tuple[Path | None, int]:
+    """The table and the row: a number that stands alone is that of a row. Raises `UsageError` if there is none."""
+    if row is not None:
+        return table, row
+    if table is not None and str(table).isdecimal():
+        return None, int(str(table))
+    from batchrun.errors import UsageError
+
+    raise UsageError("Missing argument 'ROW'", "give the row's number, 1 for the first data row")

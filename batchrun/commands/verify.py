@@ -14,7 +14,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=SEE, epilog=_EXAMPLES)(verify)
 
 
-def verify(input: Input, dir: Dir = None, task: Task = None, name: Name = None) -> None:  # noqa: A002
+def verify(input: Input = None, dir: Dir = None, task: Task = None, name: Name = None) -> None:  # noqa: A002
     """Prove that each row has one settled record, under its own content, undamaged.
 
     Exit code 0: every row is settled; 1: rows are left, or the input has changed; 4: the checkpoint is damaged.

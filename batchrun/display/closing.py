@@ -6,7 +6,7 @@ from pathlib import Path
 from batchrun.money import Tokens
 from batchrun.summary import Summary
 
-from .words import counted, duration, from_here, money, one_line
+from .words import a_minute, counted, duration, from_here, money, one_line
 
 _WIDTH = 8
 _SHOWN_ERRORS = 3
@@ -17,7 +17,9 @@ def closing(summary: Summary, advice: Sequence[str], here: Path) -> list[tuple[s
     lines = [(_verdict(summary), _headline(summary))]
     lines.append(("rows", _counts(summary)))
     if summary.tokens:
-        lines.append(("spent", _spent(summary.tokens, summary.cost)))
+        lines.append(("spent", _used(summary.tokens, summary.seconds)))
+    if summary.cost is not None:
+        lines.append(("cost", _cost(summary.cost, summary)))
     if summary.output:
         lines.append(("results", from_here(summary.output, here)))
     errors = [
@@ -45,12 +47,21 @@ def _headline(summary: Summary) -> str:
     return f"after {duration(summary.seconds)}, {counted(summary.ran, 'attempt')}"
 
 
-def _spent(tokens: Tokens, cost: float | None) -> str:
+def _used(tokens: Tokens, seconds: float) -> str:
     parts = [f"{tokens.prompt:,} of prompts", f"{tokens.completion:,} of completions"]
     parts += [f"{tokens.cached:,} cached"] if tokens.cached else []
     parts += [f"{tokens.reasoning:,} reasoning"] if tokens.reasoning else []
     total = counted(tokens.prompt + tokens.completion, "token")
-    return f"{total} ({', '.join(parts)})" + ("" if cost is None else f"; cost {money(cost)}")
+    pace = f", {a_minute(60 * (tokens.prompt + tokens.completion) / seconds)}" if seconds else ""
+    return f"{total}{pace} ({', '.join(parts)})"
+
+
+def _cost(cost: float, summary: Summary) -> str:
+    """What was spent, and what the rows left would cost at that rate."""
+    if not (summary.left and summary.settled):
+        return money(cost)
+    rest = money(cost / summary.settled * summary.left)
+    return f"{money(cost)}; about {rest} more for the {counted(summary.left, 'row')} left"
 
 
 def _counts(summary: Summary) -> str:

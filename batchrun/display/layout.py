@@ -14,6 +14,7 @@ Part = tuple[str, str]
 Line = list[Part]
 
 _GAP = 3
+_LABEL = 9
 _WIDEST_BAR = 100
 _STYLES = {"done": "good", "failed": "bad", "timed out": "bad", "crashed": "bad"}
 
@@ -49,7 +50,7 @@ def glyphs_for(encoding: str, environment: Mapping[str, str]) -> Glyphs:
 def layout(snap: Snapshot, width: int, glyphs: Glyphs) -> list[Line]:
     """The whole view."""
     lines = [bar(snap, width, glyphs), *_progress(snap, width, glyphs), [], *_counts(snap, width), []]
-    return lines + _facts(snap, glyphs) + _status(snap, width)
+    return lines + _facts(snap, width, glyphs) + _status(snap, width)
 
 
 def last_frame(snap: Snapshot, width: int, glyphs: Glyphs) -> list[Line]:
@@ -109,24 +110,29 @@ def _row(cells: Sequence[tuple[str, int]], widths: Sequence[tuple[int, int]]) ->
     return line
 
 
-def _facts(snap: Snapshot, glyphs: Glyphs) -> list[Line]:
-    lanes = phrases.lanes(snap)
-    latency = phrases.latency(snap) or "-"
-    facts = [
-        ("latency", f"{latency} {glyphs.dot} {lanes}" if lanes else latency, ""),
-        ("slowest", phrases.slowest(snap.slowest) or "-", ""),
+def _facts(snap: Snapshot, width: int, glyphs: Glyphs) -> list[Line]:
+    latency = [phrases.latency(snap) or "-", phrases.lanes(snap)]
+    facts: list[tuple[str, Sequence[str]]] = [
+        ("latency", _fitted(latency, f" {glyphs.dot} ", width)),
+        ("slowest", [phrases.slowest(snap.slowest) or "-"]),
+        ("limit", _fitted(phrases.allowed(snap.allowance), ", ", width)),
+        ("spent", _fitted(phrases.spent(snap.spent), "; ", width)),
+        ("jobs", [phrases.jobs(snap.jobs)] if snap.jobs else []),
+        ("workers", phrases.workers(snap)),
+        ("error", [phrases.error(snap.last_error, glyphs.times)] if snap.last_error else []),
     ]
-    if limit := phrases.allowed(snap.allowance):
-        facts.append(("limit", limit, ""))
-    if spent := phrases.spent(snap.spent):
-        facts.append(("spent", spent, ""))
-    if snap.jobs:
-        facts.append(("jobs", phrases.jobs(snap.jobs), ""))
-    for nth, worker in enumerate(phrases.workers(snap)):
-        facts.append(("" if nth else "workers", worker, ""))
-    if snap.last_error:
-        facts.append(("error", phrases.error(snap.last_error, glyphs.times), "bad"))
-    return [[(f"{label:<8} ", "label"), (text, style)] for label, text, style in facts]
+    return [
+        [(f"{'' if nth else label:<{_LABEL}}", "label"), (text, "bad" if label == "error" else "")]
+        for label, texts in facts
+        for nth, text in enumerate(texts)
+    ]
+
+
+def _fitted(parts: Sequence[str], joint: str, width: int) -> list[str]:
+    """The parts of a fact on one line, or on one each where that would be cut."""
+    said = [part for part in parts if part]
+    whole = joint.join(said)
+    return [whole] if whole and _LABEL + len(whole) <= width else said
 
 
 def _status(snap: Snapshot, width: int) -> list[Line]:
@@ -136,6 +142,6 @@ def _status(snap: Snapshot, width: int) -> list[Line]:
     elif snap.pause:
         text = phrases.pause(snap.pause, snap.input)
     else:
-        return []
+        text = phrases.loading(snap.loading)
     lines = textwrap.wrap(text, width, max_lines=3, placeholder=" ...")
-    return [[], *([(line, "warn")] for line in lines)]
+    return [[], *([(line, "warn")] for line in lines)] if lines else []

@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live as RichLive
 from rich.text import Text
 
+from batchrun.events import Loading
 from batchrun.inflight import Running
 from batchrun.plan import Plan
 from batchrun.run import Run
@@ -48,6 +49,7 @@ class Live:
         self._glyphs = glyphs_for(stream.encoding, os.environ)
         self._view: RichLive | None = None
         self._run: Run | None = None
+        self._shown = ""
         self._watch = Watch(EVERY_SECONDS, self._show, at_once=True)
 
     def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
@@ -94,9 +96,19 @@ class Live:
         """Print above the view."""
         self._lines(text.splitlines())
 
-    def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
+    def running(self, rows: Sequence[tuple[int, Running]], now: float, loading: Loading | None = None) -> None:
         """Print what is executing, above the view."""
-        self._lines(phrases.running(rows, now))
+        self._lines(phrases.running(rows, now, loading))
+
+    def loading(self, loading: Loading | None) -> None:
+        """Show what is waited for before there is a run; nothing of it stays."""
+        text = phrases.loading(loading)
+        if text and text != self._shown and not self._stream.is_held():
+            self._draw([[(text, "warn")]])
+            self._shown = text
+        elif loading is None and self._view is not None:
+            self._view.transient = True
+            self._stop()
 
     def _lines(self, lines: Sequence[str]) -> None:
         for line in lines:

@@ -3,10 +3,11 @@
 import signal
 from collections.abc import Sequence
 
+from batchrun.events import Loading
 from batchrun.inflight import Running
 
 from .snapshot import Allowed, Drain, LastError, Pause, Slowest, Snapshot, Spent
-from .words import ceil_seconds, counted, duration, money, one_line, percent, rate, whole_seconds
+from .words import a_minute, ceil_seconds, counted, duration, money, one_line, percent, rate, whole_seconds
 
 STATES = ("done", "failed", "timed_out", "crashed", "skipped")
 _MOST_RUNNING = 20
@@ -85,23 +86,23 @@ def slowest(found: Slowest | None) -> str:
     return f"row {found.row}, for {whole_seconds(found.seconds)}" if found else ""
 
 
-def allowed(found: Allowed | None) -> str:
+def allowed(found: Allowed | None) -> list[str]:
     """How many rows may be in flight, where that is less than was asked for, and why others wait."""
     if found is None:
-        return ""
-    limit = f"{found.limit:,} of {found.ceiling:,} in flight" if found.limit < found.ceiling else ""
-    return ", ".join(part for part in (limit, f"waiting: {found.reason}" if found.reason else "") if part)
+        return []
+    limit = [f"{found.limit:,} of {found.ceiling:,} in flight"] if found.limit < found.ceiling else []
+    return [*limit, f"waiting: {found.reason}"] if found.reason else limit
 
 
-def spent(found: Spent | None) -> str:
-    """Tokens and money."""
+def spent(found: Spent | None) -> list[str]:
+    """Tokens, and money where there are prices."""
     if found is None:
-        return ""
-    text = f"{counted(found.tokens, 'token')}, {found.per_minute:,.0f} a minute"
+        return []
+    tokens = f"{counted(found.tokens, 'token')}, {a_minute(found.per_minute)}"
     if found.cost is None:
-        return text
+        return [tokens]
     projected = "" if found.projected is None else f", {money(found.projected)} projected"
-    return f"{text}; cost {money(found.cost)}{projected}"
+    return [tokens, f"cost {money(found.cost)}{projected}"]
 
 
 def error(last: LastError | None, times: str = "x") -> str:
@@ -137,8 +138,16 @@ def drain(found: Drain, in_flight: int, longest: Slowest | None) -> str:
     return f"stopping: {rows}{age}{rest}; {how} to end them now{reason}"
 
 
-def running(rows: Sequence[tuple[int, Running]], now: float) -> list[str]:
-    """Lines: what is executing, the longest first."""
+def loading(found: Loading | None) -> str:
+    """What is waited for while no worker is up; not worth a word before a second has passed."""
+    return f"loading {one_line(found.what)} for {whole_seconds(found.seconds)}" if found and found.seconds >= 1 else ""
+
+
+def running(rows: Sequence[tuple[int, Running]], now: float, waited_for: Loading | None = None) -> list[str]:
+    """Lines: what is executing, the longest first. Nothing may be, because of what is `waited_for`."""
+    if not rows and waited_for:
+        reason = f"running now: nothing, {loading(waited_for) or f'loading {one_line(waited_for.what)}'}"
+        return [f"{reason}; it is here:", *waited_for.stack] if waited_for.stack else [reason]
     if not rows:
         return ["running now: nothing"]
     ordered = sorted(rows, key=lambda row: row[1].started)
@@ -155,7 +164,7 @@ def line(snap: Snapshot) -> str:
     """The snapshot as one line, for logs: only what there is to say."""
     counts = [f"{count:,} {name}" for name, count in [*states(snap), *flow(snap)] if count or name == "done"]
     parts = [f"{share(snap)}, {', '.join(progress(snap))}", ", ".join(counts)]
-    parts += [latency(snap), lanes(snap)]
+    parts += [latency(snap), lanes(snap), loading(snap.loading)]
     if snap.workers:
         parts.append(counted(len(snap.workers), "machine"))
     if snap.slowest and snap.slowest.seconds >= 1:
@@ -164,6 +173,7 @@ def line(snap: Snapshot) -> str:
         parts.append(f"last error {error(snap.last_error)}")
     if snap.jobs:
         parts.append(jobs(snap.jobs))
+    parts += [", ".join(allowed(snap.allowance)), *spent(snap.spent)]
     if snap.pause:
         parts.append(pause(snap.pause, snap.input))
     return f"{whole_seconds(snap.elapsed)}: {'; '.join(part for part in parts if part)}"

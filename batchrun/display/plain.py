@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from batchrun.events import Loading
 from batchrun.inflight import Running
 from batchrun.plan import Plan
 from batchrun.run import Run
@@ -17,6 +18,7 @@ from .watch import Watch
 from .words import printable
 
 EVERY_SECONDS = 30.0
+FIRST_SECONDS = 5.0
 
 
 class Plain:
@@ -24,6 +26,8 @@ class Plain:
 
     def __init__(self, stream: Stream, *, ticks: bool = True) -> None:
         self._stream = stream
+        self._ticks = ticks
+        self._loading_due = FIRST_SECONDS
         self._watch = Watch(EVERY_SECONDS if ticks else float("inf"), self._show, at_once=False)
 
     def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
@@ -47,9 +51,17 @@ class Plain:
         """Say it, on lines of their own."""
         self._lines(text.splitlines())
 
-    def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
+    def running(self, rows: Sequence[tuple[int, Running]], now: float, loading: Loading | None = None) -> None:
         """Say what is executing."""
-        self._lines(phrases.running(rows, now))
+        self._lines(phrases.running(rows, now, loading))
+
+    def loading(self, loading: Loading | None) -> None:
+        """Say that the task is still being loaded: soon, for nothing else has been said yet, then every half minute."""
+        if loading is None:
+            self._loading_due = FIRST_SECONDS
+        elif self._ticks and loading.seconds >= self._loading_due:
+            self._loading_due = loading.seconds + EVERY_SECONDS
+            self.say(phrases.loading(loading))
 
     def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
         """Say how it went."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from batchrun.events import Loading
 from batchrun.inflight import Running
 from batchrun.plan import Plan
 from batchrun.run import Run
@@ -22,8 +23,11 @@ class Reporter(Protocol):
     def say(self, text: str) -> None:
         """A line of information or warning."""
 
-    def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
-        """The user asked what is executing: lane and row of each."""
+    def running(self, rows: Sequence[tuple[int, Running]], now: float, loading: Loading | None = None) -> None:
+        """The user asked what is executing: lane and row of each. `loading`: why it is nothing."""
+
+    def loading(self, loading: Loading | None) -> None:
+        """On every turn while the first worker loads the task and there is no run yet; None: that is over."""
 
     def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
         """After the last row, when the results are written."""

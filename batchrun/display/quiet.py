@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from batchrun.events import Loading
 from batchrun.inflight import Running
 from batchrun.plan import Plan
 from batchrun.run import Run
@@ -27,10 +28,13 @@ class Quiet:
     def say(self, text: str) -> None:
         """Nothing."""
 
-    def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
+    def running(self, rows: Sequence[tuple[int, Running]], now: float, loading: Loading | None = None) -> None:
         """The user has just asked for it."""
-        for line in phrases.running(rows, now):
+        for line in phrases.running(rows, now, loading):
             self._stream.line(line)
+
+    def loading(self, loading: Loading | None) -> None:
+        """Nothing."""
 
     def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
         """Nothing."""

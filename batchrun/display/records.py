@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from batchrun.events import Loading
 from batchrun.inflight import Running
 from batchrun.plan import Plan
 from batchrun.run import Run
@@ -36,9 +37,13 @@ class Records:
         """For people only."""
         self._people.say(text)
 
-    def running(self, rows: Sequence[tuple[int, Running]], now: float) -> None:
+    def running(self, rows: Sequence[tuple[int, Running]], now: float, loading: Loading | None = None) -> None:
         """For people only."""
-        self._people.running(rows, now)
+        self._people.running(rows, now, loading)
+
+    def loading(self, loading: Loading | None) -> None:
+        """For people only."""
+        self._people.loading(loading)
 
     def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
         """Print the `done` record, after what people are told."""
@@ -46,7 +51,7 @@ class Records:
         self._print("done", **summary.as_record())
 
     def close(self) -> None:
-        """Close the other one, and wait until everything has been read."""
+        """Close the other one, and wait until everything has been read. Raises `OSError` if it could not be written."""
         self._people.close()
         self._stdout.finish()
         if self._stdout.error and not sys.exc_info()[1]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from batchrun.errors import Interrupted
+from batchrun.events import Loading
+from batchrun.roles import loading_of
 from batchrun.run import Run
 from batchrun.tally import WINDOW_SECONDS, Tally
 
@@ -97,7 +99,7 @@ class Snapshot:
     `rows` and `counts` (by state name) are of the whole table; `to_run`, `fresh` (settled), `retried`,
     `refusals`, `rate` (rows settled a second), `p50` and `p95` (seconds an attempt) are of this run. `eta`:
     seconds until its last row, None while nobody can know. `jobs`: rows at once, if `ctl` has changed that.
-    `workers`: name, rows in flight and failed attempts of a cluster's.
+    `workers`: name, rows in flight and failed attempts of a cluster's. `loading`: why no row can start yet.
     """
 
     task: str
@@ -122,6 +124,7 @@ class Snapshot:
     last_error: LastError | None = None
     pause: Pause | None = None
     drain: Drain | None = None
+    loading: Loading | None = None
     elapsed: float = 0.0
     allowance: "Allowed | None" = None
     spent: "Spent | None" = None
@@ -162,6 +165,7 @@ def snapshot_of(run: Run, now: float, *, task: str, input_name: str, draining_si
         workers=run.engine.workers() if isinstance(run.engine, HasWorkers) else (),
         pause=None if drain else _pause(run, tally, now),
         drain=drain,
+        loading=loading_of(run.engine, now),
         elapsed=elapsed,
         allowance=_allowed(run, now),
         spent=_spent(run, elapsed),

@@ -103,6 +103,11 @@ def ceil_seconds(seconds: float) -> str:
     return whole_seconds(math.ceil(seconds))
 
 
+def a_minute(count: float) -> str:
+    """`1,234 a minute`, `0.4 a minute`."""
+    return f"{_short(count)} a minute"
+
+
 def money(amount: float) -> str:
     """An amount in the currency of the prices."""
     return f"{amount:,.2f}" if amount >= 1 else f"{amount:.4f}"

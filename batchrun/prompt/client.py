@@ -6,7 +6,6 @@ gets out of here, and neither does the key, even if the server says it back.
 
 import asyncio
 import socket
-from functools import cached_property
 from typing import Any
 from urllib.request import getproxies
 
@@ -26,13 +25,20 @@ _WHEN_TO_COME_BACK = ("retry-after", "retry-after-ms")
 class Client:
     """Asks one server. Made before there is an event loop; connects with the first question.
 
-    Raises `TaskError` if the library or the key is missing.
+    All that takes time happens here: rows that had to wait for it would then be sent in one burst.
+    Raises `TaskError` if the library or the key is missing, or the client cannot be made.
     """
 
     def __init__(self, prompt: Prompt) -> None:
         self._prompt = prompt
         self._openai, self._httpx = _libraries()
         self._key = key_in(prompt.key_name, required=prompt.needs_key)
+        try:
+            self._client = self._made()
+        except Exception as error:  # noqa: BLE001 - of whatever library reads the environment
+            told = self._hidden(shown(f"{type(error).__name__}: {error}"))
+            hint = "check the variables for proxies and certificates, such as HTTPS_PROXY and SSL_CERT_FILE"
+            raise TaskError(f"no client for --prompt can be made: {told}", hint) from None
 
     async def post(self, body: dict[str, Any]) -> Answer:
         """Send one request for a completion. Raises `CallError` if no answer comes."""
@@ -60,8 +66,7 @@ class Client:
     def _hidden(self, text: str) -> str:
         return text.replace(self._key, MASK) if len(self._key) >= SHORTEST else text
 
-    @cached_property
-    def _client(self) -> Any:
+    def _made(self) -> Any:
         httpx = self._httpx
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)  # --jobs is the limit
         # Proxies of the environment are only found by a client that makes its own transport.

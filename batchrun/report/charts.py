@@ -8,13 +8,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from .labels import Label, anchor, looks
 from .markup import Markup, element, joined
 
 HEIGHT = 132
 ABOVE, BELOW, LINE = 24, 22, 13
 _AXIS_WIDTH = 40
 MOST_MARKS = 40
-_APART = 0.11
 _BAR = 0.86
 _LEAST_HEIGHT = 1.5
 
@@ -25,13 +25,6 @@ class Series(NamedTuple):
     name: str
     look: str
     values: Sequence[float]
-
-
-class Label(NamedTuple):
-    """Text at a place along the width, from 0 to 1; below the bars it may have two lines."""
-
-    place: float
-    text: str
 
 
 def bars(
@@ -127,26 +120,23 @@ def _height_of(value: float, scale: list[float]) -> float:
 
 def _ticks(ticks: Sequence[Label]) -> Iterator[Markup]:
     foot = ABOVE + HEIGHT
-    for place, text in ticks:
+    for (place, text), look in looks(ticks):
         x = percent(place)
         yield element("line", class_="tick", x1=x, x2=x, y1=foot, y2=foot + 5)
         for nth, line in enumerate(text.split("\n")):
-            yield element("text", line, x=x, y=foot + 17 + nth * LINE, text_anchor=_anchor(place))
+            yield element("text", line, class_=look, x=x, y=foot + 17 + nth * LINE, text_anchor=anchor(place))
 
 
 def _marks(marks: Sequence[Label]) -> Iterator[Markup]:
     """Lines across the chart; too many of them would hide it. A label that has no room is left out."""
-    free_from = 0.0
-    for place, text in marks if len(marks) <= MOST_MARKS else ():
+    if len(marks) > MOST_MARKS:
+        return
+    for place, _ in marks:
         x = percent(place)
         yield element("line", class_="mark", x1=x, x2=x, y1=ABOVE - 8, y2=ABOVE + HEIGHT)
-        if place >= free_from:
-            yield element("text", text, class_="name", x=x, y=ABOVE - 12, text_anchor=_anchor(place))
-            free_from = place + _APART
-
-
-def _anchor(place: float) -> str:
-    return "start" if place < 0.06 else "end" if place > 0.94 else "middle"
+    for (place, text), look in looks(marks):
+        class_ = f"name {look}" if look else "name"
+        yield element("text", text, class_=class_, x=percent(place), y=ABOVE - 12, text_anchor=anchor(place))
 
 
 def _hint(place: float, width: float, text: str) -> Markup:

@@ -6,8 +6,9 @@ from itertools import pairwise
 
 from batchrun.display.words import counted
 
-from .charts import Label, Series, bars, legend
+from .charts import Series, bars, legend
 from .facts import Course, Facts
+from .labels import Label
 from .latency import SHARES, Latency
 from .markup import Markup, element
 from .pieces import note, number, section, table, unit
@@ -15,6 +16,7 @@ from .timeline import Timeline
 from .words import NBSP, clock, moment, offset, state, took
 
 _MOST_TICKS = 4
+_LOOKS = {"timeout": "timed_out", "crash": "crashed"}  # as the state that they lead to, in the chart above
 _DAY = 86400
 
 
@@ -48,7 +50,9 @@ def _throughput(facts: Facts, course: Course) -> Markup | None:
 def _failures(facts: Facts, course: Course) -> Markup | None:
     if not course.failed:
         return None
-    series = [Series(kind, f"kind{nth}", bins) for nth, (kind, bins) in enumerate(course.failed.items())]
+    series = [
+        Series(kind, _LOOKS.get(kind, f"kind{nth}"), bins) for nth, (kind, bins) in enumerate(course.failed.items())
+    ]
     hints = [_counts(course.failed, index) for index in range(len(course.timeline.bins))]
     title = f"Attempts that failed in each {_width(course.timeline)}, retried ones included"
     return _over_time(title, facts, course, series, hints, whole=True)

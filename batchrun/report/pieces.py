@@ -21,9 +21,12 @@ def note(*sentences: str) -> Markup | None:
 
 
 def table(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> Markup:
-    """A table that a phone can push sideways."""
+    """A table. A phone, too narrow for its columns, shows each line as a paragraph, with each cell behind its name."""
     head = element("tr", *(element("th", name, scope="col") for name in heads))
-    body = [element("tr", *(element("td", cell) for cell in line)) for line in lines]
+    body = [
+        element("tr", *(element("td", cell, data_name=name) for name, cell in zip(heads, line, strict=True)))
+        for line in lines
+    ]
     rows = element("table", element("thead", head), element("tbody", *body))
     return element("div", rows, class_="wide", tabindex="0")
 

@@ -27,9 +27,8 @@ def clock(at: float, step: float) -> str:
         return time.strftime("%d %b", local).lstrip("0")
     if step >= _MINUTE:
         return time.strftime("%H:%M", local)
-    if step >= 1:
-        return time.strftime("%H:%M:%S", local)
-    return time.strftime("%M:%S", local) + f"{at % 1:.3f}"[1:].rstrip("0").rstrip(".")
+    fraction = f"{at % 1:.3f}"[1:].rstrip("0").rstrip(".") if step < 1 else ""
+    return time.strftime("%H:%M:%S", local) + fraction
 
 
 def zone(at: float) -> str:

@@ -1,0 +1,33 @@
+"""What a run that died has left: rows that may have run, are not in the checkpoint, and so run again. Pure."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .inflight import Remains
+
+
+class Aftermath(NamedTuple):
+    """Numbers of rows that run again: those that ran at the death (`running`), and those that had started before.
+
+    `more`: there may be others than are known of.
+    """
+
+    running: frozenset[int] = frozenset()
+    started: frozenset[int] = frozenset()
+    more: bool = False
+
+
+def aftermath(remains: Remains, made: Mapping[int, int]) -> Aftermath:
+    """Hold what is left of a run against the checkpoint. `made`: attempts at each row that are written down there.
+
+    What a cell has started is written down in that order. So if the oldest row that its ring remembers is written
+    down, those before are, too.
+    """
+
+    def lost(position: int, attempt: int) -> bool:
+        return attempt > made.get(position, 0)
+
+    running = frozenset(row.position for row in remains.running if lost(row.position, row.attempt))
+    started = frozenset(row for ring, _ in remains.started for row, attempt in ring if lost(row, attempt))
+    more = any(full and lost(*ring[0]) for ring, full in remains.started)
+    return Aftermath(running, started - running, more)
