@@ -16,7 +16,7 @@ from .readymade import Spec
 Heard = Callable[[int, list[str]], None]
 
 PATIENCE = 10
-LEAST_SECONDS = 6.0
+LEAST_SECONDS = 3.0
 ANSWER_SECONDS = 2.0
 QUIET_SECONDS = 0.1
 _FRAME = re.compile(r'\s*File "(.*)", line (\d+) in (.*)')
