@@ -270,8 +270,8 @@ def test_a_user_can_ask_where_a_module_hangs_and_for_how_long(folder, known):
     assert run.returncode == 143
 
 
-def test_loading_may_take_minutes_where_that_is_to_be_expected():
-    assert most_seconds(2, longest=0.3) == 60
+def test_loading_may_take_ten_times_the_longest_of_what_is_to_be_expected():
+    assert most_seconds(2, longest=0.3) == 30
     assert most_seconds(30, longest=0.3) == 300
     assert most_seconds(2, longest=100) == 1000
 
