@@ -12,7 +12,7 @@ import typer
 from .commands import ctl, errors, export, init, process, report, show, status, verify
 from .commands.common import examples, tell
 from .errors import BatchrunError, CheckpointError
-from .variables import DEBUG
+from .options.variables import DEBUG
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EAGAIN)
 

@@ -5,13 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from .notice import Printed
+from .options.settings import Settings
 from .orders import Orders
 from .roles import Engine
-from .settings import Settings
+from .worker.notice import Printed
 
 if TYPE_CHECKING:
-    from .nursery import Nursery
+    from .local.nursery import Nursery
 
 
 class StartableEngine(Engine, Protocol):
@@ -41,6 +41,6 @@ def engine_of(
         from .cluster.connect import cluster_engine
 
         return cluster_engine(settings, orders, say, stack)
-    from .lanes import Lanes  # what starts processes takes long to import, and a finished job starts none
+    from .local.lanes import Lanes  # what starts processes takes long to import, and a finished job starts none
 
     return stack.enter_context(Lanes(settings.workers, orders, Path(orders.inflight), printed, nursery))

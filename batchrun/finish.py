@@ -6,19 +6,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from .checkpoint import Checkpoint
+from .checkpoint.checkpoint import Checkpoint
+from .checkpoint.opening import opened
+from .checkpoint.records import STATUS_NAMES
 from .errors import BatchrunError, CheckpointError, InputError, Interrupted, UsageError
 from .export import outputs
 from .export.writing import ExportStopped, export, format_of
-from .opening import opened
+from .options.settings import Settings
 from .places import Places
 from .plan import Plan
-from .records import STATUS_NAMES
-from .settings import Settings
+from .run.tally import Tally
 from .signals import Signals
 from .source import Bound
 from .summary import Summary
-from .tally import Tally
 
 
 def output_of(places: Places, settings: Settings) -> Path | None:

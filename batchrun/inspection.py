@@ -4,20 +4,20 @@ import json
 import time
 from typing import Any
 
-from .checkpoint import Checkpoint
-from .convert import converter
+from .checkpoint.checkpoint import Checkpoint
+from .checkpoint.lock import is_held
+from .checkpoint.records import CRASHED, FAILED, LEFT, STATUS_NAMES, TIMED_OUT
 from .display.words import counted, duration, moment, one_line
 from .errors import UsageError
 from .export.json_value import value_of
 from .inflight import Running, left_behind
-from .loading import source_digest
-from .lock import is_held
+from .options.settings import Settings
 from .outlook import Standing, outlook
 from .places import Places
-from .records import CRASHED, FAILED, LEFT, STATUS_NAMES, TIMED_OUT
-from .settings import Settings
 from .source import Bound
 from .table import pick
+from .worker.convert import converter
+from .worker.loading import source_digest
 
 _RECORD = """
 SELECT l.status, l.attempts, l.seconds, t.version, l.position IN (SELECT position FROM changed), l.at, l.lane,

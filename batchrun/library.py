@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import xxhash
 
-from . import settings as settings_module
+from .checkpoint.opening import opened
 from .display.reporter import make
 from .errors import CheckpointError, InputError, UsageError
 from .main import process as run_process
-from .opening import opened
+from .options import settings as settings_module
+from .options.settings import OPTIONS, Settings
 from .places import Places, find, places_of, safe
-from .settings import OPTIONS, Settings
 from .source import open_bound
 from .suggest import suggest
 from .summary import Summary

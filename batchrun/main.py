@@ -1,12 +1,12 @@
 """The main job, from the table to the results. Read this first: it is the table of contents.
 
-table          source.py, table/            read once to know it, again for the rows that are left
-plan           plan.py                      what is left?
-rows in flight run.py, settling.py          many at once; what becomes of each attempt that has ended
-  where        lanes.py, cluster/           in this machine's lanes, or on a cluster: the run does not know
-  how          worker.py, serve.py          in each lane's process: load the task, run it on rows, reply
-settled rows   ledger.py, checkpoint.py     on disk as they come
-results        finish.py, export/           joined to the table, in its order
+table          source.py, table/, anchoring/   read once to know it, again for the rows that are left
+plan           plan.py                         what is left?
+rows in flight run/                            many at once; what becomes of each attempt that has ended
+  where        local/, cluster/                in this machine's lanes, or on a cluster: the run does not know
+  how          worker/                         in each lane's process: load the task, run it on rows, reply
+settled rows   checkpoint/                     on disk as they come
+results        finish.py, export/              joined to the table, in its order
 """
 
 import os
@@ -19,22 +19,22 @@ from pathlib import Path
 
 from . import suspects
 from .aftermath import aftermath
-from .backlog import Backlog
-from .checkpoint import Checkpoint
-from .checkpoint_errors import explained
+from .checkpoint.checkpoint import Checkpoint
+from .checkpoint.errors import explained
+from .checkpoint.ledger import Ledger
+from .checkpoint.lock import held
+from .checkpoint.opening import opened
+from .checkpoint.witness import Witness
 from .display.reporter import Reporter
 from .engines import StartableEngine, engine_of
 from .errors import BatchrunError, CheckpointError
 from .finish import check_output, forget_if_unused, fresh_start, summarise, write_results
-from .helm import Helm
 from .inflight import forget, left_behind
-from .ledger import Ledger
-from .lock import held
+from .local.nursery import Nursery
 from .log import Log
 from .notes import notes_on
-from .notice import heard
-from .nursery import Nursery
-from .opening import opened
+from .options.settings import OPTIONS, Settings
+from .options.variables import say_misspelt
 from .places import Places, prepare
 from .plan import Plan
 from .preparing import (
@@ -48,20 +48,20 @@ from .preparing import (
     slots_for,
     teller,
 )
-from .readymade import Spec, described, schema_of
 from .redaction import Redactor
 from .remote import controlled
 from .reparse import reparse
-from .run import Run
-from .settings import OPTIONS, Settings
-from .settling import Rules
+from .run.backlog import Backlog
+from .run.helm import Helm
+from .run.run import Run
+from .run.settling import Rules
+from .run.tally import Tally
 from .signals import Signals, listening
 from .source import Binder, Bound, check_rows, tickets
 from .summary import Summary, advice
-from .tally import Tally
-from .variables import say_misspelt
 from .versions import Version, first_hello, known_version, options_of, versions
-from .witness import Witness
+from .worker.notice import heard
+from .worker.readymade import Spec, described, schema_of
 
 BIG_TABLE_BYTES = 8 << 20
 PATIENCE_SECONDS = 3.0

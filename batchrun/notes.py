@@ -6,11 +6,11 @@ from itertools import groupby
 from .aftermath import Aftermath
 from .display.words import counted, have, were
 from .errors import ChangedError
+from .options.settings import Settings
 from .plan import Plan
-from .readymade import Spec
-from .settings import Settings
 from .source import Bound
 from .table import looks_separated, separator
+from .worker.readymade import Spec
 
 
 def notes_on(bound: Bound, plan: Plan, settings: Settings, spec: Spec, died: Aftermath) -> list[str]:

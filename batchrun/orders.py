@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .readymade import Spec
+from .worker.readymade import Spec
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from .checkpoint.records import CRASHED, DONE, FAILED, LEFT, SKIPPED, TIMED_OUT
 from .display.words import counted, duration
 from .plan import taken_up
-from .records import CRASHED, DONE, FAILED, LEFT, SKIPPED, TIMED_OUT
 
 _SETTLED = {
     DONE: "it is done",

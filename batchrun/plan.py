@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .records import CRASHED, DONE, FAILED, SKIPPED, STATUS_NAMES, TIMED_OUT, Stretch
+from .checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, STATUS_NAMES, TIMED_OUT, Stretch
 
 NOT_TO_RUN, NEW, AGAIN = 0, 1, 2
 _CHANGED = -1

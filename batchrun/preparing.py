@@ -8,23 +8,23 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .allowance import Allowance
-from .bucket import Bucket
-from .checkpoint import Checkpoint
-from .convert import converter
+from .checkpoint.checkpoint import Checkpoint
 from .display.reporter import Reporter
 from .log import Log
 from .notes import has_changed
+from .options.parsing import cpus
+from .options.settings import Settings
 from .orders import Orders
-from .parsing import cpus
 from .places import Places, places_of
 from .plan import Plan, Policy, make_plan
-from .readymade import Spec, schema_of
-from .settings import Settings
+from .run.allowance import Allowance
+from .run.bucket import Bucket
+from .run.throttle import Throttle
 from .shape import slots_of_lanes
 from .source import Bound, read_options, tickets
 from .table import open_table, task_columns
-from .throttle import Throttle
+from .worker.convert import converter
+from .worker.readymade import Spec, schema_of
 
 
 def find_places(input_path: Path, settings: Settings, stack: ExitStack) -> Places:

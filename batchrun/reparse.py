@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from .attempt import finisher
-from .checkpoint import Checkpoint
-from .ledger import Ledger
-from .records import DONE, FAILED, Failure, Settled
-from .settings import Settings
-from .tally import Tally
+from .checkpoint.checkpoint import Checkpoint
+from .checkpoint.ledger import Ledger
+from .checkpoint.records import DONE, FAILED, Failure, Settled
+from .options.settings import Settings
+from .run.tally import Tally
 from .wire import Reply, Ticket
+from .worker.attempt import finisher
 
 _KEPT = """
 SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, r.body, r.how,

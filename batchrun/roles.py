@@ -8,7 +8,7 @@ from .inflight import Running
 from .wire import Ticket
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .run.run import Run
 
 
 class Engine(Protocol):

@@ -8,15 +8,15 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from . import roll
-from .anchor import Moved, anchor
-from .checkpoint import Checkpoint
+from .anchoring import roll
+from .anchoring.anchor import Moved, anchor
+from .anchoring.spool import Spool, occurrence_of
+from .checkpoint.checkpoint import Checkpoint
 from .display.words import counted
 from .errors import InputError, Interrupted, UsageError
+from .options.settings import Settings
 from .places import Places
 from .plan import AGAIN, Plan
-from .settings import Settings
-from .spool import Spool, occurrence_of
 from .table import ReadOptions, Table, digest_of, identities, open_table, pick, scan, task_columns
 from .table.files import changed
 from .wire import Ticket

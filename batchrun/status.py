@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import Checkpoint, last_run
-from .checkpoint_errors import status_name
+from .checkpoint.checkpoint import Checkpoint, last_run
+from .checkpoint.errors import status_name
+from .checkpoint.lock import is_held
+from .checkpoint.opening import NothingYet, opened
+from .checkpoint.records import STATUS_NAMES
 from .display.words import counted, moment, percent, rate, whole_seconds
 from .errors import InputError, UsageError
-from .lock import is_held
-from .opening import NothingYet, opened
 from .places import names_in, places_of, safe, tables_below
-from .records import STATUS_NAMES
 from .suggest import meant
 
 

@@ -3,10 +3,10 @@
 import time
 from pathlib import Path
 
-from . import parsing
+from .checkpoint.lock import is_held
 from .display.words import counted
 from .errors import UsageError
-from .lock import is_held
+from .options import parsing
 from .places import Places, folder_of, names_in, places_of, safe
 from .remote import Answer, NotListening, Request, ask
 

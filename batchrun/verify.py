@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import seal
-from .checkpoint import Checkpoint
+from .anchoring.spool import occurrence_of
+from .checkpoint import seal
+from .checkpoint.checkpoint import Checkpoint
+from .checkpoint.records import STATUS_NAMES, Failure, Reached, Settled
+from .checkpoint.witness import missing
 from .display.words import counted
 from .errors import CheckpointError
-from .records import STATUS_NAMES, Failure, Reached, Settled
 from .source import Bound, Twins
-from .spool import occurrence_of
 from .table import identities
-from .witness import missing
 
 _ROWS = """
 SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, l.result, l.failure, l.crc,

@@ -7,17 +7,17 @@ from importlib.metadata import version as installed
 from typing import Any
 
 from . import __version__
-from .checkpoint import Checkpoint
+from .checkpoint.checkpoint import Checkpoint
 from .errors import Interrupted, TaskError
 from .events import Ready, Stillborn
-from .loading import source_digest
-from .readymade import Spec
+from .options.settings import Settings
 from .roles import Engine, Onlooker, loading_of
-from .run import STILLBORN_LIMIT, stillborn
-from .settings import Settings
+from .run.run import STILLBORN_LIMIT, stillborn
+from .run.stopping import Timeout
 from .signals import Signals
-from .stopping import Timeout
 from .wire import Hello
+from .worker.loading import source_digest
+from .worker.readymade import Spec
 
 
 @dataclass(frozen=True, slots=True)

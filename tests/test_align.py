@@ -5,7 +5,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchrun.align import WIDTH, align, common
+from batchrun.anchoring.align import WIDTH, align, common
 
 
 def name(value):

@@ -11,24 +11,14 @@ import batchrun
 
 PACKAGE = Path(batchrun.__file__).parent
 DOORS = {
-    "loky": {"nursery.py"},
+    "loky": {"local/nursery.py"},
     "typer": {"cli.py", "commands/"},
     "rich": {"display/"},
     "json_repair": {"reply/mend.py"},
     "jsonschema": {"reply/schema.py"},
     "openai": {"prompt/client.py"},
     "httpx2": {"prompt/client.py"},
-    "sqlite3": {
-        "about.py",
-        "checkpoint.py",
-        "checkpoint_errors.py",
-        "checkpoint_format.py",
-        "opening.py",
-        "oddity.py",
-        "anchor.py",
-        "verify.py",
-        "export/",
-    },
+    "sqlite3": {"about.py", "checkpoint/", "anchoring/anchor.py", "verify.py", "export/"},
     "dask": {"cluster/connect.py", "cluster/scheduler.py"},
     "distributed": {"cluster/"},
     "pandas": {"export/", "library.py"},
@@ -63,7 +53,7 @@ def loaded(statement):
     ("statement", "heavy"),
     [
         (
-            "import batchrun.worker",
+            "import batchrun.worker.worker",
             {
                 "pandas",
                 "rich",

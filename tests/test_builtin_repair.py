@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import batchrun, settled, write_table
 
-from batchrun.builtin import repair
 from batchrun.reply import ReplyError
+from batchrun.worker.builtin import repair
 
 F = "```"
 

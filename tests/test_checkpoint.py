@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import ROOT, batchrun, database, records, settled
 
-from batchrun.checkpoint_format import FORMAT
-from batchrun.encode import encode
+from batchrun.checkpoint.format import FORMAT
+from batchrun.checkpoint.opening import NothingYet, opened
+from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
 from batchrun.errors import CheckpointError, UsageError
 from batchrun.export.joined import outcomes
-from batchrun.opening import NothingYet, opened
-from batchrun.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
 from batchrun.verify import verify
+from batchrun.worker.encode import encode
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
 JSON = st.recursive(
@@ -234,7 +234,7 @@ def settled_rows(path):
 def test_the_seed_of_python_does_not_matter(path, tmp_path):
     """Two processes with other hash seeds agree on every seal."""
     written(path, row(1, body=b'{"a": 1}', raw="a", how="json"), row(2, FAILED, failure=replace(FAILURE, position=2)))
-    code = "import sys, pathlib; from batchrun.opening import opened; from batchrun.verify import verify; "
+    code = "import sys, pathlib; from batchrun.checkpoint.opening import opened; from batchrun.verify import verify; "
     code += "print(verify(opened(pathlib.Path(sys.argv[1]), write=False), None).damage)"
     env = {**os.environ, "PYTHONHASHSEED": str(random.randrange(1, 10**6))}
     told = subprocess.run([sys.executable, "-c", code, path], env=env, capture_output=True, text=True)

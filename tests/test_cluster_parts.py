@@ -19,9 +19,9 @@ from batchrun.display import phrases
 from batchrun.display.snapshot import Snapshot
 from batchrun.errors import UsageError
 from batchrun.events import Crashed, Finished, Ready, Returned, TimedOut
+from batchrun.local.pace import Pace
+from batchrun.options.settings import resolve
 from batchrun.orders import Orders
-from batchrun.pace import Pace
-from batchrun.settings import resolve
 from batchrun.wire import HEADER, Hello, Reply, Ticket
 
 OURS = {"python": "3.11.9.final.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2", "batchrun": "0.1.0"}

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from support import alive, batchrun, database, kill, lines_of, settled, start, wait_for
 
 from batchrun.errors import TaskError, UsageError
+from batchrun.options.settings import resolve
 from batchrun.program.arguments import arguments_of
 from batchrun.program.running import ProgramError, run, runner
 from batchrun.program.spec import Program
-from batchrun.settings import resolve
 
 NASTY = [
     "plain",

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 from support import COMMAND, batchrun, environment, numbered
 
-from batchrun.settings import OPTIONS
+from batchrun.options.settings import OPTIONS
 
 COMMANDS = ("process", "ctl", "init", "status", "errors", "show", "report", "verify", "export")
 

@@ -16,20 +16,20 @@ from typing import Any
 import pytest
 from support import batchrun, environment, numbered
 
-from batchrun.allowance import Allowance
-from batchrun.anchor import anchor
-from batchrun.backlog import Backlog
-from batchrun.checkpoint import Checkpoint
+from batchrun.anchoring.anchor import anchor
+from batchrun.anchoring.spool import Spool
+from batchrun.checkpoint.checkpoint import Checkpoint
+from batchrun.checkpoint.ledger import Ledger
+from batchrun.checkpoint.opening import opened
+from batchrun.checkpoint.records import DONE, Settled
 from batchrun.export.writing import export
-from batchrun.ledger import Ledger
-from batchrun.opening import opened
 from batchrun.plan import Policy, make_plan
-from batchrun.records import DONE, Settled
 from batchrun.redaction import Redactor
-from batchrun.settling import Rules, Settling
-from batchrun.spool import Spool
+from batchrun.run.allowance import Allowance
+from batchrun.run.backlog import Backlog
+from batchrun.run.settling import Rules, Settling
+from batchrun.run.tally import Tally
 from batchrun.table import ReadOptions, open_table, scan
-from batchrun.tally import Tally
 from batchrun.wire import Reply, Ticket
 
 HEAVY = {"pandas", "pyarrow", "numpy", "json_repair", "asyncio", "openai", "distributed"}

@@ -452,7 +452,7 @@ def test_workers_that_die_before_any_row_starts_end_the_run(folder):
     # From now on each worker says hello and dies before it takes a row.
     (folder / "tasks.py").write_text(
         (folder / "tasks.py").read_text()
-        + "\nimport batchrun.serve as serve\n"
+        + "\nimport batchrun.worker.serve as serve\n"
         + "serve.read_frames = lambda inbox: (os.read(inbox, 1), kill_self())\n"
     )
     _, ran = process(folder, "--on-change", "keep")
@@ -535,7 +535,7 @@ LATE = """
 import os, sys, time
 
 if "-c" in sys.orig_argv:
-    import batchrun.lifeline as lifeline
+    import batchrun.worker.lifeline as lifeline
 
     # The time that a busy machine may take to end the workers, made long.
     at_once = lifeline.kill_trees
@@ -545,7 +545,7 @@ if "-c" in sys.orig_argv:
 
 def test_no_row_starts_after_the_coordinators_death_however_late_its_workers_are_ended(folder):
     body = """
-    import batchrun.serve as serve
+    import batchrun.worker.serve as serve
 
     # A worker that loses the processor between two rows, as on a busy machine.
     serve.full_barrier = lambda: time.sleep(0.02)
@@ -720,7 +720,7 @@ def test_descriptors_beyond_1023_are_no_trouble(folder):
 
 def test_a_row_caught_between_its_start_and_the_look_at_the_recall_is_not_lost(folder):
     body = """
-    import batchrun.serve as serve
+    import batchrun.worker.serve as serve
 
     # The window in which a start and a recall can cross, made wide.
     serve.full_barrier = lambda: time.sleep(0.002)

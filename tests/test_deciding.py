@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.pace import WORTH_SECONDS, Pace
-from batchrun.retry import MAX_BACKOFF, MAX_REFUSED_SECONDS, after_failure, after_refusal, backoff, retry_after_of
-from batchrun.stopping import MaxFailures, too_many
-from batchrun.tally import Tally
+from batchrun.local.pace import WORTH_SECONDS, Pace
+from batchrun.run.retry import MAX_BACKOFF, MAX_REFUSED_SECONDS, after_failure, after_refusal, backoff, retry_after_of
+from batchrun.run.stopping import MaxFailures, too_many
+from batchrun.run.tally import Tally
 
 DICE = st.floats(0, 1, exclude_max=True)
 

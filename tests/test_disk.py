@@ -15,11 +15,11 @@ from signal import SIGKILL
 import pytest
 from support import COMMAND, ROOT, batchrun, database, environment, numbered, records, settled
 
-from batchrun.opening import NothingYet, opened
-from batchrun.settings import Settings
+from batchrun.checkpoint.opening import NothingYet, opened
+from batchrun.checkpoint.witness import noted
+from batchrun.options.settings import Settings
 from batchrun.source import open_bound
 from batchrun.verify import verify
-from batchrun.witness import noted
 
 SHIM_SOURCE = ROOT / "tests/data/failing_disk.c"
 LARGE = """

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.allowance import Allowance
-from batchrun.backlog import Backlog
-from batchrun.bucket import Bucket
+from batchrun.checkpoint.ledger import Ledger
+from batchrun.checkpoint.opening import opened
 from batchrun.display import phrases, words
 from batchrun.display.closing import as_text, closing
 from batchrun.display.layout import ASCII, FANCY, bar, glyphs_for, layout
@@ -39,17 +38,18 @@ from batchrun.display.stream import Stream
 from batchrun.errors import Interrupted, StoppedError
 from batchrun.events import Loading
 from batchrun.inflight import Running
-from batchrun.ledger import Ledger
 from batchrun.money import Prices, Tokens
-from batchrun.opening import opened
 from batchrun.plan import Plan
-from batchrun.run import Run
-from batchrun.settling import Rules
+from batchrun.run.allowance import Allowance
+from batchrun.run.backlog import Backlog
+from batchrun.run.bucket import Bucket
+from batchrun.run.run import Run
+from batchrun.run.settling import Rules
+from batchrun.run.stopping import Timeout
+from batchrun.run.tally import Tally
+from batchrun.run.throttle import Throttle
 from batchrun.signals import Signals
-from batchrun.stopping import Timeout
 from batchrun.summary import Summary, advice, as_typed
-from batchrun.tally import Tally
-from batchrun.throttle import Throttle
 
 SNAP = Snapshot(
     task="match",

@@ -18,9 +18,9 @@ from support import ROOT, batchrun, database, environment, records, start, wait_
 
 import batchrun as package
 from batchrun import errors
+from batchrun.checkpoint.records import STATUS_NAMES
 from batchrun.failures import REMEDIES
-from batchrun.records import STATUS_NAMES
-from batchrun.settings import OPTIONS
+from batchrun.options.settings import OPTIONS
 
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs/reference.md"

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.encode import MAX_DEPTH, Unencodable, encode
+from batchrun.worker.encode import MAX_DEPTH, Unencodable, encode
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -225,7 +225,7 @@ def test_deep_values_are_taken_up_to_the_limit_and_named_beyond() -> None:
 
 def test_workers_get_it_without_heavy_imports() -> None:
     code = (
-        "import sys, batchrun.encode, batchrun.reply, batchrun.builtin; "
+        "import sys, batchrun.worker.encode, batchrun.reply, batchrun.worker.builtin; "
         "print([m for m in ('numpy', 'pandas', 'pydantic', 'pyarrow', 'json_repair') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

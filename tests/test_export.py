@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batchrun.checkpoint.opening import opened
+from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, Failure, Settled
 from batchrun.errors import CheckpointError, InputError, UsageError
 from batchrun.export.atomic import replacing
 from batchrun.export.columns import MAX_COLUMNS
@@ -26,8 +28,6 @@ from batchrun.export.frame import frame
 from batchrun.export.joined import joined, snapshot
 from batchrun.export.kinds import FLOAT, INT, JSON, LONG, NOTHING, TEXT, ArrayOf, ObjectOf, join, kind_of
 from batchrun.export.writing import ExportStopped, export, format_of
-from batchrun.opening import opened
-from batchrun.records import CRASHED, DONE, FAILED, SKIPPED, Failure, Settled
 from batchrun.table import ReadOptions, open_table, scan
 from batchrun.table.table import CHUNK_ROWS
 
@@ -630,7 +630,7 @@ def test_stdout_gets_the_same_bytes_as_a_file(make: Make, name: str) -> None:
     table = make(5).settle({"a": [1]}, failure(2))
     code = f"""
 from pathlib import Path
-from batchrun.opening import opened
+from batchrun.checkpoint.opening import opened
 from batchrun.export.writing import export
 from batchrun.table import ReadOptions, open_table
 table = open_table(Path({str(table.path)!r}), ReadOptions())

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from batchrun.alike import Alike
 from batchrun.folding import fold
+from batchrun.run.alike import Alike
 
 numbers = some.one_of(
     some.integers(), some.floats(allow_nan=False, allow_infinity=False), some.integers(0, 10**9).map("{:,}".format)

@@ -15,7 +15,7 @@ from support import ROOT, alive, batchrun, descendants, environment, lines_of, n
 from test_crash_matrix import CRASHED, DONE, TIMED_OUT, assert_alone, error_of, process, starts, tasks
 
 import batchrun as batchrun_package
-from batchrun.still_loading import most_seconds, users_stack
+from batchrun.local.still_loading import most_seconds, users_stack
 
 WAYS_TO_HANG = {
     "endless loop": "def poison(row):\n    while True: pass",
@@ -168,7 +168,7 @@ if HANG.exists():
 """
 # The command, with less patience: loading may take twice as long as a row, at least half a second.
 IMPATIENT = """
-from batchrun import still_loading
+from batchrun.local import still_loading
 still_loading.LEAST_SECONDS, still_loading.PATIENCE = 0.25, 2
 from batchrun.__main__ import main
 main()
@@ -277,7 +277,7 @@ def test_loading_may_take_ten_times_the_longest_of_what_is_to_be_expected():
 
 
 def test_of_a_deep_stack_both_ends_are_told_and_nothing_that_is_not_the_users():
-    loading = Path(batchrun_package.__file__).with_name("loading.py")
+    loading = Path(batchrun_package.__file__).parent / "worker" / "loading.py"
     calls = [f'  File "deep.py", line {n} in call' for n in range(50)]
     around = ['  File "<frozen importlib._bootstrap>", line 1 in load', '  File "tasks.py", line 3 in <module>']
     ours = [f'  File "{loading}", line 7 in load', '  File "<string>", line 1 in <module>']

@@ -150,10 +150,10 @@ def test_only_the_columns_that_the_task_is_given_name_a_row(folder):
 @given(st.lists(st.integers(0, 5), max_size=12), st.lists(st.integers(0, 5), max_size=12))
 def test_anchoring_keeps_each_identity_with_its_record(tmp_path_factory, seed, before, after):
     """Property: after any change of the table the ledger holds, for each row, the record of an equal row."""
-    from batchrun.anchor import anchor
-    from batchrun.opening import opened
-    from batchrun.records import DONE, Settled
-    from batchrun.spool import Spool
+    from batchrun.anchoring.anchor import anchor
+    from batchrun.anchoring.spool import Spool
+    from batchrun.checkpoint.opening import opened
+    from batchrun.checkpoint.records import DONE, Settled
 
     del seed
     place = tmp_path_factory.mktemp("anchor")

@@ -9,7 +9,7 @@ import sys
 
 from support import batchrun, environment, numbered
 
-from batchrun.nursery import Nursery
+from batchrun.local.nursery import Nursery
 from batchrun.orders import Orders
 
 CRIPPLED = "import sys; sys.executable = '/nowhere/python'; from batchrun.__main__ import main; main()"

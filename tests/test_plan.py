@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Stretch
 from batchrun.plan import AGAIN, NEW, NOT_TO_RUN, Policy, make_plan
-from batchrun.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Stretch
 
 STATES = st.sampled_from([DONE, FAILED, TIMED_OUT, CRASHED, SKIPPED])
 SETTLED = st.dictionaries(st.integers(1, 40), st.tuples(STATES, st.integers(1, 2)))

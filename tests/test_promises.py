@@ -9,7 +9,7 @@ from support import batchrun, lines_of, numbered, records, settled
 from batchrun import suspects
 from batchrun.inflight import Running
 from batchrun.redaction import Redactor
-from batchrun.stopping import Timeout
+from batchrun.run.stopping import Timeout
 from batchrun.wire import Reply
 
 SECRET = 'sk-live-"0123456789'

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from batchrun.encode import encode
 from batchrun.reply import Parsed, ReplyError, parse
 from batchrun.reply.jsontext import same
+from batchrun.worker.encode import encode
 
 KINDS = {"empty", "no_json", "ambiguous", "truncated", "schema"}
 F = "```"

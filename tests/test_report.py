@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT, batchrun, database, start, wait_for, write_table
 
-from batchrun.opening import opened
-from batchrun.records import DONE, FAILED, Failure, Settled
+from batchrun.checkpoint.opening import opened
+from batchrun.checkpoint.records import DONE, FAILED, Failure, Settled
 from batchrun.report.charts import nice, short
 from batchrun.report.in_flight import Moments, in_flight
 from batchrun.report.labels import PHONE, SCREEN, Label, extent, looks, with_room
@@ -26,7 +26,7 @@ from batchrun.report.markup import Markup, element
 from batchrun.report.page import page
 from batchrun.report.reading import OTHER_KINDS, read
 from batchrun.report.timeline import MOST_BINS, Span, timeline
-from batchrun.tally import quantile
+from batchrun.run.tally import quantile
 
 VOID = {"meta", "br"}
 TASK = """

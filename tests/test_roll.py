@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from support import batchrun, database, numbered, records, settled
 
-from batchrun import roll
-from batchrun.roll import Recorder, Roll
-from batchrun.spool import Spool
+from batchrun.anchoring import roll
+from batchrun.anchoring.roll import Recorder, Roll
+from batchrun.anchoring.spool import Spool
 from batchrun.table import ReadOptions, open_table, scan
 
 READING = {"header": ["id", "text"], "key": []}

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import alive, batchrun, count_settled, descendants, kill, lines_of, numbered, settled, start, wait_for
 
-from batchrun import inflight, parsing, rings
+from batchrun import inflight, rings
 from batchrun.aftermath import Aftermath, aftermath
 from batchrun.inflight import InFlight, Running
 from batchrun.notes import numbers
+from batchrun.options import parsing
 
 TASKS = """
 import asyncio, os, time

@@ -6,13 +6,13 @@ import signal
 import pytest
 from support import batchrun, kill, lines_of, numbered, start, wait_for, write_table
 
+from batchrun.checkpoint.opening import opened
+from batchrun.checkpoint.records import CRASHED, DONE, FAILED, LEFT, SKIPPED, TIMED_OUT, Stretch
 from batchrun.inspection import inspect
-from batchrun.opening import opened
+from batchrun.options.settings import resolve
 from batchrun.outlook import Standing, outlook
 from batchrun.places import find
 from batchrun.plan import Policy, make_plan
-from batchrun.records import CRASHED, DONE, FAILED, LEFT, SKIPPED, TIMED_OUT, Stretch
-from batchrun.settings import resolve
 from batchrun.source import open_bound
 
 TASK = """

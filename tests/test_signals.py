@@ -283,7 +283,7 @@ def test_a_signal_that_comes_twice_ends_any_moment_in_order(folder, moment, sign
         assert batchrun("verify", "data.csv", cwd=folder).returncode == 0
 
 
-@pytest.mark.parametrize("module", ["batchrun.errors", "batchrun.checkpoint", "batchrun.lanes"])
+@pytest.mark.parametrize("module", ["batchrun.errors", "batchrun.checkpoint.checkpoint", "batchrun.local.lanes"])
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_program_is_loaded_ends_it_without_a_traceback(folder, signum, module):
     numbered(folder / "data.csv", 5)
@@ -378,7 +378,7 @@ def test_asking_for_the_status_all_the_time_never_keeps_a_run_from_starting(fold
     table = numbered(folder / "data.csv", 3)
     command = ("process", table, "--task", "tasks.py:double", "--no-output")
     assert batchrun(*command, cwd=folder).returncode == 0
-    asking = "import sys, pathlib; from batchrun.lock import is_held\nwhile True: is_held(pathlib.Path(sys.argv[1]))"
+    asking = "from batchrun.checkpoint.lock import *; import sys\nwhile True: is_held(Path(sys.argv[1]))"
     lock = folder / "data.csv.batchrun/double.lock"
     nosy = subprocess.Popen([COMMAND[0], "-c", asking, lock])
     try:

@@ -22,7 +22,7 @@ from support import (
     wait_for,
 )  # fmt: skip
 
-from batchrun.limits import A_LANE, BESIDES
+from batchrun.local.limits import A_LANE, BESIDES
 
 ASYNC = '''
 import asyncio, ctypes, os, sys, time

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from support import batchrun, lines_of, numbered, records, settled, wait_for
 
-from batchrun.allowance import Allowance
-from batchrun.backlog import Backlog
-from batchrun.bucket import Bucket
 from batchrun.errors import StoppedError
 from batchrun.events import Finished, Returned, TimedOut
-from batchrun.lanes import Lanes
-from batchrun.limits import A_LANE, BESIDES
+from batchrun.local.lanes import Lanes
+from batchrun.local.limits import A_LANE, BESIDES
 from batchrun.money import Prices
 from batchrun.orders import Orders
-from batchrun.retry import after_refusal
+from batchrun.run.allowance import Allowance
+from batchrun.run.backlog import Backlog
+from batchrun.run.bucket import Bucket
+from batchrun.run.retry import after_refusal
 from batchrun.wire import Reply, Ticket
 
 TASKS = '''

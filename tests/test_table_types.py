@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.convert import converter
 from batchrun.errors import InputError
 from batchrun.table import ReadOptions, open_table, pick, scan, task_columns
 from batchrun.table.column_types import ColumnTypes
+from batchrun.worker.convert import converter
 
 
 def type_of(*cells: str, chunk: int = 1000, dtype: str | None = None) -> str:

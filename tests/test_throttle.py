@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.bucket import Bucket
-from batchrun.throttle import FIRST, Throttle
+from batchrun.run.bucket import Bucket
+from batchrun.run.throttle import FIRST, Throttle
 
 
 def run_against(throttle, *, rows, takes, seconds, refusal=0.01):

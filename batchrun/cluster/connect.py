@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrun.errors import UsageError
+from batchrun.options.settings import Settings
 from batchrun.orders import Orders
-from batchrun.settings import Settings
 
 if TYPE_CHECKING:
     from .engine import Cluster

@@ -14,8 +14,8 @@ from typing import Self
 from batchrun.errors import StoppedError
 from batchrun.events import Event, Returned
 from batchrun.inflight import Running
+from batchrun.options.settings import Settings
 from batchrun.orders import Orders
-from batchrun.settings import Settings
 from batchrun.wire import Ticket
 
 from .account import Account

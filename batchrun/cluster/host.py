@@ -19,13 +19,13 @@ from typing import Any
 
 from batchrun.errors import BatchrunError
 from batchrun.events import Event, Ready, Returned, Stillborn
-from batchrun.lanes import Lanes
-from batchrun.lifeline import die_with
-from batchrun.notice import heard
+from batchrun.local.lanes import Lanes
 from batchrun.orders import Orders
 from batchrun.redaction import Redactor
 from batchrun.shape import slots_of_lanes
 from batchrun.wire import READ_SIZE, Frames, Ticket, unpack, write_all
+from batchrun.worker.lifeline import die_with
+from batchrun.worker.notice import heard
 
 from .parcel import Parcel
 from .telling import Broken, Notice, Status, Telling, frame

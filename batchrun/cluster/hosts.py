@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from batchrun.inflight import Running
-from batchrun.pace import Pace
+from batchrun.local.pace import Pace
 from batchrun.wire import Frames, Ticket
 
 from .shares import hold

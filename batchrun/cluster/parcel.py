@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchrun.errors import UsageError
-from batchrun.readymade import Spec
+from batchrun.worker.readymade import Spec
 
 LARGEST_FILE = 1 << 20
 MOST_BYTES = 64 << 20

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from distributed import Worker, get_worker
 
-from batchrun.lane import exit_in_words
+from batchrun.local.lane import exit_in_words
 
 WATCH_SECONDS = 0.25
 GRACE_SECONDS = 1.5

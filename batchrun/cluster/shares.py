@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from batchrun.pace import Pace
+from batchrun.local.pace import Pace
 
 WORTH_SECONDS = 0.3
 _ROW_SECONDS = 5e-5

@@ -29,7 +29,7 @@ class Broken(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Something in what a worker printed that the user should know (see `batchrun.notice`)."""
+    """Something in what a worker printed that the user should know (see `batchrun.worker.notice`)."""
 
     text: str
 

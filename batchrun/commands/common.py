@@ -47,8 +47,8 @@ def located(given: Path | None, directory: Path | None, task: str | None, name: 
     """The places of the checkpoint that is meant, and the settings that count for it, `input` among them."""
     from dataclasses import replace
 
+    from batchrun.options.settings import function_name
     from batchrun.places import find
-    from batchrun.settings import function_name
 
     settings = settings_for({"dir": directory, "name": name})
     wanted = name or (function_name(task) if task else None)
@@ -58,8 +58,8 @@ def located(given: Path | None, directory: Path | None, task: str | None, name: 
 
 def settings_for(given: dict[str, Any]) -> Any:
     """The settings that count for a command that runs nothing, once what is misspelt among them has been said."""
-    from batchrun.settings import OPTIONS, here
-    from batchrun.variables import say_misspelt
+    from batchrun.options.settings import OPTIONS, here
+    from batchrun.options.variables import say_misspelt
 
     settings = here(given)
     if not settings.quiet:

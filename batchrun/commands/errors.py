@@ -37,9 +37,9 @@ def errors(
     """What failed: grouped by kind and message, with counts, sample rows, and what to do."""
     from json import dumps
 
+    from batchrun.checkpoint.opening import opened
     from batchrun.failures import failed_in_all, groups, in_words
     from batchrun.finish import export_to
-    from batchrun.opening import opened
     from batchrun.source import open_bound
     from batchrun.summary import as_typed
 

@@ -32,8 +32,8 @@ def export(
     name: Name = None,
 ) -> None:
     """Write the results so far, joined to the table in its order; works on a half-done run."""
+    from batchrun.checkpoint.opening import opened
     from batchrun.finish import export_to
-    from batchrun.opening import opened
     from batchrun.source import open_bound
 
     places, settings = located(input, dir, task, name)

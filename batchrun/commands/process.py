@@ -13,8 +13,8 @@ from batchrun.early import loading
 from .common import INPUT_DEFAULT, RUN, examples, table_of
 
 if TYPE_CHECKING:
-    from batchrun.nursery import Nursery
-    from batchrun.settings import Settings
+    from batchrun.local.nursery import Nursery
+    from batchrun.options.settings import Settings
 
 _WHAT = "What to run"
 _PROGRAM = "Running a program"
@@ -234,7 +234,7 @@ def process(
 
 
 def _run(named: Path | None, given: dict[str, Any]) -> int:
-    from batchrun.settings import here
+    from batchrun.options.settings import here
 
     settings = here(given)
     input_path = table_of(named, settings)
@@ -258,8 +258,8 @@ def _early(input_path: Path, settings: "Settings", stack: ExitStack) -> "Nursery
     checkpoint = places_of(input_path, settings.dir, settings.checkpoint_name).checkpoint
     with suppress(OSError):  # it may not be looked at, or no further process started: said when it is needed
         if settings.fresh or not checkpoint.exists():
-            from batchrun.limits import raise_descriptors
-            from batchrun.nursery import Nursery
+            from batchrun.local.limits import raise_descriptors
+            from batchrun.local.nursery import Nursery
 
             raise_descriptors(settings.workers)
             return stack.enter_context(closing(Nursery()))

@@ -33,10 +33,10 @@ def report(
     """
     from time import time
 
-    from batchrun.checkpoint_errors import explained
+    from batchrun.checkpoint.errors import explained
+    from batchrun.checkpoint.lock import is_held
+    from batchrun.checkpoint.opening import opened
     from batchrun.display.words import from_here
-    from batchrun.lock import is_held
-    from batchrun.opening import opened
     from batchrun.report.page import page
     from batchrun.report.reading import read
     from batchrun.report.saving import save

@@ -25,11 +25,11 @@ def show(
     name: Name = None,
 ) -> None:
     """One row: input, attempts, result, reply, error, and whether it will run next time."""
-    from batchrun.checkpoint_errors import explained
-    from batchrun.encode import encode
+    from batchrun.checkpoint.errors import explained
+    from batchrun.checkpoint.opening import opened
     from batchrun.inspection import in_words, inspect
-    from batchrun.opening import opened
     from batchrun.source import open_bound
+    from batchrun.worker.encode import encode
 
     table, number = _meant(input, row)
     places, settings = located(table, dir, task, name)

@@ -39,7 +39,7 @@ def status(
     from json import dumps
 
     from batchrun.errors import UsageError
-    from batchrun.settings import function_name
+    from batchrun.options.settings import function_name
     from batchrun.status import all_statuses
 
     if watch and json:

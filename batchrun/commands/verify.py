@@ -19,9 +19,9 @@ def verify(input: Input = None, dir: Dir = None, task: Task = None, name: Name =
 
     Exit code 0: every row is settled; 1: rows are left, or the input has changed; 4: the checkpoint is damaged.
     """
-    from batchrun.opening import NothingYet
+    from batchrun.checkpoint.opening import NothingYet
+    from batchrun.checkpoint.witness import check
     from batchrun.verify import in_words
-    from batchrun.witness import check
 
     places, settings = located(input, dir, task, name)
     try:
@@ -34,11 +34,11 @@ def verify(input: Input = None, dir: Dir = None, task: Task = None, name: Name =
 
 
 def _proof(places: Any, settings: Any) -> Any:
+    from batchrun.checkpoint.opening import opened
+    from batchrun.checkpoint.witness import noted
     from batchrun.errors import CheckpointError, InputError
-    from batchrun.opening import opened
     from batchrun.source import open_bound
     from batchrun.verify import verify as prove
-    from batchrun.witness import noted
 
     note = noted(places.lock)  # before the checkpoint is opened: a run may go on
     with opened(places.checkpoint, write=False) as checkpoint:

@@ -13,7 +13,7 @@ from rich.text import Text
 from batchrun.events import Loading
 from batchrun.inflight import Running
 from batchrun.plan import Plan
-from batchrun.run import Run
+from batchrun.run.run import Run
 from batchrun.summary import Summary
 
 from . import phrases

@@ -7,7 +7,7 @@ from typing import Protocol
 from batchrun.events import Loading
 from batchrun.inflight import Running
 from batchrun.plan import Plan
-from batchrun.run import Run
+from batchrun.run.run import Run
 from batchrun.summary import Summary
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from batchrun.events import Loading
 from batchrun.inflight import Running
 from batchrun.plan import Plan
-from batchrun.run import Run
+from batchrun.run.run import Run
 from batchrun.summary import Summary
 
 from .protocol import Reporter

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 from batchrun.errors import Interrupted
 from batchrun.events import Loading
 from batchrun.roles import loading_of
-from batchrun.run import Run
-from batchrun.tally import WINDOW_SECONDS, Tally
+from batchrun.run.run import Run
+from batchrun.run.tally import WINDOW_SECONDS, Tally
 
 _FEW_ROWS = 10
 _TOO_EARLY_SECONDS = 0.5

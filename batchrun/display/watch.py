@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from batchrun.errors import BatchrunError
-from batchrun.run import Run
+from batchrun.run.run import Run
 
 from .snapshot import Snapshot, snapshot_of
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from batchrun.records import CRASHED, FAILED, STATUS_NAMES, TIMED_OUT
+from batchrun.checkpoint.records import CRASHED, FAILED, STATUS_NAMES, TIMED_OUT
 
 from .columns import ERROR, STATUS, ResultColumns, free
 from .joined import AnyChunk, Outcome, Outcomes

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from batchrun.convert import converter
 from batchrun.table.table import Table
+from batchrun.worker.convert import converter
 
 from .columns import ResultColumns
 from .joined import snapshot

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from batchrun.checkpoint_errors import explained
+from batchrun.checkpoint.errors import explained
+from batchrun.checkpoint.records import LEFT, STATUS_NAMES
 from batchrun.display.words import counted
 from batchrun.errors import InputError
-from batchrun.records import LEFT, STATUS_NAMES
 from batchrun.table.table import CHUNK_ROWS, Cells, Table
 
 _SETTLED = """

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from batchrun.encode import encode
 from batchrun.errors import CheckpointError
+from batchrun.worker.encode import encode
 
 # orjson makes a float of an integer beyond 64 bits, which has at least 20 digits. Digits made all the same
 # are found by a plain search, six times as fast as by a regular expression.

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import IO, Any
 
-from batchrun.attempt import MAX_RESULT_BYTES
-from batchrun.lifeline import kill_trees
 from batchrun.prompt.template import as_text
+from batchrun.worker.attempt import MAX_RESULT_BYTES
+from batchrun.worker.lifeline import kill_trees
 
 from .spec import Program, found
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from batchrun import notice
 from batchrun.control import Skip
+from batchrun.worker import notice
 
 from . import formats
 from .answer import Answer, reply_of

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from batchrun.errors import UsageError
 from batchrun.reply.schema import checked
-from batchrun.stopping import Timeout
+from batchrun.run.stopping import Timeout
 
 from .fields import as_schema
 from .spec import DEADLINE_SECONDS, Prompt

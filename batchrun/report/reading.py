@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from batchrun.checkpoint import Checkpoint
-from batchrun.checkpoint_errors import explained, status_name
+from batchrun.checkpoint.checkpoint import Checkpoint
+from batchrun.checkpoint.errors import explained, status_name
+from batchrun.checkpoint.records import STATUS_NAMES
 from batchrun.export.joined import snapshot
 from batchrun.failures import Group, groups
 from batchrun.money import Tokens
-from batchrun.records import STATUS_NAMES
 
 from .facts import Course, Facts, Ran, Slow, Spent
 from .in_flight import Moments, in_flight

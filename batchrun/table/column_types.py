@@ -7,7 +7,7 @@ size of the chunks matters. A chunk's cells are joined by NUL, which no cell hol
 import re
 from collections.abc import Mapping, Sequence
 
-from batchrun.convert import BOOLEANS, MISSING
+from batchrun.worker.convert import BOOLEANS, MISSING
 
 _INT = "-?(?:0|[1-9][0-9]{0,17}+)"
 _SHORT_INT = "-?(?:0|[1-9][0-9]{0,14}+)"

@@ -7,13 +7,13 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
-from batchrun.convert import converter
 from batchrun.errors import InputError
 from batchrun.export.kinds import BOOL, FLOAT, INT, NOTHING, TEXT, Kind, join, kind_of, storable
 from batchrun.export.view import Results
 from batchrun.table.files import BLOCK, files_of
 from batchrun.table.parquet import batches
 from batchrun.table.table import Cells
+from batchrun.worker.convert import converter
 
 from .arrow import array_of, arrow_type
 

@@ -2,10 +2,10 @@
 
 from typing import IO, Any
 
-from batchrun.convert import converter
 from batchrun.export.joined import Outcome
 from batchrun.export.json_value import json_of
 from batchrun.export.view import Results
+from batchrun.worker.convert import converter
 
 
 def write(results: Results, sink: IO[bytes]) -> int:

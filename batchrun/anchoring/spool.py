@@ -1,0 +1,129 @@
+"""The identities of a table's rows, in order, on disk: what the pass over a changed table leaves behind.
+
+Without `--key` a row's identity is its fingerprint; rows with the same content differ by their occurrence.
+"""
+
+import struct
+import tempfile
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import IO, Self
+
+import xxhash
+
+from batchrun.errors import InputError
+
+from .align import WIDTH
+from .partition import Partition
+
+_CHUNK = 4096
+_NAME = struct.Struct("16s")
+
+
+class Spool:
+    """Takes in the identities of one pass. Use as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = ExitStack()
+        self._file: IO[bytes] = self._stack.enter_context(_scratch(folder))
+        self._contents: IO[bytes] = self._stack.enter_context(_scratch(folder))
+        self.rows = 0
+        self.keyed = False
+        self.twins: dict[int, int] = {}
+        self._twins_in_order: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add(self, fingerprints: list[bytes], keys: list[bytes] | None) -> None:
+        """Take in the next rows."""
+        identities = fingerprints if keys is None else keys
+        self.add_joined(b"".join(identities), b"" if keys is None else b"".join(fingerprints))
+
+    def add_joined(self, identities: bytes, fingerprints: bytes) -> None:
+        """Take in the next rows, their identities joined; the fingerprints too if rows are named by a key."""
+        self.keyed = bool(fingerprints)
+        self._file.write(identities)
+        self._contents.write(fingerprints)
+        self.rows += len(identities) // WIDTH
+
+    def files(self) -> tuple[IO[bytes], ...]:
+        """The identities, and the fingerprints of rows that are named by a key; each at its beginning."""
+        for file in (self._file, self._contents):
+            file.seek(0)
+        return self._file, self._contents
+
+    def tell_apart(self) -> None:
+        """After the last row: look for twins. Raises `InputError` for two rows with one key."""
+        with Partition(self._folder) as partition:
+            partition.add(zip(self.identities(), count(1), strict=False))
+            for position, occurrence, first in partition.twins():
+                if self.keyed:
+                    raise InputError(
+                        f"rows {first:,} and {position:,} have the same key",
+                        "name rows by more columns (--key a,b), or leave --key out to name them by content",
+                    )
+                self.twins[position] = occurrence
+        self._twins_in_order = sorted(self.twins)
+
+    def any_repeated(self, stretches: list[tuple[int, int]]) -> bool:
+        """Whether one of the rows `first` to `last` of each stretch has a twin anywhere in the table."""
+        found = [name for first, last in stretches for name in _NAME.iter_unpack(self.names(first, last + 1 - first))]
+        looked_for = set(found)
+        if len(looked_for) < len(found):
+            return True
+        ends = [*stretches, (self.rows + 1, 0)]
+        starts = [1, *(last + 1 for _, last in stretches)]
+        others = (
+            self.names(at, min(_CHUNK, end - at))
+            for start, (end, _) in zip(starts, ends, strict=True)
+            for at in range(start, end, _CHUNK)
+        )
+        return not all(looked_for.isdisjoint(_NAME.iter_unpack(names)) for names in others)
+
+    def identities(self) -> Iterator[bytes]:
+        """Each row's identity, in the table's order."""
+        if not self.twins:
+            return _sixteens(self._file)
+        numbered = enumerate(_sixteens(self._file), start=1)
+        return (occurrence_of(name, self.twins.get(position, 0)) for position, name in numbered)
+
+    def names(self, first: int, count: int) -> bytes:
+        """The joined identities of at most `count` rows from position `first`."""
+        self._file.seek(WIDTH * (first - 1))
+        names = self._file.read(WIDTH * count)
+        twins = self._twins_in_order
+        for position in twins[bisect_left(twins, first) : bisect_left(twins, first + count)]:
+            at = WIDTH * (position - first)
+            name = occurrence_of(names[at : at + WIDTH], self.twins[position])
+            names = names[:at] + name + names[at + WIDTH :]
+        return names
+
+    def contents(self) -> Iterator[bytes]:
+        """Each row's fingerprint, in the table's order, where rows are named by a key."""
+        return _sixteens(self._contents)
+
+
+def _scratch(folder: Path) -> IO[bytes]:
+    return tempfile.TemporaryFile(dir=folder)
+
+
+def occurrence_of(fingerprint: bytes, occurrence: int) -> bytes:
+    """The fingerprint of a row that is the same as `occurrence` rows before it."""
+    if not occurrence:
+        return fingerprint
+    return xxhash.xxh3_128_digest(fingerprint + b"#%d" % occurrence)
+
+
+def _sixteens(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    while block := file.read(WIDTH * _CHUNK):
+        for (name,) in _NAME.iter_unpack(block):
+            yield name

@@ -1,0 +1,10 @@
+"""The checkpoint: the SQLite file that remembers settled rows, and all that keeps it true. Read `checkpoint` first.
+
+opening   made where there is none, brought up to date where it is older; its tables are in `format`
+ledger    what a run has settled, committed in groups
+seal      the checksum of a settled row
+lock      one run per checkpoint
+witness   how far the last run had come, so that lost results are noticed
+oddity    values that no run writes
+errors    what SQLite and the system say, told to people
+"""

@@ -1,0 +1,60 @@
+"""What SQLite and the system say of a checkpoint, as errors that tell the user what to do."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from batchrun.errors import BatchrunError, CheckpointError
+
+from .records import LEFT, STATUS_NAMES
+
+_SIGNS_OF_DAMAGE = ("malformed", "not a database", "no such", "constraint failed", "decode", "corrupt", "unsupported")
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the system say into an error that tells the user what to do."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise in_words(path, error) from error
+    except (OverflowError, UnicodeError) as error:  # a flipped bit can make a number or text that is none
+        raise damaged(path, str(error)) from error
+
+
+def status_name(path: Path, status: Any) -> str:
+    """The name of a settled row's state. Raises `CheckpointError` for a number that stands for none."""
+    if not isinstance(status, int) or not LEFT < status < len(STATUS_NAMES):
+        raise damaged(path, f"it knows of rows in state {status!r}, which there is not")
+    return STATUS_NAMES[status]
+
+
+def damaged(path: Path, why: str) -> CheckpointError:
+    """The error for a file that does not hold what was written."""
+    return CheckpointError(
+        f"{path} is damaged: {why}",
+        "'batchrun verify' says what can be saved; --fresh starts over and keeps the old file",
+    )
+
+
+def in_words(path: Path, error: Exception) -> BatchrunError:
+    """The error for what SQLite or the system has said."""
+    text = str(error)
+    if "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return CheckpointError(
+            f"{path}: the disk is full; everything that was acknowledged is safe",
+            "make room and run the same command again",
+        )
+    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
+        what = "read" if "unable to open" in text and path.exists() else "written"
+        return CheckpointError(
+            f"{path} cannot be {what}: {text}", "check its permissions and its folder's, or give --dir another folder"
+        )
+    if "locked" in text:
+        return CheckpointError(f"{path} is locked by another program", "close what has it open and run again")
+    if any(word in text for word in _SIGNS_OF_DAMAGE):
+        return damaged(path, text)
+    return CheckpointError(f"{path}: {text}", "check the disk, or give --dir another folder")

@@ -1,0 +1,100 @@
+"""What a run has settled and not yet committed, and the counts. Group commit: many rows, one fsync."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from batchrun.money import Tokens
+
+from .checkpoint import Checkpoint
+from .records import STATUS_NAMES, Failure, Settled
+from .witness import Witness
+
+COMMIT_ROWS = 500
+COMMIT_SECONDS = 0.05
+COMMIT_SHARE = 4
+
+
+class Ledger:
+    """Takes settled rows and failed attempts, and commits them in groups.
+
+    Counts are of the whole table; `fresh`: rows that this run has settled, of `to_run`.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        run: int,
+        rows: int,
+        counts: dict[str, int],
+        witness: Witness | None = None,
+        to_run: int = 0,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._witness = witness
+        self._run = run
+        self._settled: list[Settled] = []
+        self._failures: list[Failure] = []
+        self._spent: tuple[Tokens, float | None] | None = None
+        self._oldest = self._cost = 0.0
+        self.gathered = 0
+        self.fresh = 0
+        self._to_run = to_run
+        self.counts = Counter(counts)
+        self.rows = rows
+
+    def settle(self, rows: Sequence[Settled]) -> None:
+        """Rows have their final state in this run."""
+        if not self.gathered:
+            self._oldest = time.monotonic()
+        self._settled += rows
+        self.gathered += len(rows)
+        self.fresh += len(rows)
+        for status, count in Counter(row[3] for row in rows).items():
+            self.counts[STATUS_NAMES[status]] += count
+
+    def unsettle(self, status: int) -> None:
+        """A row that an earlier run had settled so has been run again."""
+        self.counts[STATUS_NAMES[status]] -= 1
+
+    def note_failure(self, failure: Failure) -> None:
+        """An attempt failed, and the row will be tried again."""
+        if not self.gathered:
+            self._oldest = time.monotonic()
+        self._failures.append(failure)
+        self.gathered += 1
+
+    def spent(self, tokens: Tokens, cost: float | None) -> None:
+        """What the run has used so far; written down with the next commit."""
+        self._spent = tokens, cost
+
+    def commit_if_due(self, *, idle: bool) -> int:
+        """Commit when enough rows or time have gathered, or when nothing else is to do; returns rows committed.
+
+        Enough is 500 rows, or four times as long as the last commit took, at most 50 ms: so commits cost a
+        fifth of the time at most, and where they are quick a row is durable a few milliseconds after its end.
+        """
+        if not self.gathered:
+            return 0
+        waited = time.monotonic() - self._oldest
+        if idle or self.gathered >= COMMIT_ROWS or waited >= min(COMMIT_SECONDS, COMMIT_SHARE * self._cost):
+            return self.commit()
+        return 0
+
+    def commit(self) -> int:
+        """Commit what has gathered; returns rows committed. They are durable when this returns."""
+        if self.gathered or self._spent:
+            begin = time.monotonic()
+            standing = {**self.counts, "fresh": self.fresh, "to_run": self._to_run}
+            self._checkpoint.write(self._run, self._settled, self._failures, self._spent, standing)
+            if self._witness:
+                self._witness.saw(self._checkpoint.reached())
+            self._cost = time.monotonic() - begin
+        committed = len(self._settled)
+        self._settled, self._failures, self._spent, self.gathered = [], [], None, 0
+        return committed
+
+    @property
+    def left(self) -> int:
+        """Rows of the table that are not settled."""
+        return self.rows - sum(self.counts.values())

@@ -1,0 +1,91 @@
+"""Opens checkpoints: made where there is none, brought up to date where one is older."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from batchrun.errors import CheckpointError, UsageError
+
+from .checkpoint import Checkpoint
+from .errors import explained
+from .format import FORMAT, create, disguise, is_known, migrate
+
+_PAGE_BYTES = 4096
+
+
+class NothingYet(UsageError):
+    """The file is there, and no run has come as far as to write anything into it."""
+
+
+def opened(path: Path, *, write: bool) -> Checkpoint:
+    """Open the checkpoint at `path`; with `write`, make it if it is missing or empty.
+
+    Raises `CheckpointError` if it is damaged, of a newer format, no checkpoint, or cannot be written, and
+    `NothingYet` if it is empty and only to be read.
+    """
+    with explained(path):
+        try:
+            return _opened(path, "mode=rwc" if write else "mode=ro", write=write)
+        except sqlite3.OperationalError as error:
+            if not write and _is_half_made(path):
+                raise _nothing_yet(path) from error
+            # A read-only folder has no room for the files that readers share; nor is there a writer then.
+            if write or _has_log(path) or os.access(path.parent, os.W_OK):
+                raise
+            return _opened(path, "immutable=1", write=False)
+
+
+def _opened(path: Path, how: str, *, write: bool) -> Checkpoint:
+    # Autocommit: transactions are ours to begin and end. A reader waits for a writer's checkpoint.
+    db = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{how}", uri=True, isolation_level=None, timeout=30,
+        check_same_thread=False, cached_statements=256,
+    )  # fmt: skip
+    try:
+        _prepare(db, path, write=write)
+    except BaseException:
+        db.close()
+        raise
+    return Checkpoint(path, db)
+
+
+def _is_half_made(path: Path) -> bool:
+    """Whether a run was killed in the moment it made the file: a rollback journal is there only until the log is."""
+    return Path(f"{path}-journal").exists() and path.exists() and path.stat().st_size <= _PAGE_BYTES
+
+
+def _nothing_yet(path: Path) -> NothingYet:
+    return NothingYet(f"{path} is empty: no run of this task has begun yet", "'batchrun process' begins one")
+
+
+def _has_log(path: Path) -> bool:
+    log = Path(f"{path}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _prepare(db: sqlite3.Connection, path: Path, *, write: bool) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    empty = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if version > FORMAT:
+        raise CheckpointError(
+            f"{path} was written by a newer batchrun (format {version}, this one reads up to {FORMAT})",
+            "upgrade batchrun, or give --name to start another checkpoint",
+        )
+    if not empty and not is_known(version):
+        raise CheckpointError(f"{path} is not a checkpoint of batchrun", "move it away, or give --name or --dir")
+    if write:
+        mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise CheckpointError(
+                f"{path}: this file system cannot hold a write-ahead log", "give --dir a local folder"
+            )
+        db.execute("PRAGMA synchronous=FULL")
+        os.chmod(path, 0o600)
+        if empty:
+            create(db)
+        elif version < FORMAT:
+            migrate(db, version)
+    elif empty:
+        raise _nothing_yet(path)
+    else:
+        disguise(db, version)

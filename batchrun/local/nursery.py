@@ -1,0 +1,98 @@
+"""Where workers are born: one clean process that has the worker's code loaded and forks itself for each lane.
+
+Starting fifty interpreters costs seconds; fifty forks of one that is ready cost a tenth of one. The nursery is
+itself started by loky's fork + exec, has one thread, and never loads the user's code, so its children inherit no
+lock, thread or runtime of the coordinator's: what makes forking the coordinator unsafe is not there. See
+docs/decisions/0003-nursery.md.
+
+Coordinator and nursery talk over a socket pair, one question at a time: start a worker (its pipes travel with
+the message), or reap one that has died. A dead worker stays a zombie until it is reaped, so that its number
+cannot be given to another process while the coordinator still means to kill what it had started.
+"""
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from batchrun.orders import Orders
+from batchrun.worker.lifeline import kill_group
+
+MESSAGE_SIZE = 1 << 20
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_ANSWER_SECONDS = 30.0
+_BOOT = f"""import pickle, socket, sys
+channel = socket.socket(fileno=int(sys.argv[1]))
+coordinator, sys.path[:], sys.argv[:] = pickle.loads(channel.recv({MESSAGE_SIZE}) or sys.exit())
+from batchrun.worker.tending import tend
+tend(channel, coordinator)"""
+
+
+class NurseryDied(Exception):
+    """The nursery was killed, and all workers with it."""
+
+
+class Nursery:
+    """The coordinator's side."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.settimeout(_ANSWER_SECONDS)  # a row may have stopped its parent
+        self._socket = ours
+        with theirs:
+            self._pid: int | None = _boot(theirs.fileno())
+        with suppress(ConnectionError):  # it has died already: the first question will tell
+            ours.send(pickle.dumps((os.getpid(), sys.path, sys.argv)))
+        self.died = False
+
+    def start(self, orders: Orders, pipes: Sequence[int]) -> int:
+        """Start a worker with its ends of inbox, outbox and output; returns its process number.
+
+        Raises `OSError` if the machine lets no further process start.
+        """
+        return int(self._ask(("start", orders), pipes))
+
+    def reap(self, pid: int) -> int:
+        """The exit code of a worker that has died (negative: the signal that killed it)."""
+        return int(self._ask(("reap", pid)))
+
+    def close(self) -> None:
+        """End the nursery. Workers that still live die with it. Closing it again does nothing."""
+        self._socket.close()
+        if self._pid is not None:
+            kill_group(self._pid)
+            os.waitpid(self._pid, 0)
+            self._pid = None
+
+    def _ask(self, question: Any, descriptors: Sequence[int] = ()) -> Any:
+        try:
+            socket.send_fds(self._socket, [pickle.dumps(question)], descriptors)
+            answer = self._socket.recv(MESSAGE_SIZE)
+        except OSError:
+            answer = b""
+        if not answer:
+            self.died = True
+            raise NurseryDied
+        told = pickle.loads(answer)
+        if isinstance(told, OSError):
+            raise told
+        return told
+
+
+def _boot(channel: int) -> int:
+    """Start the nursery's process, which hears of everything through `channel`; returns its number."""
+    from loky.backend.fork_exec import fork_exec  # the nursery itself needs none of loky
+
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    # Ctrl-C reaches everyone: blocked until it can be heeded, for Python would end in a traceback.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        # -P: a queue.py in the working directory must not shadow Python's own.
+        return int(fork_exec([sys.executable, *flags, "-P", "-c", _BOOT, str(channel)], [channel]))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

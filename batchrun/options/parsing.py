@@ -1,0 +1,202 @@
+"""Reading option values, as typed on a command line or written in TOML. Each raises `ValueError` in words."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from batchrun.run.stopping import MaxFailures, Timeout
+from batchrun.suggest import meant
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+MOST_ROWS = 1_000_000
+MOST_JOBS = 100_000
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def cpus() -> int:
+    """CPUs that this process may use (containers and batch schedulers give fewer than there are)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def jobs(value: Any) -> int:
+    """`50`, `200%` of the CPUs, or `auto` (the number of CPUs)."""
+    text = str(value).strip()
+    if text == "auto":
+        return cpus()
+    number, percent, _ = text.partition("%")
+    if number.isdecimal() and text == number + percent and int(number):
+        found = max(1, cpus() * int(number) // 100) if percent else int(number)
+        if found <= MOST_JOBS:
+            return found
+        raise ValueError(f"{text!r} is more than {MOST_JOBS:,} jobs")
+    raise ValueError(f"{text!r} is not a number of jobs (50, 200%, auto)")
+
+
+def cluster(value: Any) -> str:
+    """A scheduler's address, a scheduler file, or `local:N`."""
+    text = str(value).strip()
+    if text.startswith("local:") and not re.fullmatch(r"local:[1-9]\d{0,2}", text):
+        raise ValueError(f"{text!r} is not local:N with N workers (local:2)")
+    return text
+
+
+def whole(value: Any) -> int:
+    """A whole number, 0 or more."""
+    text = str(value).strip().replace("_", "")
+    if not text.isdigit():
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def at_least_one(value: Any) -> int:
+    """A whole number, 1 or more."""
+    number = whole(value)
+    if not number:
+        raise ValueError("0 is too few")
+    return number
+
+
+def duration(value: Any) -> float:
+    """Seconds, from `30`, `30s`, `1.5m`, `2h`, `500ms`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|)", str(value).strip())
+    if not found or not float(found[1]):
+        raise ValueError(f"{value!r} is not a duration (30, 30s, 5m, 1h)")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def timeout(value: Any) -> Timeout:
+    """A duration, or a multiple of the running median: `10x`."""
+    text = str(value).strip()
+    if found := re.fullmatch(r"(\d+(?:\.\d+)?)x", text):
+        if float(found[1]) <= 1:
+            raise ValueError(f"{text!r}: a multiple of the median must be more than 1")
+        return Timeout(float(found[1]), multiple=True)
+    return Timeout(duration(text))
+
+
+def names(value: Any) -> tuple[str, ...]:
+    """Column names: `a,b`, or a list."""
+    parts = [value] if isinstance(value, str) else list(value)
+    found = tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
+    if not found:
+        raise ValueError("no column is named")
+    return found
+
+
+def listed(value: Any) -> str:
+    """Text with commas, or a list of its parts."""
+    return value if isinstance(value, str) else ",".join(map(str, value))
+
+
+def rows(value: Any) -> frozenset[int]:
+    """Row numbers: `3,17-20`."""
+    found: set[int] = set()
+    for part in _parts(value):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last:
+            raise ValueError(f"{part!r} is not a row or a range of rows (3,17-20; the first row is 1)")
+        if last - first >= MOST_ROWS:
+            raise ValueError(f"{part!r} names more than {MOST_ROWS:,} rows; --limit takes the first ones")
+        found.update(range(first, last + 1))
+    if not found:
+        raise ValueError("no row is named")
+    return frozenset(found)
+
+
+def pairs(value: Any) -> Mapping[str, str]:
+    """`col=str`, several times or separated by commas; or a table."""
+    if isinstance(value, Mapping):
+        return {str(name): str(kind) for name, kind in value.items()}
+    found = {}
+    for part in _parts(value):
+        name, equals, kind = part.rpartition("=")
+        if not (name and equals and kind):
+            raise ValueError(f"{part!r} is not column=type (zip=str)")
+        found[name] = kind
+    return found
+
+
+def parameters(value: Any) -> Mapping[str, Any]:
+    """`temperature=0`, several times; or a table. A value that is JSON is that value, any other is text."""
+    if isinstance(value, Mapping):
+        return {str(name): part for name, part in value.items()}
+    found = {}
+    for part in [value] if isinstance(value, str) else value:
+        name, equals, text = str(part).partition("=")
+        if not (name.strip() and equals):
+            raise ValueError(f"{part!r} is not name=value (temperature=0)")
+        found[name.strip()] = _json_or_text(text)
+    return found
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except ValueError:
+        return text
+
+
+def _no_constant(_: str) -> None:
+    raise ValueError("NaN and infinities are no JSON")
+
+
+def positive(value: Any) -> float:
+    """A number above 0."""
+    found = amount(value)
+    if not found:
+        raise ValueError("it must be more than 0")
+    return found
+
+
+def amount(value: Any) -> float:
+    """A number, 0 or more: `600`, `2.5`."""
+    text = str(value).strip().replace("_", "")
+    if not re.fullmatch(r"\d+(?:\.\d+)?|\.\d+", text):
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
+
+
+def json_schema(value: Any) -> str | Mapping[str, Any]:
+    """The name of a file with a JSON Schema; in Python also the schema itself."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def max_failures(value: Any) -> MaxFailures:
+    """`10`, or `5%` of the rows to run."""
+    text = str(value).strip()
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text)
+    if not found or ("." in found[1] and not found[2]):
+        raise ValueError(f"{text!r} is not a number of rows or a share of them (10, 5%)")
+    return MaxFailures(float(found[1]), bool(found[2]))
+
+
+def yes_no(value: Any) -> bool:
+    """A switch."""
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(f"{value!r} is neither yes nor no")
+
+
+def one_of(*choices: str) -> Callable[[Any], str]:
+    """One of the given words."""
+
+    def read(value: Any) -> str:
+        if str(value) not in choices:
+            raise ValueError(f"{str(value)!r} is none of {', '.join(choices)}. {meant(str(value), choices)}".strip())
+        return str(value)
+
+    return read
+
+
+def _parts(value: Any) -> Iterable[str]:
+    several = [value] if isinstance(value, (str, int)) else value
+    return [part.strip() for item in several for part in str(item).split(",") if part.strip()]

@@ -1,0 +1,248 @@
+"""The options of a run: their names, how each is read from text, and which source wins.
+
+Command line beats environment (`BATCHRUN_JOBS`) beats file (`batchrun.toml`, or `[tool.batchrun]` of a
+`pyproject.toml`, found from the working directory upwards; never from the data's folder, for code beside data
+is not trusted).
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batchrun.errors import UsageError
+from batchrun.money import Prices
+from batchrun.program.spec import Program
+from batchrun.run.stopping import MaxFailures, Timeout
+from batchrun.suggest import meant
+from batchrun.worker.readymade import Spec
+
+from . import parsing
+from .config import anchored, find_config
+from .variables import variable
+
+
+def _option(default: Any, read: Callable[[Any], Any]) -> Any:
+    if default is parsing.NOTHING:
+        return field(default_factory=lambda: default, metadata={"read": read})
+    return field(default=default, metadata={"read": read})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that `process` can be told, parsed. Field names are the options' names."""
+
+    input: Path | None = _option(None, Path)
+    task: str | bytes = _option("repair", str)
+    command: str | None = _option(None, str)
+    shell: bool = _option(False, parsing.yes_no)
+    stdin: str | None = _option(None, str)
+    prompt: str | None = _option(None, str)
+    model: str | None = _option(None, str)
+    system: str | None = _option(None, str)
+    schema: str | Mapping[str, Any] | None = _option(None, parsing.json_schema)
+    fields: str | None = _option(None, parsing.listed)
+    param: Mapping[str, Any] = _option(parsing.NOTHING, parsing.parameters)
+    base_url: str | None = _option(None, str)
+    api_key_env: str = _option("OPENAI_API_KEY", str)
+    skip_empty: tuple[str, ...] | None = _option(None, parsing.names)
+    rpm: float | None = _option(None, parsing.positive)
+    tpm: float | None = _option(None, parsing.positive)
+    price_in: float | None = _option(None, parsing.amount)
+    price_out: float | None = _option(None, parsing.amount)
+    max_cost: float | None = _option(None, parsing.positive)
+    jobs: int = _option(0, parsing.jobs)
+    engine: str = _option("local", parsing.one_of("local", "dask"))
+    cluster: str | None = _option(None, parsing.cluster)
+    on_lost: str = _option("rerun", parsing.one_of("rerun", "fail"))
+    threads: int = _option(1, parsing.at_least_one)
+    key: tuple[str, ...] | None = _option(None, parsing.names)
+    columns: tuple[str, ...] | None = _option(None, parsing.names)
+    timeout: Timeout | None = _option(None, parsing.timeout)
+    retries: int = _option(2, parsing.whole)
+    retry: str = _option("failed", parsing.one_of("failed", "crashed", "all", "none"))
+    max_failures: MaxFailures | None = _option(None, parsing.max_failures)
+    limit: int | None = _option(None, parsing.whole)
+    rows: frozenset[int] | None = _option(None, parsing.rows)
+    on_change: str = _option("keep", parsing.one_of("keep", "redo", "stop"))
+    fresh: bool = _option(False, parsing.yes_no)
+    if_running: str = _option("fail", parsing.one_of("fail", "skip", "wait"))
+    output: Path | None = _option(None, Path)
+    no_output: bool = _option(False, parsing.yes_no)
+    overwrite: bool = _option(False, parsing.yes_no)
+    dir: Path | None = _option(None, Path)
+    name: str | None = _option(None, str)
+    task_version: str | None = _option(None, str)
+    strict_json: bool = _option(False, parsing.yes_no)
+    accept_truncated: bool = _option(False, parsing.yes_no)
+    reparse: bool = _option(False, parsing.yes_no)
+    dtype: Mapping[str, str] = _option(parsing.NOTHING, parsing.pairs)
+    encoding: str | None = _option(None, str)
+    sep: str | None = _option(None, str)
+    bad_rows: str = _option("stop", parsing.one_of("stop", "skip"))
+    dry_run: bool = _option(False, parsing.yes_no)
+    progress: str = _option("auto", parsing.one_of("auto", "live", "plain", "none"))
+    quiet: bool = _option(False, parsing.yes_no)
+    json: bool = _option(False, parsing.yes_no)
+
+    @property
+    def workers(self) -> int:
+        """Rows in flight at once. A cluster that may have as many as it has threads is not held back by us."""
+        return self.jobs or (parsing.MOST_JOBS if self.engine == "dask" else parsing.cpus())
+
+    @property
+    def known_jobs(self) -> int:
+        """Rows in flight at once; 0 if the cluster decides."""
+        return self.jobs if self.engine == "dask" else self.workers
+
+    @property
+    def checkpoint_name(self) -> str:
+        """The name of the task's checkpoint."""
+        if self.name is not None:
+            return self.name
+        if self.command is not None:
+            return "command"
+        if self.prompt is not None:
+            return "prompt"
+        return function_name(self.task) if isinstance(self.task, str) else "task"
+
+    @property
+    def prices(self) -> Prices | None:
+        """What tokens cost, if that was said."""
+        if self.price_in is None and self.price_out is None:
+            return None
+        return Prices(self.price_in or 0.0, self.price_out or 0.0)
+
+    @property
+    def ready_made(self) -> bool:
+        """Whether the task is made of options (`--prompt` and its like)."""
+        return self.prompt is not None or self.command is not None
+
+    @property
+    def spec(self) -> Spec:
+        """What the workers load. Reads the files that options name, so that a run asks once.
+
+        Raises `UsageError` for a ready-made task that makes no sense.
+        """
+        if self.command is not None:
+            return Program(self.command, self.shell, self.stdin, elsewhere=self.engine != "local")
+        if self.prompt is None:
+            return self.task
+        from batchrun.prompt.making import made  # only prompts pay for what they need
+
+        return made(
+            prompt=self.prompt,
+            model=self.model,
+            system=self.system,
+            schema=self.schema,
+            fields=self.fields,
+            param=self.param,
+            skip_empty=self.skip_empty,
+            base_url=self.base_url,
+            api_key_env=self.api_key_env,
+            timeout=self.timeout,
+            accept_truncated=self.accept_truncated,
+            environment=os.environ,
+        )
+
+
+OPTIONS = {option.name: option.metadata["read"] for option in dataclasses.fields(Settings)}
+RIVALS = (("task", "prompt", "command"), ("schema", "fields"))
+"""Options that exclude each other."""
+OF_PROMPTS = ("model", "system", "schema", "fields", "param", "base_url", "api_key_env", "skip_empty")
+OF_COMMANDS = ("shell", "stdin")
+
+
+def function_name(spec: str) -> str:
+    """`match` for `tasks.py:match`."""
+    return spec.rpartition(":")[2]
+
+
+def resolve(given: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> Settings:
+    """The settings of a run. `given`: what the caller said (None = nothing said); `folder`: where to look for a
+    configuration file, upwards. Raises `UsageError` naming the source of a value that cannot be read.
+    """
+    path, config = find_config(folder, OPTIONS)
+    values: dict[str, Any] = {}
+    heard: dict[str, str] = {}
+    for name, read in OPTIONS.items():
+        if given.get(name) is not None:
+            values[name], heard[name] = _read(read, given[name], _flag(name)), "the command line"
+        elif said := environment.get(variable(name)):
+            values[name], heard[name] = _read(read, said, variable(name)), "the environment"
+        elif name in config:
+            said = anchored(name, config[name], path)
+            values[name], heard[name] = _read(read, said, f"{name!r} in {path}"), str(path)
+    for rivals in RIVALS:
+        _choose(rivals, values, heard)
+    _check_given(given, values)
+    if values.get("prompt") is not None or values.get("command") is not None:
+        values.setdefault("on_change", "stop")  # the text is the task: an edit is not to be paid for unasked
+    settings = Settings(**values)
+    check_task(settings.task)
+    return settings
+
+
+def _choose(rivals: tuple[str, ...], values: dict[str, Any], heard: Mapping[str, str]) -> None:
+    """Of options that exclude each other, keep what the strongest source says. Raises `UsageError` if it says two."""
+    said = [name for name in rivals if name in values]
+    for source in ("the command line", "the environment", *(heard[name] for name in said)):
+        first = [name for name in said if heard[name] == source]
+        if len(first) > 1:
+            both = " and ".join(map(_flag, first))
+            raise UsageError(f"{both} exclude each other ({source})", "leave all but one of them out")
+        if first:
+            for name in set(said) - set(first):
+                del values[name]
+            return
+
+
+def _check_given(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for options that the caller said and that cannot go together."""
+    if values.get("no_output") and given.get("output") is not None:
+        raise UsageError("--output and --no-output contradict each other", "leave one of them out")
+    if values.get("max_cost") is not None and not {"price_in", "price_out"} & values.keys():
+        raise UsageError("--max-cost needs prices", "give --price-in and --price-out, for a million tokens each")
+    if values.get("engine", "local") == "local":
+        for name in ("cluster", "on_lost"):
+            if given.get(name) is not None:
+                raise UsageError(f"{_flag(name)} belongs to --engine dask", "give both, or leave it out")
+    for task, names in (("prompt", OF_PROMPTS), ("command", OF_COMMANDS)):
+        for name in names:
+            if task not in values and given.get(name) is not None:
+                raise UsageError(f"{_flag(name)} belongs to {_flag(task)}, and there is none", "leave it out")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def check_task(task: str | bytes) -> None:
+    """Raise `UsageError` for a task's name that cannot be one."""
+    if isinstance(task, bytes) or task == "repair":
+        return
+    if ":" not in task or task.startswith(":") or task.endswith(":"):
+        raise UsageError(
+            f"{task!r} names no task",
+            f"{meant(task, ['repair'])}Give --task file.py:function, package.module:function, or the built-in: repair",
+        )
+
+
+def _read(read: Callable[[Any], Any], value: Any, source: str) -> Any:
+    try:
+        return read(value)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{source}: {error}", "'batchrun process --help' lists the options") from None
+
+
+def here(given: Mapping[str, Any]) -> Settings:
+    """The settings for this process: its environment, its working directory."""
+    try:
+        folder = Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            f"the working directory cannot be read: {error.strerror}", "go to one that is there"
+        ) from error
+    return resolve(given, os.environ, folder)

@@ -1,0 +1,81 @@
+"""Rows that are not handed out: those still in the table, those that came back, those that rest."""
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+
+from batchrun.wire import Ticket
+
+
+class Backlog:
+    """Owns every waiting row. `source` yields the rows left, in the table's order, as they are needed.
+
+    `missing` counts rows that the table turned out not to have any more.
+    Holds in memory only rows that came back or rest. Times are monotonic seconds.
+    """
+
+    def __init__(self, source: Iterator[Ticket], rows: int) -> None:
+        self._source = source
+        self._unread = rows
+        self._returned: deque[Ticket] = deque()
+        self._resting: list[tuple[float, int, Ticket]] = []
+        self._alone: deque[Ticket] = deque()
+        self.paused_until = 0.0
+        self.missing = 0
+
+    def __len__(self) -> int:
+        return self._unread + len(self._returned) + len(self._resting) + len(self._alone)
+
+    @property
+    def resting(self) -> int:
+        """Rows whose backoff has not ended."""
+        return len(self._resting)
+
+    def take(self, most: int, now: float) -> list[Ticket]:
+        """At most `most` rows to hand out now: those that came back first, then rested ones, then new ones."""
+        taken: list[Ticket] = []
+        if now < self.paused_until:
+            return taken
+        while self._returned and len(taken) < most:
+            taken.append(self._returned.popleft())
+        while self._resting and self._resting[0][0] <= now and len(taken) < most:
+            taken.append(heapq.heappop(self._resting)[2])
+        while self._unread and len(taken) < most:
+            ticket = next(self._source, None)
+            if ticket is None:
+                self.missing, self._unread = self._unread, 0
+                break
+            self._unread -= 1
+            taken.append(ticket)
+        return taken
+
+    def give_back(self, tickets: tuple[Ticket, ...]) -> None:
+        """Rows that were handed out and never started, or are not charged: first in line, in their order."""
+        self._returned.extendleft(reversed(tickets))
+
+    def set_aside(self, ticket: Ticket) -> None:
+        """Keep a row until nothing else is left: it must run alone."""
+        self._alone.append(ticket)
+
+    def take_alone(self, now: float) -> list[Ticket]:
+        """The next row that must run alone, once nothing else waits, nor all for the end of a pause."""
+        if now < self.paused_until or not self._alone or len(self) > len(self._alone):
+            return []
+        return [self._alone.popleft()]
+
+    def rest(self, ticket: Ticket, until: float) -> None:
+        """Keep a row back until its backoff ends."""
+        heapq.heappush(self._resting, (until, ticket.position, ticket))
+
+    def pause(self, until: float) -> None:
+        """Hand out nothing before `until`."""
+        self.paused_until = max(self.paused_until, until)
+
+    def next_due(self, now: float, at_most: float) -> float:
+        """Seconds until `take` could return something that it would not return now; `at_most` if nothing waits."""
+        due = self.paused_until if now < self.paused_until else None
+        if self._resting and not (self._unread or self._returned):
+            first = self._resting[0][0]
+            due = first if due is None else max(due, first)
+        # One that is due already lacks something else than time.
+        return at_most if due is None or due <= now else due - now

@@ -1,0 +1,216 @@
+"""The run: one loop, a list of verbs, until nothing is left.
+
+The run owns no rows itself: waiting ones belong to the backlog, rows in flight to the engine, settled ones to
+the ledger. What becomes of an attempt is decided in `settling`.
+"""
+
+import time
+
+from batchrun.checkpoint.ledger import Ledger
+from batchrun.display.words import counted
+from batchrun.errors import BatchrunError, InputError, Interrupted, StoppedError, TaskError
+from batchrun.events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
+from batchrun.redaction import Redactor
+from batchrun.roles import Engine, Onlooker, loading_of
+from batchrun.signals import Signals
+from batchrun.wire import Ticket
+
+from .allowance import Allowance
+from .backlog import Backlog
+from .helm import Helm, unsteered
+from .settling import Rules, Settling
+from .tally import Tally
+
+GATHER_SECONDS = 0.005
+TICK_SECONDS = 0.1
+STILLBORN_LIMIT = 3
+
+
+class Run:
+    """One invocation, from the plan to the last commit."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        backlog: Backlog,
+        ledger: Ledger,
+        rules: Rules,
+        tally: Tally,
+        signals: Signals,
+        onlooker: Onlooker,
+        redactor: Redactor | None = None,
+        allowance: Allowance | None = None,
+        helm: Helm | None = None,
+    ) -> None:
+        self.engine = engine
+        self.backlog = backlog
+        self.ledger = ledger
+        self.rules = rules
+        self.tally = tally
+        self.signals = signals
+        self.stopped: BatchrunError | None = None
+        self.allowance = allowance or Allowance()
+        self.helm = helm or unsteered()
+        self._onlooker = onlooker
+        self._settling = Settling(rules, backlog, ledger, tally, redactor or Redactor({}), self.allowance)
+        self._stillborn = 0
+        self._patience: float | None = None
+        self._killed = False
+
+    def go(self) -> BatchrunError | None:
+        """Run until nothing is left; returns why it ended early, or None. What is settled is committed."""
+        try:
+            while not self._over():
+                self._heed()
+                self._feed()
+                happened = self._collect()
+                self._expire()
+                self.tally.committed(self.ledger.commit_if_due(idle=not happened))
+                self._onlooker.tick(self, time.monotonic())
+        finally:
+            self.tally.committed(self.ledger.commit())
+        return self.stopped
+
+    def _over(self) -> bool:
+        return not self.engine.busy() and (self.stopped is not None or not len(self.backlog))
+
+    def _heed(self) -> None:
+        """Do what the user asks for by `ctl` and by signals: drain at the first, kill at the second."""
+        self.helm.look(self)
+        if self.signals.asked:
+            self.signals.asked = False
+            now = time.monotonic()
+            self._onlooker.running(self.engine.running(), now, loading_of(self.engine, now, ask=True))
+        if self.signals.count and not isinstance(self.stopped, Interrupted):
+            self.stop(Interrupted(self.signals.first, "interrupted"))
+        impatient = self._patience is not None and time.monotonic() > self._patience
+        if (self.signals.count > 1 or impatient) and not self._killed:
+            self._killed = True
+            self.engine.kill()
+
+    def _feed(self) -> None:
+        if self.stopped is None and (room := self._room()):
+            try:
+                tickets = self.backlog.take(room, time.monotonic())
+            except BatchrunError as error:  # the table cannot be read on
+                self.stop(error)
+                return
+            if self.rules.alone:
+                tickets = self._innocent(tickets)
+            if tickets:
+                self.engine.send(tickets)
+                self.allowance.handed_out(len(tickets), time.monotonic())
+            elif self.backlog.missing:
+                self.stop(
+                    InputError(
+                        f"the table was changed while the run went on: {counted(self.backlog.missing, 'row')} gone",
+                        "run again to take the change in",
+                    )
+                )
+
+    def _room(self) -> int:
+        """Rows that the engine could take, as far as they may be handed out."""
+        room = self.helm.room(self.engine.room(), self.engine.busy())
+        if not room or self.allowance.boundless:
+            return room
+        in_flight = self.engine.busy()
+        if self.allowance.exhausted(in_flight):
+            self.stop(StoppedError(self.allowance.exhaustion(), "raise --max-cost to go on"))
+            return 0
+        return min(room, self.allowance.rows(in_flight, time.monotonic()))
+
+    def _innocent(self, tickets: list[Ticket]) -> list[Ticket]:
+        """Set aside rows that must run alone; the next of them if nothing else is left or in flight."""
+        shared = [ticket for ticket in tickets if ticket.fingerprint not in self.rules.alone]
+        for ticket in tickets:
+            if ticket.fingerprint in self.rules.guilty:
+                self._settling.condemned(ticket)
+            elif ticket.fingerprint in self.rules.alone:
+                self.backlog.set_aside(ticket)
+        return shared if shared or self.engine.busy() else self.backlog.take_alone(time.monotonic())
+
+    def _collect(self) -> bool:
+        wait = GATHER_SECONDS if self.ledger.gathered else TICK_SECONDS
+        if not self.stopped:
+            now = time.monotonic()
+            wait = min(wait, self.backlog.next_due(now, wait), self.allowance.due(now, wait))
+        try:
+            events = self.engine.collect(wait)
+        except StoppedError as error:  # the engine cannot go on; what has come is kept
+            self.stop(error)
+            return False
+        for event in events:
+            self._take(event)
+        return bool(events)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        limit = self.rules.timeout.limit(self.tally.median(now)) if self.rules.timeout else None
+        for event in self.engine.expire(now, limit):
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Finished():
+                self._settling.finished(*event)
+                self._act()
+            case Returned(_, tickets):
+                self.backlog.give_back(tickets)
+                self.allowance.came_back(len(tickets), time.monotonic())
+            case TimedOut():
+                self._settling.timed_out(*event)
+                self._act()
+            case Crashed():
+                self._settling.crashed(*event)
+                self._act()
+            case Ready(_, hello):
+                self._stillborn = 0
+                if hello.error is not None:
+                    self.stop(TaskError(hello.error, hello.hint))
+            case Stillborn():
+                self._stillborn += 1
+                if event.hung or self._stillborn >= STILLBORN_LIMIT:
+                    self.stop(stillborn(event))
+
+    def _act(self) -> None:
+        """What the end of an attempt means for the whole run."""
+        settling = self._settling
+        if settling.verdict and self.stopped is None:
+            if settling.aborted and self.rules.patience is not None:
+                self._patience = time.monotonic() + self.rules.patience
+            self.stop(settling.verdict)
+        if settling.pause_begun:
+            settling.pause_begun = False
+            self.take_back()
+
+    def take_back(self) -> None:
+        """Rows that have not started return to the backlog."""
+        for event in self.engine.take_back():
+            self._take(event)
+
+    def say(self, text: str) -> None:
+        """Tell whoever looks on."""
+        self._onlooker.say(text)
+
+    def stop(self, why: BatchrunError) -> None:
+        """Drain: hand out nothing more, let rows in flight finish. The first reason counts, but a signal wins."""
+        if self.stopped is None or isinstance(why, Interrupted):
+            self.stopped = why
+            for event in self.engine.drain():
+                self._take(event)
+
+
+def stillborn(event: Stillborn) -> TaskError:
+    """Workers die before they have loaded the task, or do not come to the end of that."""
+    if event.hung:
+        where = f"; it was here:\n{event.tail}" if event.tail else ""
+        return TaskError(
+            f"{event.cause}{where}",
+            "see what the module waits for while it is imported; if it needs that long, raise --timeout: loading may "
+            "take ten times as long",
+        )
+    said = f"\nIts last lines:\n{event.tail}" if event.tail else ""
+    return TaskError(
+        f"a worker died {STILLBORN_LIMIT} times in a row while it loaded the task: {event.cause}{said}",
+        "import the task's module by hand to see why",
+    )

@@ -1,0 +1,203 @@
+"""What becomes of an attempt that has ended: its row is settled, tried again, or given back.
+
+Decides with the pure rules of `retry` and `stopping`; the ledger, the backlog and the tally are told. What the
+whole run should do about it (stop, pause) is left in `verdict` and `pause_begun` for the run to act upon.
+"""
+
+import random
+import time
+from dataclasses import dataclass
+
+from batchrun.checkpoint.ledger import Ledger
+from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
+from batchrun.errors import BatchrunError, StoppedError
+from batchrun.redaction import Redactor
+from batchrun.wire import Error, Reply, Ticket
+
+from .allowance import Allowance
+from .backlog import Backlog
+from .retry import Again, after_failure, after_refusal
+from .stopping import MaxFailures, Timeout, too_many
+from .tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is asked of this run. `task`: number of its version.
+
+    `alone`, `guilty`: fingerprints of rows that run by themselves, or not at all (see `suspects`). `patience`:
+    seconds that rows in flight have left when the task aborts the run (None: all the time they need).
+    """
+
+    timeout: Timeout | None
+    max_failures: MaxFailures | None
+    to_run: int
+    task: int
+    alone: frozenset[bytes] = frozenset()
+    guilty: frozenset[bytes] = frozenset()
+    patience: float | None = None
+
+
+class Settling:
+    """Takes the ends of attempts.
+
+    `verdict`: why the run should stop, if it should; `aborted`: because the task said so. `pause_begun`: a
+    server has said when to come back, and rows that have not started should be taken back.
+    """
+
+    def __init__(
+        self, rules: Rules, backlog: Backlog, ledger: Ledger, tally: Tally, redactor: Redactor, allowance: Allowance
+    ) -> None:
+        self.verdict: BatchrunError | None = None
+        self.aborted = False
+        self.pause_begun = False
+        self._rules = rules
+        self._backlog = backlog
+        self._ledger = ledger
+        self._tally = tally
+        self._redactor = redactor
+        self._allowance = allowance
+        self._refused: dict[int, tuple[float, int]] = {}
+
+    def finished(self, lane: int, ends: list[tuple[Ticket, Reply]]) -> None:
+        """Attempts have ended by themselves. Nearly always they are done, and many: those are settled together."""
+        if self._redactor.active:
+            ends = [(ticket, self._redactor.reply(reply)) for ticket, reply in ends]
+        at, task = time.time(), self._rules.task
+        done: list[Settled] = []
+        firsts = 0
+        for ticket, reply in ends:
+            if reply[-1] or reply[1] == "refused" or not self._allowance.boundless:
+                self._account(reply)
+            if reply[1] != "done":
+                self._otherwise(lane, ticket, reply)
+                continue
+            position, attempt, fingerprint, _, _, was, key, _ = ticket
+            _, _, seconds, body, raw, how, note, *_ = reply
+            done.append(
+                Settled(position, fingerprint, key, DONE, attempt, task, seconds, body, raw, how, note, None, at, lane)
+            )
+            if was:
+                self._ledger.unsettle(was)
+            else:
+                firsts += 1
+        self._keep(done)
+        self._tally.succeeded([row[6] for row in done], firsts)
+
+    def timed_out(
+        self, lane: int, ticket: Ticket, seconds: float, tokens: tuple[int, int, int, int] | None = None
+    ) -> None:
+        """An attempt was ended by the clock."""
+        if tokens:
+            self._account(Reply(ticket.position, "cancelled", seconds, tokens=tokens))
+        message = f"ended after {seconds:.3g} s (--timeout {self._rules.timeout})"
+        self._failed(lane, ticket, seconds, ("timeout", message, None, None, None), TIMED_OUT)
+
+    def crashed(self, lane: int, ticket: Ticket, seconds: float, cause: str, tail: str) -> None:
+        """An attempt killed its worker."""
+        last = self._redactor.text(tail) or None
+        self._failed(lane, ticket, seconds, ("crash", f"worker {cause}", None, None, last), CRASHED)
+
+    def condemned(self, ticket: Ticket) -> None:
+        """The row is not to run any more: it has taken whole runs with it."""
+        told = ("crash", "the run died each time that this row ran, at last alone", None, None, None)
+        self._failed(0, ticket, 0.0, told, CRASHED, final=True)
+
+    def _otherwise(self, lane: int, ticket: Ticket, reply: Reply) -> None:
+        """An attempt has ended by itself, without a result."""
+        if reply.outcome == "skipped":
+            self._settle(lane, ticket, SKIPPED, reply.seconds, reply)
+        elif reply.outcome == "refused":
+            self._refusal(lane, ticket, reply)
+        elif reply.outcome == "aborted":
+            self._tally.attempted(reply.seconds)
+            self._backlog.give_back((ticket,))
+            self.aborted = True
+            message = reply.error[1] if reply.error else ""
+            self.verdict = StoppedError(f"the task aborted the run at row {ticket.position}: {message}")
+        elif reply.error:
+            status = TIMED_OUT if reply.error[0] == "timeout" else FAILED  # a deadline that the task keeps by itself
+            self._failed(lane, ticket, reply.seconds, reply.error, status, reply)
+
+    def _account(self, reply: Reply) -> None:
+        """What the attempt used, whether it came to something or not."""
+        self._allowance.ended(reply, time.monotonic())
+        if reply.tokens:
+            total = self._tally.used(reply.tokens)
+            self._ledger.spent(total, self._allowance.cost(total))
+
+    def _refusal(self, lane: int, ticket: Ticket, reply: Reply) -> None:
+        """The server is busy: no attempt. All rows wait as long as it asked for."""
+        now = time.monotonic()
+        since, refusals = self._refused.get(ticket.position, (now, 0))
+        again = after_refusal(now - since, refusals + 1, reply.wait, random.random())
+        if again is None and reply.error:
+            self._failed(lane, ticket, reply.seconds, reply.error, FAILED, reply, final=True)
+            return
+        self._refused[ticket.position] = (since, refusals + 1)
+        self._tally.refused(reply.error[1] if reply.error else "busy")
+        if again:
+            self._backlog.rest(ticket, now + again.seconds)
+            if reply.wait:  # nobody asks before; the first of a burst of refusals says so for all
+                self.pause_begun |= now >= self._backlog.paused_until
+                self._backlog.pause(now + again.seconds)
+
+    def _failed(
+        self,
+        lane: int,
+        ticket: Ticket,
+        seconds: float,
+        error: Error,
+        status: int,
+        reply: Reply | None = None,
+        *,
+        final: bool = False,
+    ) -> None:
+        raw = reply.raw if reply else None
+        failure = Failure(ticket.position, ticket.attempt, time.time(), seconds, lane, *error, raw)
+        wait = reply.wait if reply else None
+        attempt, allowed = ticket.attempt - ticket.before, ticket.last - ticket.before
+        again = None if final else after_failure(error, attempt, allowed, wait, random.random())
+        self._tally.failed(error[0], error[1])
+        if again is None:
+            self._settle(lane, ticket, status, seconds, reply, failure)
+        else:
+            self._rest(ticket, again, failure, seconds)
+
+    def _rest(self, ticket: Ticket, again: Again, failure: Failure, seconds: float) -> None:
+        self._tally.attempted(seconds, retried=True)
+        self._ledger.note_failure(failure)
+        self._backlog.rest(ticket._replace(attempt=ticket.attempt + 1), time.monotonic() + again.seconds)
+
+    def _keep(self, rows: list[Settled]) -> None:
+        """Rows have their final state. How often they were refused on the way there matters no more."""
+        self._ledger.settle(rows)
+        if self._refused:
+            for row in rows:
+                self._refused.pop(row[0], None)
+
+    def _settle(
+        self,
+        lane: int,
+        ticket: Ticket,
+        status: int,
+        seconds: float,
+        reply: Reply | None,
+        failure: Failure | None = None,
+    ) -> None:
+        """Any end but `done`: there is no result to keep."""
+        position, attempt, fingerprint, _, _, was, key, _ = ticket
+        how, note = (reply.how, reply.note) if reply else (None, None)
+        at = failure.at if failure else time.time()
+        task = self._rules.task
+        row = Settled(
+            position, fingerprint, key, status, attempt, task, seconds, None, None, how, note, failure, at, lane
+        )
+        self._keep([row])
+        if was:
+            self._ledger.unsettle(was)
+        self._tally.attempted(seconds)
+        self._tally.settled(failed=failure is not None, first=not was)
+        if failure and (why := too_many(self._rules.max_failures, self._tally, self._rules.to_run)):
+            shared = f"; most often: {self._tally.last_error}" if self._tally.last_error else ""
+            self.verdict = StoppedError(f"stopped early: {why}{shared}")

@@ -1,0 +1,106 @@
+"""What this run has done so far: counts, pace, latencies, errors. Everything that is shown comes from here."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from batchrun.money import Tokens
+
+from .alike import Alike
+
+WINDOW_SECONDS = 30.0
+ENOUGH = 25
+_KEPT_LATENCIES = 2000
+
+
+class Tally:
+    """Counts of one run. `rows`: settled by this run; `ran`: attempts it made; times are monotonic seconds."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.ran = 0
+        self.rows = 0
+        self.rows_failed = 0
+        self.first_rows = 0
+        self.first_failed = 0
+        self.retried = 0
+        self.refusals = 0
+        self.durable = 0
+        self.tokens: Tokens | None = None
+        self.errors = Alike()
+        self.latest: tuple[str, str] | None = None
+        self._median: float | None = None
+        self._median_until = started
+        self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
+        self._marks: deque[tuple[float, int]] = deque([(started, 0)])
+
+    def attempted(self, seconds: float, *, retried: bool = False) -> None:
+        """An attempt has ended after `seconds`."""
+        self.ran += 1
+        self.retried += retried
+        self._latencies.append(seconds)
+
+    def succeeded(self, seconds: Sequence[float], firsts: int) -> None:
+        """Attempts that took so many seconds each have settled their rows; `firsts` of them for the first time."""
+        self.ran += len(seconds)
+        self.rows += len(seconds)
+        self.first_rows += firsts
+        self._latencies.extend(seconds)
+
+    def settled(self, *, failed: bool, first: bool = True) -> None:
+        """A row is settled; `first`: no earlier run had settled it."""
+        self.rows += 1
+        self.rows_failed += failed
+        self.first_rows += first
+        self.first_failed += first and failed
+
+    def failed(self, kind: str, message: str) -> None:
+        """An attempt failed."""
+        self.latest = (kind, message.split("\n", 1)[0][:200])
+        self.errors.saw(*self.latest)
+
+    def refused(self, message: str) -> None:
+        """A server said that it is busy."""
+        self.refusals += 1
+        self.latest = ("rate_limited", message[:200])
+
+    def used(self, tokens: tuple[int, int, int, int]) -> Tokens:
+        """An attempt has used tokens; returns those of all attempts."""
+        self.tokens = (self.tokens or Tokens()).plus(tokens)
+        return self.tokens
+
+    def committed(self, rows: int) -> None:
+        """So many rows have become durable."""
+        self.durable += rows
+
+    @property
+    def last_error(self) -> str:
+        """The most common error, as one line."""
+        return next((message for _, message, _ in self.errors.most_common(1)), "")
+
+    def rate(self, now: float) -> float:
+        """Rows settled per second over the last half minute."""
+        marks = self._marks
+        if now - marks[-1][0] >= 0.2:
+            marks.append((now, self.rows))
+        while len(marks) > 2 and now - marks[1][0] > WINDOW_SECONDS:
+            marks.popleft()
+        then, rows = marks[0]
+        return (self.rows - rows) / (now - then) if now > then else 0.0
+
+    def median(self, now: float) -> float | None:
+        """The median latency in seconds, found anew once a second; None before 25 attempts have ended."""
+        if now >= self._median_until:
+            self._median_until = now + 1.0
+            self._median = self.latency(0.5) if len(self._latencies) >= ENOUGH else None
+        return self._median
+
+    def latency(self, share: float) -> float | None:
+        """The latency in seconds that `share` of the latest attempts did not exceed."""
+        return quantile(sorted(self._latencies), share)
+
+
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """The nearest-rank quantile of numbers in order; None if there are none."""
+    if not ordered:
+        return None
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
