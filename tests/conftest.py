@@ -21,6 +21,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# A thousand processes are started: to compile the same modules in each would take longer than the tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 TASKS = '''
 import ctypes, os, signal, subprocess, sys, time
 from pathlib import Path

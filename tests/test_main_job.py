@@ -3,6 +3,7 @@
 import csv
 import json
 import multiprocessing
+import os
 import sqlite3
 import stat
 import sys
@@ -272,6 +273,19 @@ def test_an_edited_task_is_noticed_and_done_as_asked(folder):
     assert "another version" in kept.stderr
     assert batchrun(*command, "--on-change", "stop", cwd=folder).returncode == 2
     assert records(batchrun(*command, "--on-change", "redo", cwd=folder).stdout)[1]["ran"] == 6
+
+
+def test_a_task_edited_within_the_same_second_is_not_the_old_one(folder):
+    table = numbered(folder / "data.csv", 3)
+    command = ("process", table, "--task", "own.py:double", "--on-change", "redo")
+    own, before = folder / "own.py", ""
+    for times in (2, 3):
+        own.write_text(f"def double(row):\n    return {times} * row['id']\n")
+        os.utime(own, (10**9, 10**9))
+        assert batchrun(*command, cwd=folder).returncode == 0
+        now = (folder / "data.results.csv").read_text()
+        assert now != before
+        before = now
 
 
 def test_status_export_and_verify_tell_the_same(folder):
