@@ -531,6 +531,39 @@ def test_nothing_outlives_a_coordinator_that_was_killed(folder, body):
     assert lines_of(folder / "started") == started
 
 
+TOLD_TWICE = """
+import os, signal, sys, time
+
+if "-c" in sys.orig_argv:
+    import batchrun.worker.lifeline as lifeline
+
+    def and_a_signal(pid):
+        group(pid)
+        time.sleep(0.1)  # until the worker is gone, and its children are somebody else's
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    group, lifeline.kill_group = lifeline.kill_group, and_a_signal
+"""
+
+
+def with_customization(folder, code):
+    """An environment in which each Python process runs this code first."""
+    (folder / "sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
+
+
+def test_nothing_outlives_a_coordinator_whose_death_is_told_twice(folder):
+    # By the end of the socket, and by a signal, which may come while what the workers have started is being ended.
+    tasks(folder, "def poison(row): subprocess.run(['sleep', '1000'], start_new_session=True)", 2, seconds=0.02)
+    table = numbered(folder / "data.csv", 5000)
+    command = ("process", table, "--task", "tasks.py:task", "--jobs", 3)
+    run = start(*command, cwd=folder, env=with_customization(folder, TOLD_TWICE))
+    wait_for(lambda: any(process.name() == "sleep" for process in descendants(run.pid)))
+    family = descendants(run.pid)
+    kill(run)
+    wait_for(lambda: not alive(family), 10)
+
+
 LATE = """
 import os, sys, time
 
@@ -555,11 +588,9 @@ def test_no_row_starts_after_the_coordinators_death_however_late_its_workers_are
             file.write(f"{time.monotonic()}\\n")
     """
     tasks(folder, body)
-    (folder / "sitecustomize.py").write_text(LATE)
     table = numbered(folder / "data.csv", 20_000)
-    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     command = ("process", table, "--task", "tasks.py:task", "--jobs", 8, "--no-output")
-    run = start(*command, cwd=folder, env={"PYTHONPATH": path})
+    run = start(*command, cwd=folder, env=with_customization(folder, LATE))
     wait_for(lambda: len(lines_of(folder / "started")) > 50)
     run.send_signal(signal.SIGKILL)
     run.wait()

@@ -77,6 +77,8 @@ def _fork() -> int | OSError:
 
 def _end(workers: set[int]) -> NoReturn:
     """The coordinator is gone: so is everything that was started for it."""
+    # Its death is told twice, here and by a signal. To begin anew in the middle would find no children of dead workers.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     kill_trees(workers)
     os._exit(0)
 
