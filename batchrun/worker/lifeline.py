@@ -45,23 +45,16 @@ def kill_group(pid: int) -> None:
 
 
 def kill_trees(pids: Collection[int]) -> None:
-    """Kill workers that still live, their groups, and those of their children that have left the group."""
+    """Kill workers that still live, their groups, and their children, which may be in other groups."""
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGSTOP)  # so that none starts anything more
-    left = [child for child in _descendants(pids) if _group_of(child) not in pids]
+    family = _descendants(pids)
     for pid in pids:
         kill_group(pid)
-    for child in left:
+    for child in family:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(child, signal.SIGKILL)
-
-
-def _group_of(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
 
 
 def _descendants(pids: Collection[int]) -> list[int]:
