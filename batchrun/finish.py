@@ -163,7 +163,7 @@ def refuse_foreign(folder: Path, target: Path) -> None:
 
 def marker_of(checkpoint: Checkpoint) -> str:
     """Changes whenever the results would."""
-    shape = checkpoint.get("id"), checkpoint.get("digest"), checkpoint.get("types")
+    shape = [checkpoint.get(fact) for fact in ("id", "digest", "reading", "types")]
     newest = checkpoint.db.execute("SELECT (SELECT max(id) FROM result), (SELECT max(id) FROM failure)").fetchone()
     return f"{shape} {newest}"
 
@@ -178,7 +178,8 @@ def summarise(
     stopped: BatchrunError | None = None,
 ) -> Summary:
     """How it went: the counts of the whole table, and the exit code."""
-    counts = checkpoint.counts() if plan.to_run or settings.reparse else _all_states(plan.settled)
+    ran = (plan.to_run or settings.reparse) and not settings.dry_run
+    counts = checkpoint.counts() if ran else _all_states(plan.settled)
     left = plan.rows - sum(counts.values())
     bad = _bad_rows(checkpoint, settings, tally, counts, left)
     return Summary(
@@ -204,9 +205,9 @@ def _all_states(counts: dict[str, int]) -> dict[str, int]:
 
 def _bad_rows(checkpoint: Checkpoint, settings: Settings, tally: Tally, counts: dict[str, int], left: int) -> int:
     """Rows asked for that are neither done nor skipped."""
+    if settings.limit is not None:
+        return tally.rows_failed
     if settings.rows is not None:
         statuses = (checkpoint.attempts_and_status(row)[1] for row in settings.rows)
         return sum(STATUS_NAMES[status] not in ("done", "skipped") for status in statuses)
-    if settings.limit is not None:
-        return tally.rows_failed
     return counts["failed"] + counts["timed_out"] + counts["crashed"] + left

@@ -50,7 +50,7 @@ def orders_for(settings: Settings, spec: Spec, places: Places, stack: ExitStack)
         inflight = Path(stack.enter_context(TemporaryDirectory(prefix="batchrun-"))) / inflight.name
     return Orders(
         spec=spec,
-        inflight=str(inflight),
+        inflight=str(inflight.absolute()),
         strict=settings.strict_json,
         accept_truncated=settings.accept_truncated,
         schema=schema_of(spec),

@@ -17,11 +17,12 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 class Redactor:
     """Replaces the values (8 characters or more) of variables with KEY, TOKEN, SECRET or PASSWORD in their name.
 
-    `also`: the names of other variables that hold secrets.
+    Those that are options of ours (BATCHRUN_KEY) hold none. `also`: the names of other variables that hold secrets.
     """
 
     def __init__(self, environment: Mapping[str, str], also: Collection[str] = ()) -> None:
-        named = (value.strip() for name, value in environment.items() if _SECRET_NAME.search(name) or name in also)
+        secret = [name for name in environment if _SECRET_NAME.search(name) and not name.startswith("BATCHRUN_")]
+        named = (environment[name].strip() for name in {*secret, *also} & environment.keys())
         values = {value for value in named if len(value) >= SHORTEST}
         # As it stands in JSON too; the longest first, since one secret may begin with another.
         forms = values | {json.dumps(value)[1:-1] for value in values}
@@ -46,9 +47,30 @@ class Redactor:
         """The reply without secrets."""
         if self._data is None:
             return reply
-        body = None if reply.body is None else self._data.sub(MASK.encode(), reply.body)
+        body = None if reply.body is None else self._json(reply.body)
         error = reply.error
         if error is not None:
             kind, message, type_name, status, trace = error
             error = (kind, self.text(message), type_name, status, self.optional(trace))
         return reply._replace(body=body, raw=self.optional(reply.raw), note=self.optional(reply.note), error=error)
+
+    def _json(self, body: bytes) -> bytes:
+        """JSON without secrets. It stays JSON: a number that is one becomes text."""
+        assert self._data is not None
+        masked = self._data.sub(MASK.encode(), body)
+        if masked != body:
+            try:
+                json.loads(masked)
+            except ValueError:
+                return json.dumps(self._without(json.loads(body)), ensure_ascii=False).encode()
+        return masked
+
+    def _without(self, value: object) -> object:
+        if isinstance(value, dict):
+            return {self.text(name): self._without(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._without(item) for item in value]
+        if isinstance(value, (int, float)):
+            text = json.dumps(value)
+            return value if self.text(text) == text else MASK
+        return self.text(value) if isinstance(value, str) else value

@@ -1,6 +1,7 @@
 """From the table to rows that can be handed out: bind the checkpoint to the table, then read what is left."""
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,8 +19,10 @@ from .options.settings import Settings
 from .places import Places
 from .plan import AGAIN, Plan
 from .table import ReadOptions, Table, digest_of, identities, open_table, pick, scan, task_columns
-from .table.files import changed
+from .table.files import changed, files_of
 from .wire import Ticket
+
+_TWINS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,7 @@ def read_options(settings: Settings) -> ReadOptions:
 
 def stamp_of(path: Path) -> tuple[int, ...]:
     """Changes whenever the file (or a folder's files) is written to."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    stats = [os.stat(file) for file in files]
+    stats = [os.stat(file) for file in files_of(path)]
     return tuple(value for stat in stats for value in (stat.st_size, stat.st_mtime_ns, stat.st_ino))
 
 
@@ -144,6 +146,8 @@ def tickets(
     twins = Twins(checkpoint)
     first, left = 1, plan.to_run
     for chunk in bound.table.chunks():
+        if first == 1:
+            bound.check()  # it is opened once more, perhaps minutes after it was bound: workers had to be up
         flags = plan.flags[first - 1 : first - 1 + len(chunk)]
         if any(flags):
             positions = list(compress(range(first, first + len(chunk)), flags))
@@ -168,7 +172,7 @@ class Twins:
     """Which rows are the same as one before them; asked in the table's order."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self._known = iter(checkpoint.db.execute("SELECT position, occurrence FROM twin ORDER BY position").fetchall())
+        self._known = _twins(checkpoint.db)
         self._next = next(self._known, None)
 
     def occurrence(self, position: int) -> int:
@@ -176,6 +180,16 @@ class Twins:
         while self._next and self._next[0] < position:
             self._next = next(self._known, None)
         return self._next[1] if self._next and self._next[0] == position else 0
+
+
+def _twins(db: sqlite3.Connection) -> Iterator[tuple[int, int]]:
+    """Piece by piece: a reader that stays open would keep the log from being emptied."""
+    after = 0
+    while block := db.execute(
+        "SELECT position, occurrence FROM twin WHERE position > ? ORDER BY position LIMIT ?", (after, _TWINS)
+    ).fetchall():
+        yield from block
+        after = block[-1][0]
 
 
 def check_rows(asked: frozenset[int] | None, rows: int) -> None:

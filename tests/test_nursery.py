@@ -1,15 +1,13 @@
 """The nursery: the process that every lane's worker is forked from."""
 
 import os
-import pickle
 import signal
-import socket
 import subprocess
 import sys
 
 from support import batchrun, environment, numbered
 
-from batchrun.local.nursery import Nursery
+from batchrun.local.nursery import Nursery, say
 from batchrun.orders import Orders
 
 CRIPPLED = "import sys; sys.executable = '/nowhere/python'; from batchrun.__main__ import main; main()"
@@ -40,7 +38,7 @@ def test_a_coordinator_that_dies_amid_a_question_leaves_nothing_behind_and_no_tr
     pipes = [end for _ in range(3) for end in os.pipe()]
     try:
         os.kill(nursery._pid, signal.SIGSTOP)
-        socket.send_fds(nursery._socket, [pickle.dumps(("start", orders))], [pipes[0], pipes[3], pipes[5]])
+        say(nursery._socket, ("start", orders), [pipes[0], pipes[3], pipes[5]])
         nursery._socket.close()
         os.kill(nursery._pid, signal.SIGCONT)
         ended = os.waitid(os.P_PID, nursery._pid, os.WEXITED | os.WNOWAIT)

@@ -69,6 +69,8 @@ class _Walk:
                 place = self._further_on(name)
                 if place:
                     self.shift = place - (first + done)
+                elif name in self.aside:
+                    return False
                 else:
                     self.aside[name] = first + done
                     done += 1

@@ -40,7 +40,7 @@ def anchor(checkpoint: Checkpoint, spool: Spool, folder: Path) -> Moved:
     db.execute("DELETE FROM failure WHERE position NOT IN (SELECT position FROM ledger)")
     aligned = _told_apart(db, spool)
     db.execute("DELETE FROM twin")
-    db.executemany("INSERT INTO twin VALUES (?, ?)", sorted(spool.twins.items()))
+    db.executemany("INSERT INTO twin VALUES (?, ?)", spool.twins())
     moved = Moved(0, 0, 0) if _stands(db, spool, aligned) else _move(db, spool, aligned, folder)
     db.execute("DELETE FROM changed")
     if spool.keyed:
@@ -56,7 +56,7 @@ def _told_apart(db: sqlite3.Connection, spool: Spool) -> Aligned | None:
     aligned = None if db.execute("SELECT 1 FROM twin LIMIT 1").fetchone() else _align(db, spool)
     if aligned is None or _may_be_twins(aligned, spool):
         spool.tell_apart()
-        if spool.twins or aligned is None:
+        if spool.has_twins or aligned is None:
             aligned = _align(db, spool)
     return aligned
 
@@ -146,7 +146,7 @@ def _joined(db: sqlite3.Connection, spool: Spool, folder: Path) -> Iterator[Segm
         for new_bucket, old_bucket in zip(now.buckets(), then.buckets(), strict=True):
             place = dict(new_bucket)
             for identity, old in old_bucket:
-                new = place.get(identity)
+                new = place.pop(identity, None)  # once: a table changed under a run may have left two lines of one row
                 if new is None:
                     new = old if old < 0 else (lowest := lowest - 1)
                 yield Segment(old, 1, new)

@@ -4,6 +4,7 @@ Rows are dealt into buckets by their identity's first byte, buckets that grow go
 bucket is then small enough to be looked at in memory (a hash partition, as databases join large tables).
 """
 
+import os
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -45,17 +46,17 @@ class Partition:
 
     def buckets(self) -> Iterator[list[tuple[bytes, int]]]:
         """Each bucket's pairs, in the order in which they were added."""
-        for number, bucket in enumerate(self._memory):
-            yield [*self._spilled(number), *_ENTRY.iter_unpack(bucket)]
+        for number in range(_BUCKETS):
+            yield list(self._bucket(number))
 
     def twins(self) -> Iterator[tuple[int, int, int]]:
         """Position, occurrence (from 1) and first position of each identity that was there before."""
-        for bucket in self.buckets():
-            if len({identity for identity, _ in bucket}) == len(bucket):
+        for number in range(_BUCKETS):
+            if len({identity for identity, _ in self._bucket(number)}) == self._rows(number):
                 continue
             first: dict[bytes, int] = {}
             seen: dict[bytes, int] = {}
-            for identity, position in bucket:
+            for identity, position in self._bucket(number):
                 if identity in first:
                     seen[identity] = seen.get(identity, 0) + 1
                     yield position, seen[identity], first[identity]
@@ -69,8 +70,14 @@ class Partition:
         self._files[number].write(bucket)
         bucket.clear()
 
-    def _spilled(self, number: int) -> Iterator[tuple[bytes, int]]:
+    def _rows(self, number: int) -> int:
+        spilled = self._files[number].tell() if number in self._files else 0
+        return (spilled + len(self._memory[number])) // _ENTRY.size
+
+    def _bucket(self, number: int) -> Iterator[tuple[bytes, int]]:
+        """A bucket's pairs, read piece by piece: of rows that are all the same, one bucket holds all."""
         if number in self._files:
-            self._files[number].seek(0)
-            yield from _ENTRY.iter_unpack(self._files[number].read())
-            self._files[number].seek(0, 2)
+            file = self._files[number].fileno()
+            for at in range(0, self._files[number].tell(), _CHUNK * _ENTRY.size):
+                yield from _ENTRY.iter_unpack(os.pread(file, _CHUNK * _ENTRY.size, at))
+        yield from _ENTRY.iter_unpack(self._memory[number])

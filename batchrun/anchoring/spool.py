@@ -3,9 +3,9 @@
 Without `--key` a row's identity is its fingerprint; rows with the same content differ by their occurrence.
 """
 
+import os
 import struct
 import tempfile
-from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
@@ -21,6 +21,7 @@ from .partition import Partition
 
 _CHUNK = 4096
 _NAME = struct.Struct("16s")
+_NUMBER = struct.Struct("<q")
 
 
 class Spool:
@@ -31,10 +32,10 @@ class Spool:
         self._stack = ExitStack()
         self._file: IO[bytes] = self._stack.enter_context(_scratch(folder))
         self._contents: IO[bytes] = self._stack.enter_context(_scratch(folder))
+        self._occurrences = self._stack.enter_context(_scratch(folder)).fileno()  # a number a row; mostly a hole
         self.rows = 0
         self.keyed = False
-        self.twins: dict[int, int] = {}
-        self._twins_in_order: list[int] = []
+        self.has_twins = False
 
     def __enter__(self) -> Self:
         return self
@@ -70,8 +71,18 @@ class Spool:
                         f"rows {first:,} and {position:,} have the same key",
                         "name rows by more columns (--key a,b), or leave --key out to name them by content",
                     )
-                self.twins[position] = occurrence
-        self._twins_in_order = sorted(self.twins)
+                os.pwrite(self._occurrences, _NUMBER.pack(occurrence), _NUMBER.size * (position - 1))
+                self.has_twins = True
+
+    def twins(self) -> Iterator[tuple[int, int]]:
+        """Position and occurrence of each row that is the same as one before it, in the table's order."""
+        for first in range(1, self.rows + 1 if self.has_twins else 0, _CHUNK):
+            for position, (occurrence,) in enumerate(self._occurrences_from(first, _CHUNK), start=first):
+                if occurrence:
+                    yield position, occurrence
+
+    def _occurrences_from(self, first: int, count: int) -> Iterator[tuple[int]]:
+        return _NUMBER.iter_unpack(os.pread(self._occurrences, _NUMBER.size * count, _NUMBER.size * (first - 1)))
 
     def any_repeated(self, stretches: list[tuple[int, int]]) -> bool:
         """Whether one of the rows `first` to `last` of each stretch has a twin anywhere in the table."""
@@ -90,21 +101,23 @@ class Spool:
 
     def identities(self) -> Iterator[bytes]:
         """Each row's identity, in the table's order."""
-        if not self.twins:
+        if not self.has_twins:
             return _sixteens(self._file)
-        numbered = enumerate(_sixteens(self._file), start=1)
-        return (occurrence_of(name, self.twins.get(position, 0)) for position, name in numbered)
+        blocks = (self.names(first, _CHUNK) for first in range(1, self.rows + 1, _CHUNK))
+        return (name for block in blocks for (name,) in _NAME.iter_unpack(block))
 
     def names(self, first: int, count: int) -> bytes:
         """The joined identities of at most `count` rows from position `first`."""
         self._file.seek(WIDTH * (first - 1))
         names = self._file.read(WIDTH * count)
-        twins = self._twins_in_order
-        for position in twins[bisect_left(twins, first) : bisect_left(twins, first + count)]:
-            at = WIDTH * (position - first)
-            name = occurrence_of(names[at : at + WIDTH], self.twins[position])
-            names = names[:at] + name + names[at + WIDTH :]
-        return names
+        if not self.has_twins:
+            return names
+        told_apart = bytearray(names)
+        for nth, (occurrence,) in enumerate(self._occurrences_from(first, len(names) // WIDTH)):
+            if occurrence:
+                one = slice(WIDTH * nth, WIDTH * (nth + 1))
+                told_apart[one] = occurrence_of(names[one], occurrence)
+        return bytes(told_apart)
 
     def contents(self) -> Iterator[bytes]:
         """Each row's fingerprint, in the table's order, where rows are named by a key."""

@@ -124,9 +124,13 @@ class Checkpoint:
                 f"INSERT INTO failure VALUES ({','.join('?' * 13)})",
                 [_failure_row(next_failure + n, run, failure) for n, failure in enumerate(rows)],
             )
+            if self._any_changed():  # and not settled again with the content that it had
+                self.db.executemany(
+                    "DELETE FROM changed WHERE position = ?1 "
+                    "AND ?2 != (SELECT fingerprint FROM ledger WHERE position = ?1)",
+                    [(row.position, row.fingerprint) for row in settled],
+                )
             self._write_settled(run, settled, next_failure + len(failures))
-            if self._any_changed():
-                self.db.executemany("DELETE FROM changed WHERE position = ?", [(row.position,) for row in settled])
             if spent:
                 self.db.execute("INSERT OR REPLACE INTO spent VALUES (?,?,?,?,?,?)", (run, *spent[0], spent[1]))
             if standing:

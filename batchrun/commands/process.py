@@ -230,6 +230,8 @@ def process(
     After a crash, Ctrl-C or kill -9 the same command does what is left.
     """
     given = dict(locals())
+    for name in ("key", "columns", "skip_empty"):  # as text, where commas stand between names; a list is taken as it is
+        given[name] = ",".join(given[name]) if given[name] else None
     raise typer.Exit(_run(given.pop("input"), given))
 
 

@@ -46,7 +46,7 @@ def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[i
     elif lane.hung:
         suspects = started.keys() & lane.sent.keys()
     elif not lane.killed and (death.cause is not None or lane.garbled):
-        row = culprit(list(lane.sent), death, in_order=lane.garbled and lane.slots == 1)
+        row = None if lane.retiring else culprit(list(lane.sent), death, in_order=lane.garbled and lane.slots == 1)
         if row is None:
             suspects = started.keys() & lane.sent.keys()
             if death.holder and death.holder.position in suspects and not misled:
@@ -68,6 +68,8 @@ def culprit(sent: list[int], death: Death, *, in_order: bool) -> int | None:
     """
     if in_order:
         return sent[0] if sent else None
+    if death.holder and death.holder.position not in sent:
+        return None  # what a row that has ended left behind had the interpreter
     ran = [row.position for row in death.running if row.position in sent]
     if len(ran) == 1:
         return ran[0]

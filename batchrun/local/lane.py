@@ -9,7 +9,7 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from batchrun.events import Event, Finished, Ready, Returned, Stillborn, TimedOut
 from batchrun.inflight import Holder, InFlight, Running, full_barrier
@@ -180,8 +180,7 @@ class Lane:
         """
         self.condemned = condemned
         self.hung = hung
-        self.killed = True
-        kill_trees((self.pid,))
+        kill_all([self])
 
     def bury(self) -> str | None:
         """After the worker's death: end what it started, free its descriptors; returns its exit in words.
@@ -243,6 +242,13 @@ def exit_in_words(code: int) -> str:
     name = signal.strsignal(-code) or "unknown"
     hint = {9: "probably out of memory", 11: "segmentation fault"}.get(-code, name.lower())
     return f"killed by signal {-code}: {hint}"
+
+
+def kill_all(lanes: Collection[Lane]) -> None:
+    """Kill the workers of lanes, and all that they started, with one look at the system's processes."""
+    for lane in lanes:
+        lane.killed = True
+    kill_trees([lane.pid for lane in lanes])
 
 
 def wait_gone(lanes: Iterable[Lane], seconds: float) -> None:

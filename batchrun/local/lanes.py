@@ -22,7 +22,7 @@ from batchrun.worker.output import untagged
 
 from .births import Births
 from .blame import Death, blame
-from .lane import Lane, wait_gone
+from .lane import Lane, kill_all, wait_gone
 from .limits import check_descriptors, raise_descriptors
 from .nursery import Nursery
 from .overdue import look_after
@@ -63,9 +63,8 @@ class Lanes:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._replacing = False
+        kill_all([lane for lane in self.lanes if lane.sent or not lane.ready])
         for lane in self.lanes:
-            if lane.sent or not lane.ready:
-                lane.kill()
             lane.pipes.close_inbox()
         wait_gone(self.lanes, END_SECONDS)
         for lane in self.lanes:
@@ -238,8 +237,7 @@ class Lanes:
     def kill(self) -> None:
         """End everything in flight now; what comes back are `Returned` rows."""
         self._replacing = False
-        for lane in self.lanes:
-            lane.kill()
+        kill_all(self.lanes)
 
     def _welcome(self, lane: Lane) -> None:
         register = self._selector.register

@@ -26,9 +26,11 @@ from batchrun.worker.lifeline import kill_group
 MESSAGE_SIZE = 1 << 20
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _ANSWER_SECONDS = 30.0
-_BOOT = f"""import pickle, socket, sys
+_BOOT = """import pickle, socket, sys
 channel = socket.socket(fileno=int(sys.argv[1]))
-coordinator, sys.path[:], sys.argv[:] = pickle.loads(channel.recv({MESSAGE_SIZE}) or sys.exit())
+_, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+with open(descriptors[0] if descriptors else sys.exit(), "rb") as message:
+    coordinator, sys.path[:], sys.argv[:] = pickle.load(message)
 from batchrun.worker.tending import tend
 tend(channel, coordinator)"""
 
@@ -47,7 +49,7 @@ class Nursery:
         with theirs:
             self._pid: int | None = _boot(theirs.fileno())
         with suppress(ConnectionError):  # it has died already: the first question will tell
-            ours.send(pickle.dumps((os.getpid(), sys.path, sys.argv)))
+            say(ours, (os.getpid(), sys.path, sys.argv))
         self.died = False
 
     def start(self, orders: Orders, pipes: Sequence[int]) -> int:
@@ -64,16 +66,20 @@ class Nursery:
     def close(self) -> None:
         """End the nursery. Workers that still live die with it. Closing it again does nothing."""
         self._socket.close()
+        self.died = True
         if self._pid is not None:
             kill_group(self._pid)
-            os.waitpid(self._pid, 0)
+            with suppress(ChildProcessError):  # somebody else in this process reaps its children, or ignores them
+                os.waitpid(self._pid, 0)
             self._pid = None
 
     def _ask(self, question: Any, descriptors: Sequence[int] = ()) -> Any:
+        if self.died:
+            raise NurseryDied
         try:
-            socket.send_fds(self._socket, [pickle.dumps(question)], descriptors)
+            say(self._socket, question, descriptors)
             answer = self._socket.recv(MESSAGE_SIZE)
-        except OSError:
+        except (ConnectionError, TimeoutError):
             answer = b""
         if not answer:
             self.died = True
@@ -82,6 +88,14 @@ class Nursery:
         if isinstance(told, OSError):
             raise told
         return told
+
+
+def say(channel: socket.socket, what: Any, descriptors: Sequence[int] = ()) -> None:
+    """Send something of any size, which a socket's message would not take: in a file that is nowhere but in memory."""
+    with open(os.memfd_create("batchrun"), "wb+") as message:
+        pickle.dump(what, message)
+        message.seek(0)
+        socket.send_fds(channel, [b"?"], [message.fileno(), *descriptors])
 
 
 def _boot(channel: int) -> int:

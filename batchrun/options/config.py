@@ -21,7 +21,7 @@ def find_config(folder: Path, known: Collection[str]) -> tuple[Path | None, dict
         own, project = place / "batchrun.toml", place / "pyproject.toml"
         if own.is_file():
             return own, _checked(own, _toml(own), known)
-        if project.is_file() and (table := _toml(project).get("tool", {}).get("batchrun")) is not None:
+        if project.is_file() and (table := _ours(project)) is not None:
             return project, _checked(project, table, known)
     return None, {}
 
@@ -43,6 +43,15 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}", "mend or remove it") from None
+
+
+def _ours(project: Path) -> dict[str, Any] | None:
+    """The table `[tool.batchrun]` of a pyproject.toml, if there is one."""
+    tools = _toml(project).get("tool")
+    table = tools.get("batchrun") if isinstance(tools, dict) else None
+    if table is None or isinstance(table, dict):
+        return table
+    raise UsageError(f"{project}: tool.batchrun is {table!r}, not a table of options", "write [tool.batchrun]")
 
 
 def _checked(path: Path, table: dict[str, Any], known: Collection[str]) -> dict[str, Any]:

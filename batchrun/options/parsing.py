@@ -79,8 +79,10 @@ def timeout(value: Any) -> Timeout:
 
 def names(value: Any) -> tuple[str, ...]:
     """Column names: `a,b`, or a list."""
-    parts = [value] if isinstance(value, str) else list(value)
-    found = tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
+    if isinstance(value, str):
+        found = tuple(name.strip() for name in value.split(",") if name.strip())
+    else:
+        found = tuple(map(str, value))  # as they are: a name may hold a comma, or begin with a space
     if not found:
         raise ValueError("no column is named")
     return found

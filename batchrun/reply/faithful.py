@@ -12,7 +12,9 @@ from .relaxed import LITERALS
 from .scan import PAIRS, tokens
 
 _WORD = re.compile(r"\w+")
-_BEFORE_NUMBER = re.compile(r"[^\w.+-]*")
+# What may stand around a number or a literal, and says nothing: a sign or a unit there would be lost.
+_BEFORE = re.compile(r"[\s{}\[\],:，：;\"'“”‘’`＂]*")
+_AFTER_NUMBER = re.compile(r"\s*(?:[,:，：;{}\[\]\"'“”‘’`＂]|\Z)|\s+\w")
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)?(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[bfnrt])")
 _LITERALS = {True: ("true",), False: ("false",), None: ("null", "none")}
@@ -50,7 +52,7 @@ def _pass(leaf: object, said: str, position: int) -> int | None:
     if isinstance(leaf, str):
         return _pass_text(leaf, said, position)
     if leaf is None or isinstance(leaf, bool):
-        word = _WORD.search(said, position)
+        word = _WORD.match(said, _after_gap(said, position))
         return word.end() if word and word[0].lower() in _LITERALS[leaf] else None
     return _pass_number(leaf, said, position)
 
@@ -70,12 +72,16 @@ def _pass_text(leaf: str, said: str, position: int) -> int | None:
 
 
 def _pass_number(leaf: object, said: str, position: int) -> int | None:
-    gap = _BEFORE_NUMBER.match(said, position)
-    number = _NUMBER.match(said, gap.end() if gap else position)
-    if number is None or not number[0].strip("+-.eE") or said[number.end() : number.end() + 1].isalnum():
+    number = _NUMBER.match(said, _after_gap(said, position))
+    if number is None or not number[0].strip("+-.eE") or not _AFTER_NUMBER.match(said, number.end()):
         return None
     found = float(number[0])
     return number.end() if isfinite(found) and found == leaf else None
+
+
+def _after_gap(said: str, position: int) -> int:
+    gap = _BEFORE.match(said, position)
+    return gap.end() if gap else position
 
 
 def _without_comments(text: str) -> str:

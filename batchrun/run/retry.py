@@ -39,7 +39,7 @@ def after_failure(error: tuple[Any, ...], attempt: int, allowed: int, wait: floa
     hopeless = kind in HOPELESS_KINDS or status in HOPELESS_STATUS or type_name in HOPELESS_TYPES
     if hopeless or attempt >= allowed:
         return None
-    return Again(max(backoff(attempt, dice), wait or 0.0), charged=True)
+    return Again(max(backoff(attempt, dice), min(wait or 0.0, MAX_REFUSED_SECONDS)), charged=True)
 
 
 def after_refusal(refused_for: float, refusals: int, wait: float | None, dice: float) -> Again | None:

@@ -49,7 +49,7 @@ def kill_trees(pids: Collection[int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGSTOP)  # so that none starts anything more
-    family = _descendants(pids)
+    family = _descendants(pids) if pids else ()
     for pid in pids:
         kill_group(pid)
     for child in family:

@@ -14,7 +14,7 @@ import traceback
 from contextlib import suppress
 from typing import NoReturn
 
-from batchrun.local.nursery import MESSAGE_SIZE, SIGNALS
+from batchrun.local.nursery import SIGNALS
 from batchrun.orders import Orders
 
 from .lifeline import die_with, kill_trees
@@ -24,6 +24,7 @@ from .worker import main
 def tend(channel: socket.socket, coordinator: int) -> None:
     """The nursery's life: answer until the coordinator closes the socket."""
     os.setpgid(0, 0)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as some services start their programs, it loses exit codes
     workers: set[int] = set()
     own = os.getpid()
 
@@ -37,20 +38,23 @@ def tend(channel: socket.socket, coordinator: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     die_with(coordinator, signal.SIGTERM)
     gc.freeze()
-    # The error: the coordinator died before it had heard an answer.
-    with channel, suppress(ConnectionError):
-        _answer(channel, workers)
-    _end(workers)
+    try:
+        # The error: the coordinator died before it had heard an answer.
+        with channel, suppress(ConnectionError):
+            _answer(channel, workers)
+    finally:
+        _end(workers)
 
 
 def _answer(channel: socket.socket, workers: set[int]) -> None:
     """Answer the coordinator's questions until it closes its end; `workers`: those that live, kept up to date."""
     own = os.getpid()
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_SIZE, 3)
+        message, descriptors, _, _ = socket.recv_fds(channel, 1, 4)
         if not message:
             return
-        verb, subject = pickle.loads(message)
+        with open(descriptors.pop(0), "rb") as question:
+            verb, subject = pickle.load(question)
         answer: int | OSError
         if verb == "reap":
             _, status = os.waitpid(subject, 0)

@@ -23,6 +23,7 @@ from .output import Output
 from .serve import Service, serve
 
 _ASIDE = 1000
+_NOT_FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> None:
@@ -32,9 +33,11 @@ def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> N
     inbox, outbox, output = (_aside(fd) for fd in (inbox, outbox, output))
     printed = Output(output)
     faulthandler.enable(file=2)
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in _NOT_FOR_US:
         # Not SIG_IGN: programs that a row starts would inherit that.
         signal.signal(signum, _stay)
+    # What a row forks must heed them: `Process.terminate` and `Pool` end their children so, and wait for them.
+    os.register_at_fork(after_in_child=_heed_again)
     # Where it is, said by a handler in C: also in a module whose import does not come back to Python.
     faulthandler.register(signal.SIGUSR1, file=output, all_threads=False)
     # Before the coordinator hears of this worker: rows that had to wait for its imports would start in a burst.
@@ -51,6 +54,12 @@ def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> N
             serve_async(service, inbox)
         else:
             serve(service, inbox)
+
+
+def _heed_again() -> None:
+    for signum in _NOT_FOR_US:
+        if signal.getsignal(signum) is _stay:
+            signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
 
 
 def _stay(_signum: int, _frame: object) -> None:

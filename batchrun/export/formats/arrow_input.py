@@ -57,7 +57,8 @@ class _Parquet:
         with _opened(self._files[0]) as file:
             # Metadata would tell pandas of an index and of columns that are others now.
             own = [each for each in file.schema_arrow if each.name in self._columns]
-            self.fields = [pa.field(each.name, each.type, each.nullable) for each in own]
+            alone = len(self._files) == 1  # another file may have nulls
+            self.fields = [pa.field(each.name, each.type, each.nullable or not alone) for each in own]
 
     def chunks(self) -> Iterator[Any]:
         for path in self._files:
