@@ -1,7 +1,7 @@
 """What a run that died has left: rows that may have run, are not in the checkpoint, and so run again. Pure."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from .inflight import Remains
 
@@ -15,6 +15,20 @@ class Aftermath(NamedTuple):
     running: frozenset[int] = frozenset()
     started: frozenset[int] = frozenset()
     more: bool = False
+
+    @classmethod
+    def of(cls, fact: Mapping[str, Any] | None) -> Self:
+        """From what `as_fact` had made."""
+        return cls(frozenset(fact["running"]), frozenset(fact["started"]), fact["more"]) if fact else cls()
+
+    def as_fact(self) -> dict[str, Any]:
+        """For the checkpoint, until a run has said it."""
+        return {"running": sorted(self.running), "started": sorted(self.started), "more": self.more}
+
+    def and_before(self, earlier: Self) -> Self:
+        """This, and what is left of a run before the last."""
+        running = self.running | earlier.running
+        return type(self)(running, (self.started | earlier.started) - running, self.more or earlier.more)
 
 
 def aftermath(remains: Remains, made: Mapping[int, int]) -> Aftermath:

@@ -44,17 +44,22 @@ def check_output(places: Places, settings: Settings) -> None:
         refuse_foreign(places.folder, target)
 
 
-def fresh_start(places: Places) -> None:
-    """Move the old checkpoint aside (never delete it)."""
+def fresh_start(places: Places) -> Path:
+    """Move the old checkpoint aside (never delete it); returns where to."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     while (places.folder / f"{places.name}.{stamp}.old").exists():
         stamp += "+"
     _fold(places.checkpoint)
-    for suffix in ("", "-wal", "-shm"):
-        old = Path(f"{places.checkpoint}{suffix}")
-        if old.exists():
-            old.rename(places.folder / f"{places.name}.{stamp}.old{suffix}")
+    aside = places.folder / f"{places.name}.{stamp}.old"
+    _rename(places.checkpoint, aside)
     places.inflight.unlink(missing_ok=True)
+    return aside
+
+
+def _rename(checkpoint: Path, to: Path) -> None:
+    for end in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            Path(f"{checkpoint}{end}").rename(f"{to}{end}")
 
 
 def _fold(path: Path) -> None:
@@ -64,8 +69,11 @@ def _fold(path: Path) -> None:
             pass
 
 
-def forget_if_unused(places: Places) -> None:
-    """Remove a checkpoint that was made for a run which never began: a misspelt task leaves no trace in `status`."""
+def forget_if_unused(places: Places, aside: Path | None) -> None:
+    """Remove a checkpoint that was made for a run which never began: a misspelt task leaves no trace in `status`.
+
+    `aside`: where the one before it was moved, which comes back.
+    """
     with suppress(BatchrunError):
         with opened(places.checkpoint, write=False) as checkpoint:
             used = checkpoint.get("digest") is not None
@@ -76,6 +84,8 @@ def forget_if_unused(places: Places) -> None:
                 places.log.unlink()
             for suffix in ("-wal", "-shm", ""):
                 Path(f"{places.checkpoint}{suffix}").unlink(missing_ok=True)
+            if aside:
+                _rename(aside, places.checkpoint)
 
 
 def write_results(

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from . import suspects
-from .aftermath import aftermath
+from .aftermath import Aftermath, aftermath
 from .checkpoint.checkpoint import Checkpoint
 from .checkpoint.errors import explained
 from .checkpoint.ledger import Ledger
@@ -27,7 +27,7 @@ from .checkpoint.opening import opened
 from .checkpoint.witness import Witness
 from .display.reporter import Reporter
 from .engines import StartableEngine, engine_of
-from .errors import BatchrunError, CheckpointError
+from .errors import BatchrunError, CheckpointError, Interrupted
 from .finish import check_output, forget_if_unused, fresh_start, summarise, write_results
 from .inflight import forget, left_behind
 from .local.nursery import Nursery
@@ -108,17 +108,14 @@ def process(
         check_output(places, settings)
         prepare(places.folder)
         witness = Witness(stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first)))
-        _make_way(places, settings, bring)
+        aside = _make_way(places, settings, bring)
         if not places.checkpoint.exists():
-            stack.push(lambda failed, *_: forget_if_unused(places) if failed or settings.dry_run else None)
+            stack.push(lambda failed, *_: forget_if_unused(places, aside) if failed or settings.dry_run else None)
         witness.compare(places.checkpoint, places.lock)
         checkpoint = stack.enter_context(opened(places.checkpoint, write=True))
         witness.forget_failures(checkpoint.reached())
         binder = Binder(checkpoint, places.input, settings)
-        remains = left_behind(places.inflight)
-        died = aftermath(remains, checkpoint.attempts_made(remains.rows()))
-        if not settings.dry_run:
-            forget(places.inflight)  # said once
+        died = _last_death(checkpoint, places, settings)
         redactor = Redactor(os.environ, (settings.api_key_env,))
         log = stack.enter_context(Log(places.log, redactor))
         orders = orders_for(settings, spec, places, stack)
@@ -143,9 +140,9 @@ def process(
             plan = plan_of(checkpoint, settings, bound, task)
             require(spec, plan, settings)
             checkpoint.put(task=version.as_fact(described(spec)))
-            if remains.running and not settings.dry_run:
-                checkpoint.put(suspects=suspects.after_death(checkpoint.get("suspects", {}), remains.running))
-        notes = notes_on(bound, plan, settings, spec, died)
+            if died != Aftermath():
+                checkpoint.put(died=None)  # it is said below
+        notes = notes_on(bound, plan, settings, spec, died, edited=not binder.unchanged)
         reporter.planned(plan, task=places.name, input=places.input, jobs=settings.known_jobs, notes=notes)
         for note in notes:
             log.say(note)
@@ -157,12 +154,27 @@ def process(
         return _run(job, bound, plan, task, version)
 
 
-def _make_way(places: Places, settings: Settings, bring: Callable[[], None] | None) -> None:
-    """What may change under the lock only: the table that is brought, and the checkpoint that is moved aside."""
+def _make_way(places: Places, settings: Settings, bring: Callable[[], None] | None) -> Path | None:
+    """What may change under the lock only: the table that is brought, and the checkpoint that is moved aside, where
+    to is returned.
+    """
     if bring is not None:
         bring()
-    if settings.fresh and not settings.dry_run:
-        fresh_start(places)
+    return fresh_start(places) if settings.fresh and not settings.dry_run else None
+
+
+def _last_death(checkpoint: Checkpoint, places: Places, settings: Settings) -> Aftermath:
+    """What the last run has left, if it died. The checkpoint keeps it until a run gets so far that it is said."""
+    remains = left_behind(places.inflight)
+    last = aftermath(remains, checkpoint.attempts_made(remains.rows()))
+    died = last.and_before(Aftermath.of(checkpoint.get("died")))
+    if not settings.dry_run:
+        if last != Aftermath():
+            with checkpoint.transaction():
+                known = suspects.after_death(checkpoint.get("suspects", {}), remains.running)
+                checkpoint.put(died=died.as_fact(), suspects=known)
+        forget(places.inflight)
+    return died
 
 
 def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version) -> Summary:
@@ -174,8 +186,10 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version) -> Sum
     ledger = Ledger(checkpoint, number, plan.rows, plan.settled, job.witness, plan.to_run)
     stopped: BatchrunError | None = None
     if settings.reparse:
-        changed = reparse(checkpoint, ledger, settings, tally, schema_of(job.spec))
+        changed = reparse(checkpoint, ledger, settings, tally, schema_of(job.spec), lambda: job.signals.count > 0)
         job.reporter.say(f"parsed the kept replies again: {changed:,} came out otherwise")
+        if job.signals.count:
+            stopped = Interrupted(job.signals.first, "interrupted; --reparse begins anew")
     elif engine:
         stopped = _run_rows(job, engine, bound, plan, ledger, tally, task)
     output = None

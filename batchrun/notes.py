@@ -13,9 +13,14 @@ from .table import looks_separated, separator
 from .worker.readymade import Spec
 
 
-def notes_on(bound: Bound, plan: Plan, settings: Settings, spec: Spec, died: Aftermath) -> list[str]:
-    """Sentences on what is hardly meant, on rows in flight at a crash, on what has changed, and on rows left out."""
-    notes = [*_doubts(bound, plan, spec), *_run_again(died)]
+def notes_on(
+    bound: Bound, plan: Plan, settings: Settings, spec: Spec, died: Aftermath, *, edited: bool = False
+) -> list[str]:
+    """Sentences on what is hardly meant, on rows in flight at a crash, on what has changed, and on rows left out.
+
+    `edited`: the table is not what it was at the crash.
+    """
+    notes = [*_doubts(bound, plan, spec), *_run_again(died, " of the table as it was then" if edited else "")]
     if plan.stale and settings.on_change != "redo":
         notes.append(
             f"{were(plan.stale, 'row')} settled under another version of the task or other content; results are kept "
@@ -30,16 +35,16 @@ def notes_on(bound: Bound, plan: Plan, settings: Settings, spec: Spec, died: Aft
     return notes
 
 
-def _run_again(died: Aftermath) -> Iterator[str]:
+def _run_again(died: Aftermath, where: str) -> Iterator[str]:
     """Which rows run again, and may have had their effects."""
     if died.running:
         who, again = ("row", "it runs again") if len(died.running) == 1 else ("rows", "they run again")
-        yield f"the last run died while {who} {numbers(died.running)} ran; {again}, uncharged"
+        yield f"the last run died while {who} {numbers(died.running)}{where} ran; {again}, uncharged"
     if died.started:
         one = len(died.started) == 1 and not died.more
         who, are, again = ("row", "is", "it runs again") if one else ("rows", "are", "they run again")
         others = ", and perhaps others," if died.more else ""
-        rows = numbers(died.started)
+        rows = numbers(died.started) + where
         yield f"{who} {rows}{others} had started in the last run and {are} not in the checkpoint; {again}, uncharged"
 
 

@@ -1,6 +1,6 @@
 """`--reparse`: run the ladder again over the replies that were kept, without calling the task."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .checkpoint.checkpoint import Checkpoint
@@ -22,10 +22,18 @@ ORDER BY l.position LIMIT 1000
 """
 
 
-def reparse(checkpoint: Checkpoint, ledger: Ledger, settings: Settings, tally: Tally, schema: str | None) -> int:
-    """Parse every kept reply of the table again; rows that come out otherwise are settled anew.
+def reparse(
+    checkpoint: Checkpoint,
+    ledger: Ledger,
+    settings: Settings,
+    tally: Tally,
+    schema: str | None,
+    stop: Callable[[], bool],
+) -> int:
+    """Parse the kept replies of the table (of --rows) again; rows that come out otherwise are settled anew.
 
-    `schema`: the JSON Schema that they must fit. Returns how many changed. No attempt is made, none is counted.
+    `schema`: the JSON Schema that they must fit. `stop`: asked between rows. Returns how many changed. No attempt is
+    made, none is counted.
     """
     # What the service said of a reply holds, however the reply looks; a cut-off one is taken if that was asked for.
     unless = "" if settings.accept_truncated else "truncated"
@@ -33,6 +41,10 @@ def reparse(checkpoint: Checkpoint, ledger: Ledger, settings: Settings, tally: T
     changed = 0
     for row in _kept(checkpoint, unless):
         position, fingerprint, key, status, attempts, task, seconds, body, how, raw, kind, at, lane = row
+        if stop():
+            break
+        if settings.rows and position not in settings.rows:
+            continue
         reply = finish(Ticket(position, attempts, fingerprint, ()), seconds or 0.0, raw)
         told = reply.error[0] if reply.error else None
         if (reply.body, reply.how, told) == (body, how, kind if status == FAILED else None):

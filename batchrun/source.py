@@ -94,6 +94,7 @@ class Binder:
         if self.unchanged:
             return self._bound(Moved(0, 0, 0))
         self._refuse_other_names()
+        self._refuse_other_table()
         reading = {**self._reading, "header": list(self.table.columns)}
         with Spool(places.folder) as spool, roll.opened(places.roll, reading) as old:
 
@@ -110,7 +111,7 @@ class Binder:
                     roll.keep(places.roll, spool, recorder.entries, reading)
         name = self.checkpoint.get("id") or os.urandom(16).hex()
         self.checkpoint.put(
-            id=name,
+            id=name, input=os.path.abspath(self.path),
             digest=found.digest, reading=self._reading, rows=found.rows, bad_rows=found.bad_rows,
             columns=found.columns, types=found.types,
         )  # fmt: skip
@@ -135,6 +136,15 @@ class Binder:
                     f"the rows of this checkpoint were named {how}",
                     f"say the same --{option} as before, or --name another checkpoint, or --fresh to start over",
                 )
+
+    def _refuse_other_table(self) -> None:
+        """Under --key, the rows of two tables that are called the same would pass for each other's."""
+        before = self.checkpoint.get("input")
+        if before and self._reading["key"] and os.path.exists(before) and not os.path.samefile(before, self.path):
+            raise UsageError(
+                f"this checkpoint is that of {before}, and --key would give its results to rows of {self.path}",
+                "give this table another --name or --dir; if it is the same table, remove the old file",
+            )
 
 
 def tickets(

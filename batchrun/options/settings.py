@@ -149,7 +149,7 @@ class Settings:
 
 
 OPTIONS = {option.name: option.metadata["read"] for option in dataclasses.fields(Settings)}
-RIVALS = (("task", "prompt", "command"), ("schema", "fields"))
+RIVALS = (("task", "prompt", "command"), ("schema", "fields"), ("output", "no_output"))
 """Options that exclude each other."""
 OF_PROMPTS = ("model", "system", "schema", "fields", "param", "base_url", "api_key_env", "skip_empty")
 OF_COMMANDS = ("shell", "stdin")
@@ -175,6 +175,8 @@ def resolve(given: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
         elif name in config:
             said = anchored(name, config[name], path)
             values[name], heard[name] = _read(read, said, f"{name!r} in {path}"), str(path)
+    if not values.get("no_output"):
+        values.pop("no_output", None)
     for rivals in RIVALS:
         _choose(rivals, values, heard)
     _check_given(given, values)
@@ -201,8 +203,9 @@ def _choose(rivals: tuple[str, ...], values: dict[str, Any], heard: Mapping[str,
 
 def _check_given(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
     """Raise `UsageError` for options that the caller said and that cannot go together."""
-    if values.get("no_output") and given.get("output") is not None:
-        raise UsageError("--output and --no-output contradict each other", "leave one of them out")
+    for name in ("fresh", "limit"):
+        if values.get("reparse") and given.get(name) not in (None, False):
+            raise UsageError(f"--reparse goes over kept replies, {_flag(name)} over rows", "leave one of them out")
     if values.get("max_cost") is not None and not {"price_in", "price_out"} & values.keys():
         raise UsageError("--max-cost needs prices", "give --price-in and --price-out, for a million tokens each")
     if values.get("engine", "local") == "local":
