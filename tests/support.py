@@ -32,6 +32,22 @@ def batchrun(*args: object, cwd: Path | None = None, env: dict[str, str] | None 
     )
 
 
+def batchrun_ignoring_sigchld(*args: object, cwd: Path | None = None, timeout: float = 90):
+    """Run the command as services do that ignore the ends of their children: no exec changes that."""
+    ignore = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", ignore, *COMMAND, *map(str, args)],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
+
+
 def start(*args: object, cwd: Path | None = None, env: dict[str, str] | None = None, **options: Any):
     """Start the command and go on; its output is kept in pipes."""
     return subprocess.Popen(

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import alive, batchrun, database, kill, lines_of, settled, start, wait_for
+from support import alive, batchrun, batchrun_ignoring_sigchld, database, kill, lines_of, settled, start, wait_for
 
 from batchrun.errors import TaskError, UsageError
 from batchrun.options.settings import resolve
@@ -165,6 +165,15 @@ def test_a_failure_keeps_the_exit_code_and_the_end_of_stderr(tmp_path):
     assert results(table)[3] == 7
     log = database(table, "command").with_suffix(".log").read_text()
     assert [line.split("] ")[1] for line in log.splitlines() if "[row 3]" in line] == ["first line", "no luck with 3"]
+
+
+def test_where_the_ends_of_children_are_ignored_a_program_that_fails_still_fails_its_row(tmp_path):
+    table = table_of(tmp_path, ["a"])
+    command = ("process", table, "--shell", "--command", "echo {id}; sleep 0.1; exit 3", "--retries", 0)
+    ended = batchrun_ignoring_sigchld(*command)
+    assert ended.returncode == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert shown(table, 1)["error"]["message"] == "exited with code 3"
 
 
 def test_a_program_reads_a_cell_of_any_length_from_its_stdin(tmp_path):

@@ -18,6 +18,7 @@ import pytest
 from support import (
     alive,
     batchrun,
+    batchrun_ignoring_sigchld,
     database,
     descendants,
     environment,
@@ -240,6 +241,70 @@ def test_a_worker_that_dies_or_raises_at_shutdown_costs_no_row(folder, way):
     assert_alone(folder, table, 8, 3, DONE)
 
 
+TERMINATED, INTERRUPTED = -signal.SIGTERM, 1
+# How, and how the child ends.
+WAYS_TO_END_A_CHILD = {
+    "terminates it": ("until_it_is_up(); child.terminate()", TERMINATED),
+    "interrupts it": ("until_it_is_up(); os.kill(child.pid, signal.SIGINT)", INTERRUPTED),
+    "terminates it at once": ("child.terminate()", TERMINATED),
+}
+UP = """
+import multiprocessing
+FORK = multiprocessing.get_context("fork")
+
+def stay():
+    Path("up").touch()
+    time.sleep(1000)
+
+def until_it_is_up():
+    while not Path("up").exists():
+        time.sleep(0.005)
+"""
+
+
+@pytest.mark.parametrize("way", WAYS_TO_END_A_CHILD)
+def test_a_child_that_a_row_forks_heeds_signals_though_its_worker_does_not(folder, way):
+    act, code = WAYS_TO_END_A_CHILD[way]
+    body = f"""
+    def poison(row):
+        child = FORK.Process(target=stay)
+        child.start()
+        {act}
+        child.join()
+        return child.exitcode
+    """
+    tasks(folder, UP + textwrap.dedent(body), 3)
+    table, ran = process(folder, "--timeout", 30)
+    assert ran.returncode == 0, ran.stderr
+    assert assert_alone(folder, table, 8, 3, DONE) == code
+
+
+def test_a_row_may_leave_a_pool_whose_processes_still_work(folder):
+    body = """
+    def poison(row):
+        with FORK.Pool(1) as pool:
+            pool.apply_async(stay)
+            until_it_is_up()
+        return {"left": True}
+    """
+    tasks(folder, UP + textwrap.dedent(body), 3)
+    table, ran = process(folder, "--timeout", 30)
+    assert ran.returncode == 0, ran.stderr
+    assert assert_alone(folder, table, 8, 3, DONE) == {"left": True}
+    wait_for(lambda: not left_in(folder), 10)
+
+
+def test_a_row_that_ends_its_worker_is_charged_alone_where_the_ends_of_children_are_ignored(folder):
+    tasks(folder, "def poison(row): ctypes.string_at(0)", 3)
+    table = numbered(folder / "data.csv", 8)
+    command = ("process", table, "--task", "tasks.py:task", "--jobs", 2, "--retries", 0, "--no-output", "--quiet")
+    ran = batchrun_ignoring_sigchld(*command, cwd=folder)
+    assert ran.returncode == 1, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert_alone(folder, table, 8, 3, CRASHED)
+    assert "killed by signal 11" in error_of(table, 3)
+
+
 AT_IMPORT = ("print('last words', flush=True)\nact()", 8, 0)
 
 
@@ -274,6 +339,14 @@ def test_a_module_that_takes_liberties_is_imported_and_every_row_is_done(folder,
     assert ran.returncode == 0, ran.stderr
     assert settled(table, "task") == {n: (DONE, {"double": 2 * n}) for n in range(1, 9)}
     assert starts(folder) == dict.fromkeys(range(1, 9), 1)
+
+
+def test_a_module_that_leaves_the_working_directory_is_run_with_a_relative_dir_too(folder):
+    tasks(folder, "os.chdir('/')", 0)
+    _, ran = process(folder, "--dir", "kept")
+    assert ran.returncode == 0, ran.stderr
+    assert starts(folder) == dict.fromkeys(range(1, 9), 1)
+    assert [path.name for path in (folder / "kept").rglob("*.sqlite")] == ["task.sqlite"]
 
 
 KILLS_ITS_PARENT = "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)"

@@ -26,6 +26,12 @@ def test_a_row_is_tried_again_until_its_attempts_are_used_up_and_never_before_it
     assert again is None or (again.charged and again.seconds >= (wait or 0))
 
 
+@pytest.mark.parametrize("wait", [1e6, float("inf")])
+def test_no_failure_makes_its_row_wait_for_longer_than_a_busy_server_may(wait):
+    again = after_failure(("exception", "", "ServerError", 500), 1, 3, wait, 0.5)
+    assert (again.seconds, again.charged) == (MAX_REFUSED_SECONDS, True)
+
+
 @pytest.mark.parametrize(
     "error",
     [

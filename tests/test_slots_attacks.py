@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from support import batchrun, lines_of, numbered, records, settled, wait_for
+from support import batchrun, count_settled, lines_of, numbered, records, settled, start, wait_for
 
 from batchrun.errors import StoppedError
 from batchrun.events import Finished, Returned, TimedOut
@@ -100,6 +100,27 @@ def closing_in_a_thread(row):
     time.sleep(0.02)
     return {"double": row["id"] * 2}
 
+async def dying_later(row):
+    """Row 1 ends, and leaves a task behind that ends the worker; row 2 sleeps there, and returns when it runs again."""
+    note(row)
+    if row["id"] == 1:
+        async def die():
+            while not os.path.exists("die"):
+                await asyncio.sleep(0.005)
+            os._exit(7)
+        globals()["kept"] = asyncio.create_task(die())
+    elif not os.path.exists("slept"):
+        os.mkdir("slept")
+        await asyncio.sleep(1000)
+    return {"double": row["id"] * 2}
+
+def overrunning(row):
+    """Row 1 runs for too long, and ends the worker once nobody waits for it any more."""
+    note(row)
+    while row["id"] != 1 or not os.path.exists("die"):
+        time.sleep(0.005)
+    os._exit(7)
+
 async def paying(row):
     batchrun.count_tokens(prompt=10)
     await asyncio.sleep(1000 if row["id"] == 2 else 0)
@@ -154,6 +175,19 @@ def test_rows_that_were_cancelled_before_they_began_fail_and_are_not_waited_for(
     assert found[1][0] == 1
 
 
+def test_a_row_is_not_charged_for_what_a_finished_row_has_left_behind(folder):
+    table = numbered(folder / "data.csv", 2)
+    command = ("process", table, "--task", "hurting.py:dying_later", "--jobs", 2, "--retries", 0, "--json")
+    run = start(*command, cwd=folder)
+    wait_for(lambda: (folder / "slept").exists() and count_settled(table, "dying_later") == 1)
+    (folder / "die").touch()
+    stdout, stderr = run.communicate(timeout=60)
+    assert run.returncode == 0, stderr
+    assert records(stdout)[-1]["done"] == 2
+    assert settled(table, "dying_later") == {1: (1, {"double": 2}), 2: (1, {"double": 4})}
+    assert [line.split()[0] for line in lines_of(folder / "started")].count("2") == 2
+
+
 @pytest.mark.parametrize("task", ["closing", "closing_in_a_thread"])
 def test_a_worker_that_cannot_reply_any_more_ends_and_its_rows_run_again(folder, task):
     done, found = process(folder, task, "--jobs", 10, *["--threads", 5] * (task != "closing"))
@@ -199,6 +233,39 @@ def test_a_row_behind_threads_that_are_all_given_up_comes_back(folder, monkeypat
         assert {event.ticket.position for event in events if isinstance(event, TimedOut)} == {1, 2}
         assert [event.tickets for event in events if isinstance(event, Returned)] == [(ticket(3),)]
         assert not lanes.busy()
+
+
+def test_a_row_within_its_limit_is_not_charged_for_a_thread_that_was_given_up(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with ExitStack() as stack:
+        lanes = engine(stack, folder, "overrunning", slots=2)
+        lane = lanes.lanes[0]
+        lane.give([ticket(1)])
+        wait_for(lambda: len(lines_of(folder / "started")) == 1)
+        lane.give([ticket(2)])
+        wait_for(lambda: len(lines_of(folder / "started")) == 2)
+        first, second = sorted(lane.running())
+        # The first is over its limit, the second is not, and nothing seems to be held up yet.
+        lane.heard = first.started + 100
+        events = lanes.expire(first.started + 100, 100 - (second.started - first.started) / 2)
+        assert [event.ticket for event in events if isinstance(event, TimedOut)] == [ticket(1)]
+        (folder / "die").touch()
+        died = wait_for(lambda: lanes.collect(0.1))
+        assert died == [Returned(0, (ticket(2),))]
+
+
+def test_the_system_is_looked_at_once_to_end_every_lane(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with ExitStack() as stack:
+        lanes = engine(stack, folder, "stuck", slots=1, jobs=3)
+        lanes.start(3)
+        wait_for(lambda: lanes.collect(0.1) and [lane.ready for lane in lanes.lanes] == [True] * 3)
+        looks = []
+        listed = os.listdir
+        monkeypatch.setattr(os, "listdir", lambda path=".": looks.append(path) or listed(path))
+        lanes.kill()
+        wait_for(lambda: lanes.collect(0.1) or not lanes.lanes)
+        assert looks == ["/proc"]
 
 
 def test_a_row_that_is_sent_again_does_not_pass_for_one_that_was_taken_back(folder, monkeypatch):

@@ -9,6 +9,7 @@ import gc
 import os
 import resource
 import signal
+import threading
 from pathlib import Path
 
 from batchrun.errors import TaskError
@@ -36,8 +37,7 @@ def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> N
     for signum in _NOT_FOR_US:
         # Not SIG_IGN: programs that a row starts would inherit that.
         signal.signal(signum, _stay)
-    # What a row forks must heed them: `Process.terminate` and `Pool` end their children so, and wait for them.
-    os.register_at_fork(after_in_child=_heed_again)
+    _heed_in_children()
     # Where it is, said by a handler in C: also in a module whose import does not come back to Python.
     faulthandler.register(signal.SIGUSR1, file=output, all_threads=False)
     # Before the coordinator hears of this worker: rows that had to wait for its imports would start in a burst.
@@ -56,10 +56,23 @@ def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> N
             serve(service, inbox)
 
 
-def _heed_again() -> None:
-    for signum in _NOT_FOR_US:
-        if signal.getsignal(signum) is _stay:
-            signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
+def _heed_in_children() -> None:
+    """What a row forks heeds signals: `Process.terminate` and `Pool` end their children so, and wait for them."""
+    held = threading.local()
+
+    def hold() -> None:  # one that came before the child could be killed by it would be lost
+        held.before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_US)
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held.before)
+
+    def heed() -> None:
+        for signum in _NOT_FOR_US:
+            if signal.getsignal(signum) is _stay:
+                signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
+        release()
+
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=heed)
 
 
 def _stay(_signum: int, _frame: object) -> None:
