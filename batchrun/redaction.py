@@ -62,7 +62,8 @@ class Redactor:
             try:
                 json.loads(masked)
             except ValueError:
-                return json.dumps(self._without(json.loads(body)), ensure_ascii=False).encode()
+                found = json.dumps(self._without(json.loads(body)), separators=(",", ":"))
+                return (found if self.text(found) == found else json.dumps(MASK)).encode()
         return masked
 
     def _without(self, value: object) -> object:

@@ -1,7 +1,6 @@
 """From the table to rows that can be handed out: bind the checkpoint to the table, then read what is left."""
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -92,6 +91,8 @@ class Binder:
     def bind(self, places: Places, stop: Callable[[], int], *, keep_roll: bool = True) -> Bound:
         """Bind, inside the caller's transaction. `stop()` is the signal that asks to end, or 0."""
         if self.unchanged:
+            if not os.path.exists(self.checkpoint.get("input") or ""):  # it was moved
+                self.checkpoint.put(input=os.path.abspath(self.path))
             return self._bound(Moved(0, 0, 0))
         self._refuse_other_names()
         self._refuse_other_table()
@@ -182,7 +183,7 @@ class Twins:
     """Which rows are the same as one before them; asked in the table's order."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self._known = _twins(checkpoint.db)
+        self._known = _twins(checkpoint)
         self._next = next(self._known, None)
 
     def occurrence(self, position: int) -> int:
@@ -192,10 +193,10 @@ class Twins:
         return self._next[1] if self._next and self._next[0] == position else 0
 
 
-def _twins(db: sqlite3.Connection) -> Iterator[tuple[int, int]]:
+def _twins(checkpoint: Checkpoint) -> Iterator[tuple[int, int]]:
     """Piece by piece: a reader that stays open would keep the log from being emptied."""
     after = 0
-    while block := db.execute(
+    while block := checkpoint.db.execute(
         "SELECT position, occurrence FROM twin WHERE position > ? ORDER BY position LIMIT ?", (after, _TWINS)
     ).fetchall():
         yield from block

@@ -6,7 +6,7 @@ import subprocess
 import tomllib
 
 import pytest
-from support import COMMAND, batchrun, environment, numbered
+from support import COMMAND, batchrun, environment, numbered, records, write_table
 
 from batchrun.options.settings import OPTIONS
 
@@ -256,3 +256,45 @@ def test_every_line_of_the_configuration_that_init_writes_is_valid(tmp_path):
     assert len(options) > 5
     for name, value in options.items():
         OPTIONS[name.replace("-", "_")](value)
+
+
+def test_an_output_on_the_command_line_beats_no_output_in_the_file_and_the_other_way_round(folder):
+    numbered(folder / "data.csv", 2)
+    command = ("process", "data.csv", "--task", "tasks.py:double")
+    (folder / "batchrun.toml").write_text("no-output = true\n")
+    assert batchrun(*command, cwd=folder).returncode == 0
+    assert not list(folder.glob("*.results.csv"))
+    ran = batchrun(*command, "-o", "out.csv", cwd=folder)
+    assert (ran.returncode, (folder / "out.csv").exists()) == (0, True), ran.stderr
+    (folder / "batchrun.toml").write_text('output = "never.csv"\n')
+    ran = batchrun(*command, "--no-output", cwd=folder)
+    assert (ran.returncode, (folder / "never.csv").exists()) == (0, False), ran.stderr
+    assert batchrun(*command, "--no-output", "-o", "out.csv", cwd=folder).returncode == 2
+
+
+@pytest.mark.parametrize("name", [" b", "x,y", "b "])
+def test_a_list_in_the_configuration_names_columns_as_they_are(folder, name):
+    write_table(folder / "data.csv", [(1, "a"), (2, "b")], header=("id", name))
+    (folder / "batchrun.toml").write_text(f'key = ["{name}"]\n')
+    command = ("process", "data.csv", "--task", "tasks.py:echo", "--json")
+    ran = batchrun(*command, cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    write_table(folder / "data.csv", [(3, "b"), (4, "a")], header=("id", name))
+    assert records(batchrun(*command, cwd=folder).stdout)[1]["ran"] == 0
+
+
+def test_a_list_in_python_names_columns_as_they_are_and_a_text_is_taken_apart():
+    assert OPTIONS["key"]([" b", "x,y"]) == (" b", "x,y")
+    assert OPTIONS["key"](" b, c") == ("b", "c")
+
+
+@pytest.mark.parametrize(
+    ("content", "exit_code", "said"),
+    [("[tool]\nbatchrun = 3\n", 2, "tool.batchrun is 3"), ("tool = 3\n", 0, ""), ("[tool]\nbatchrun = [1]\n", 2, "")],
+)
+def test_a_project_file_that_holds_something_odd_is_no_bug_of_ours(folder, content, exit_code, said):
+    numbered(folder / "data.csv", 1)
+    (folder / "pyproject.toml").write_text(content)
+    ran = batchrun("process", "data.csv", cwd=folder)
+    assert ran.returncode == exit_code, ran.stderr
+    assert said in ran.stderr

@@ -443,6 +443,19 @@ def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path) -> None:
     assert found["double"].to_pylist() == [2 * n for n in range(4500)]
 
 
+@pytest.mark.parametrize("first", ["all there", "some missing"])
+def test_files_of_one_folder_may_differ_in_what_may_be_missing(tmp_path: Path, first: str) -> None:
+    (tmp_path / "in").mkdir()
+    there = pa.table({"a": [1, 2]}, schema=pa.schema([pa.field("a", pa.int64(), nullable=False)]))
+    missing = pa.table({"a": pa.array([3, None], pa.int64())})
+    parts = [there, missing] if first == "all there" else [missing, there]
+    for number, part in enumerate(parts):
+        pq.write_table(part, tmp_path / f"in/{number}.parquet")
+    found = Table(tmp_path / "in").settle(*({"n": n} for n in range(4))).parquet()
+    assert found["a"].to_pylist() == [value for part in parts for value in part["a"].to_pylist()]
+    assert found["n"].to_pylist() == [0, 1, 2, 3]
+
+
 def test_json_lines_as_input_are_typed_over_the_whole_file(tmp_path: Path) -> None:
     lines = ['{"n":1,"t":"x"}'] * 1500 + ['{"n":0.5,"t":"\\ud800","o":{"k":[1]}}']
     (tmp_path / "in.jsonl").write_text("\n".join(lines) + "\n")

@@ -2,6 +2,8 @@
 
 import random
 import sqlite3
+import tracemalloc
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -178,3 +180,148 @@ def test_anchoring_keeps_each_identity_with_its_record(tmp_path_factory, seed, b
         both = sum(min(before.count(value), after.count(value)) for value in set(before))
         assert len(found) == both
         assert checkpoint.db.execute("SELECT count(*) FROM ledger").fetchone()[0] == len(before)
+
+
+@pytest.mark.parametrize(
+    ("ledger", "tables"),
+    [
+        *(("AA", ["AB"]), ("AAA", ["BA"]), ("ABA", ["CBA"]), ("AAAA", ["CC"]), ("ABBA", ["BACC"])),
+        ("AAAA", ["AAABBB", "DAAABBB", "AAABBB"]),
+    ],
+)
+def test_a_row_that_stands_in_the_ledger_twice_can_be_found_again(tmp_path, ledger, tables):
+    """A table that was changed under a run may leave such a ledger."""
+    from batchrun.anchoring.anchor import anchor
+    from batchrun.anchoring.spool import Spool
+    from batchrun.checkpoint.opening import opened
+    from batchrun.checkpoint.records import DONE, FAILED, Failure, Settled
+
+    def row(position, name):
+        failed = Failure(position, 1, 0.0, 0.1, 0, "exception", name, "ValueError", None, None, None)
+        plain = (position, name.encode() * 16, None)
+        if position % 2:
+            return Settled(*plain, DONE, 1, 1, 0.0, name.encode(), None, "value")
+        return Settled(*plain, FAILED, 1, 1, 0.0, failure=failed)
+
+    with opened(tmp_path / "c.sqlite", write=True) as checkpoint:
+        checkpoint.write(1, [row(position, name) for position, name in enumerate(ledger, start=1)], [])
+        for table in tables:
+            with Spool(tmp_path) as spool, checkpoint.transaction():
+                spool.add([name.encode() * 16 for name in table], None)
+                anchor(checkpoint, spool, tmp_path)
+        found = dict(checkpoint.db.execute("SELECT position, fingerprint FROM ledger").fetchall())
+        names = {position: name[:1].decode() for position, name in found.items() if position > 0}
+        assert all(table[position - 1] == name for position, name in names.items())
+        assert set(names.values()) == set(ledger) & set(table)
+        assert len(found) == len(ledger), "the second one is kept as a row that is gone"
+
+
+def test_a_row_that_stands_in_the_ledger_twice_can_be_found_again_in_a_table_that_was_shuffled(tmp_path):
+    from batchrun.anchoring.anchor import anchor
+    from batchrun.anchoring.spool import Spool
+    from batchrun.checkpoint.opening import opened
+    from batchrun.checkpoint.records import DONE, Settled
+
+    names = [number.to_bytes(16, "little") for number in range(12_000)]
+    ledger, table = [*names, names[5], names[7]], random.Random(3).sample(names, len(names))
+    with opened(tmp_path / "c.sqlite", write=True) as checkpoint:
+        rows = [
+            Settled(position, name, None, DONE, 1, 1, 0.0, b"1", None, "value")
+            for position, name in enumerate(ledger, start=1)
+        ]
+        checkpoint.write(1, rows, [])
+        with Spool(tmp_path) as spool, checkpoint.transaction():
+            spool.add(table, None)
+            anchor(checkpoint, spool, tmp_path)
+        found = checkpoint.db.execute("SELECT position, fingerprint FROM ledger ORDER BY position").fetchall()
+    assert [name for position, name in found if position > 0] == table
+    assert len(found) == len(ledger)
+
+
+NAMES = st.sampled_from([bytes([first, *[0] * 14, last]) for first in (0, 7) for last in range(3)])
+STRETCHES = st.lists(st.tuples(NAMES, st.sampled_from([1, 2, 3, 4095, 4096, 4097])), max_size=5)
+
+
+@given(STRETCHES, st.integers(1, 9000), st.integers(1, 9000))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_spool_names_equal_rows_by_how_many_stand_before_them(tmp_path, stretches, first, many):
+    from batchrun.anchoring.spool import Spool, occurrence_of
+
+    rows = [name for name, length in stretches for _ in range(length)]
+    seen: Counter[bytes] = Counter()
+    expected, twins = [], []
+    for position, name in enumerate(rows, start=1):
+        expected.append(occurrence_of(name, seen[name]))
+        if seen[name]:
+            twins.append((position, seen[name]))
+        seen[name] += 1
+    with Spool(tmp_path) as spool:
+        spool.add(rows, None)
+        assert list(spool.identities()) == rows
+        spool.tell_apart()
+        assert spool.has_twins == bool(twins)
+        assert list(spool.twins()) == twins
+        assert list(spool.identities()) == expected
+        assert spool.names(first, many) == b"".join(expected[first - 1 : first - 1 + many])
+
+
+@given(STRETCHES)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_twins_are_found_in_buckets_that_went_to_disk(tmp_path, stretches):
+    from batchrun.anchoring.partition import Partition
+
+    rows = list(enumerate((name for name, length in stretches for _ in range(length)), start=1))
+    first: dict[bytes, int] = {}
+    seen: Counter[bytes] = Counter()
+    expected = set()
+    for position, name in rows:
+        if name in first:
+            expected.add((position, seen[name], first[name]))
+        first.setdefault(name, position)
+        seen[name] += 1
+    with Partition(tmp_path) as partition:
+        partition.add((name, position) for position, name in rows)
+        for _ in range(2):  # to look at them changes nothing
+            assert sorted(partition.twins()) == sorted(expected)
+            assert sorted(pair for bucket in partition.buckets() for pair in bucket) == sorted(
+                (name, position) for position, name in rows
+            )
+
+
+def test_rows_that_are_all_the_same_are_told_apart_in_flat_memory(tmp_path):
+    from batchrun.anchoring.spool import Spool
+
+    with Spool(tmp_path) as spool:
+        for _ in range(30):
+            spool.add_joined(b"x" * 16 * 4000, b"")
+        tracemalloc.start()
+        try:
+            spool.tell_apart()
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert spool.names(120_000, 1) != b"x" * 16
+    assert most < 4 << 20
+
+
+def test_under_a_key_two_tables_of_one_name_do_not_share_a_checkpoint(folder):
+    for place in ("a", "b"):
+        (folder / place).mkdir()
+        write_table(folder / place / "data.csv", [(1, place), (2, "same")])
+
+    def task(place):
+        command = ("process", f"{place}/data.csv", "--task", "tasks.py:double", "--dir", "ck", "--no-output", "--json")
+        return batchrun(*command, "--key", "id", cwd=folder)
+
+    assert task("a").returncode == 0
+    other = task("b")
+    assert other.returncode == 2
+    assert str(folder / "a" / "data.csv") in other.stderr
+    assert len(lines_of(folder / "started")) == 2
+    (folder / "b" / "data.csv").unlink()
+    (folder / "a" / "data.csv").rename(folder / "b" / "data.csv")
+    with (folder / "b" / "data.csv").open("a") as file:
+        file.write("3,more\n")
+    moved = task("b")
+    assert moved.returncode == 0, moved.stderr
+    assert records(moved.stdout)[1]["ran"] == 1

@@ -4,12 +4,14 @@ import csv
 import json
 import multiprocessing
 import os
+import signal
 import sqlite3
 import stat
 import sys
+from contextlib import closing
 
 import pytest
-from support import ROOT, batchrun, database, lines_of, numbered, records, settled, write_table
+from support import ROOT, batchrun, database, lines_of, numbered, records, settled, start, wait_for, write_table
 
 
 def results_of(table):
@@ -244,6 +246,37 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing_behind(folder):
     ]
 
 
+def test_a_dry_run_counts_the_rows_of_the_table_as_it_is_now(folder):
+    table = numbered(folder / "data.csv", 10)
+    command = ("process", table, "--task", "tasks.py:double", "--json")
+    assert batchrun(*command, cwd=folder).returncode == 0
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *rows[:5], "11,new"]) + "\n")
+    begin, done = records(batchrun(*command, "--dry-run", cwd=folder).stdout)
+    assert (begin["rows"], begin["done"], begin["to_run"]) == (6, 5, 1)
+    assert (done["rows"], done["done"], done["left"], done["ran"]) == (6, 5, 1, 0)
+
+
+def test_some_of_some_rows_that_ran_well_are_a_success(folder):
+    table = numbered(folder / "data.csv", 9)
+    command = ("process", table, "--task", "tasks.py:double", "--rows", "1-5", "--limit", 2, "--json")
+    for ran in (2, 2, 1, 0):
+        run = batchrun(*command, cwd=folder)
+        assert (run.returncode, records(run.stdout)[1]["ran"]) == (0, ran), run.stderr
+
+
+def test_a_fresh_start_that_comes_to_nothing_leaves_the_old_checkpoint_where_it_was(folder):
+    table = numbered(folder / "data.csv", 3)
+    command = ("process", table, "--name", "mine", "--json")
+    assert batchrun(*command, "--task", "tasks.py:double", cwd=folder).returncode == 0
+    before = settled(table, "mine")
+    assert batchrun(*command, "--task", "tasks.py:dubble", "--fresh", cwd=folder).returncode == 2
+    assert not list((folder / "data.csv.batchrun").glob("*.old*"))
+    assert settled(table, "mine") == before
+    again = batchrun(*command, "--task", "tasks.py:double", cwd=folder)
+    assert (again.returncode, records(again.stdout)[1]["ran"]) == (0, 0), again.stderr
+
+
 def test_fresh_starts_over_and_keeps_the_old_checkpoint(folder):
     table = numbered(folder / "data.csv", 5)
     for extra in ([], ["--fresh"]):
@@ -325,6 +358,65 @@ def test_reparse_reads_kept_replies_again_without_calling_the_task(folder):
     assert settled(table, "reply")[1][1]["same"] is True
 
 
+def replies(folder, table, *options):
+    """Keep a reply for each row that a lenient parser takes; returns the command."""
+    (folder / "replies.py").write_text('def reply(row):\n    return f\'So: {{"n": {row["id"]}}}\'\n')
+    command = ("process", table, "--task", "replies.py:reply", "--retries", 0, "--no-output", "--json", *options)
+    assert batchrun(*command, cwd=folder).returncode == 0
+    return command
+
+
+def test_reparse_does_not_forget_that_the_content_of_a_row_has_changed(folder):
+    table = numbered(folder / "data.csv", 3)
+    command = replies(folder, table, "--key", "id")
+    write_table(table, [(1, "text 1"), (2, "edited"), (3, "text 3")])
+    batchrun(*command, "--limit", 0, cwd=folder)
+    for extra, failed in (("--strict-json", 3), ("--no-output", 0)):
+        ran = batchrun(*command, "--reparse", extra, cwd=folder)
+        assert records(ran.stdout)[1]["failed"] == failed, ran.stderr
+    refused = batchrun(*command, "--on-change", "stop", cwd=folder)
+    assert refused.returncode == 2
+    assert "1 row was settled under" in refused.stderr
+    assert records(batchrun(*command, "--on-change", "redo", cwd=folder).stdout)[1]["ran"] == 1
+    assert batchrun(*command, "--on-change", "stop", cwd=folder).returncode == 0
+
+
+def test_reparse_of_some_rows_touches_no_others(folder):
+    table = numbered(folder / "data.csv", 3)
+    command = replies(folder, table)
+    ran = batchrun(*command, "--reparse", "--strict-json", "--rows", 2, cwd=folder)
+    assert (ran.returncode, records(ran.stdout)[1]["failed"]) == (1, 1), ran.stderr
+    assert {position: status for position, (status, _) in settled(table, "reply").items()} == {1: 1, 2: 2, 3: 1}
+
+
+@pytest.mark.parametrize("other", [("--fresh",), ("--limit", 1)])
+def test_reparse_is_refused_with_options_that_say_which_rows_run(folder, other):
+    table = numbered(folder / "data.csv", 3)
+    command = replies(folder, table)
+    ran = batchrun(*command, "--reparse", *other, cwd=folder)
+    assert ran.returncode == 2
+    assert other[0] in ran.stderr
+    assert len(settled(table, "reply")) == 3
+
+
+def test_ctrl_c_ends_a_reparse_and_the_next_one_goes_over_all_rows(folder):
+    (folder / "hard.py").write_text("def hard(row):\n    return '{\"a\":1} [' * 300\n")
+    table = numbered(folder / "data.csv", 400)
+    command = ("process", table, "--task", "hard.py:hard", "--retries", 0, "--no-output", "--max-failures", 999)
+    assert batchrun(*command, "--strict-json", cwd=folder).returncode == 1
+
+    def runs():
+        with closing(sqlite3.connect(f"file:{database(table, 'hard')}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT count(*) FROM run").fetchone()[0]
+
+    run = start(*command, "--reparse", cwd=folder)
+    wait_for(lambda: runs() == 2)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 130, err
+    assert len(settled(table, "hard")) == 400
+
+
 def test_python_dash_m_and_the_version_agree():
     assert batchrun("--version").stdout.startswith("batchrun ")
     assert batchrun("process", "--help").returncode == 0
@@ -404,3 +496,13 @@ def test_in_a_later_run_the_pauses_after_failed_attempts_begin_anew(folder):
     db.close()
     assert len(pauses) == 20
     assert max(pauses)[0] < 8, "half a second, and not the 16 of a sixth attempt"
+
+
+def test_a_table_that_is_read_in_another_way_has_its_results_written_anew(tmp_path):
+    (tmp_path / "data.csv").write_bytes(b"id,text\n1,\x80\n")
+    command = ("process", "data.csv", "--task", "repair", "--encoding")
+    for encoding, more in (("cp1252", ()), ("latin-1", ("--limit", 0))):
+        ran = batchrun(*command, encoding, *more, cwd=tmp_path)
+        assert ran.returncode == 0, ran.stderr
+        text = (tmp_path / "data.results.csv").read_bytes()
+        assert b"\x80".decode(encoding).encode() in text, encoding

@@ -41,6 +41,58 @@ def test_results_are_not_joined_to_a_table_that_was_reordered_during_the_run(fol
         assert [int(row["double"]) for row in csv.DictReader(file)] == [2 * n for n in range(30, 0, -1)]
 
 
+def test_a_table_that_is_replaced_before_its_first_row_runs_is_not_run(folder):
+    (folder / "late.py").write_text(
+        "import time\nfrom pathlib import Path\nfrom tasks import note\n\n"
+        "while not Path('go').exists():\n    time.sleep(0.01)\n\ndef late(row):\n    note(row)\n    return row\n"
+    )
+    table = numbered(folder / "data.csv", 10)
+    command = ("process", table, "--task", "late.py:late", "--jobs", 1, "--no-output", "--json")
+    (folder / "go").touch()
+    assert batchrun(*command, "--rows", "1-5", cwd=folder).returncode == 0
+    (folder / "go").unlink()
+    run = start(*command, cwd=folder)
+    assert json.loads(run.stdout.readline())["event"] == "start"  # the table is known by now
+    other = folder / "other.csv"
+    header, *rows = table.read_text().splitlines(keepends=True)
+    other.write_text("".join([header, "99,new\n", *rows]))
+    other.rename(table)
+    (folder / "go").touch()
+    _, err = run.communicate(timeout=90)
+    assert run.returncode == 2, err
+    assert "data.csv changed while it was being read" in err
+    assert len(lines_of(folder / "started")) == 5
+    again = batchrun(*command, cwd=folder)
+    assert (again.returncode, records(again.stdout)[1]["ran"]) == (0, 6)
+
+
+def parts_of(folder):
+    """A table that is a folder with one Parquet file."""
+    pandas = pytest.importorskip("pandas")
+    (folder / "parts").mkdir()
+    pandas.DataFrame({"id": [1, 2], "text": ["a", "b"]}).to_parquet(folder / "parts" / "1.parquet")
+    return folder / "parts"
+
+
+def test_files_that_are_no_part_of_a_folders_table_may_come_during_a_run(folder):
+    table = parts_of(folder)
+    (folder / "dotted.py").write_text(
+        "from pathlib import Path\n\ndef dotted(row):\n    Path('parts/.DS_Store').write_text(str(row['id']))\n"
+        "    return row\n"
+    )
+    ran = batchrun("process", table, "--task", "dotted.py:dotted", cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    assert (table / ".DS_Store").exists()
+
+
+def test_checkpoints_may_live_within_a_folder_that_is_the_table(folder):
+    command = ("process", parts_of(folder), "--task", "tasks.py:double", "--dir", "parts", "--json")
+    for ran in (2, 0):
+        run = batchrun(*command, cwd=folder)
+        assert run.returncode == 0, run.stderr
+        assert records(run.stdout)[1]["ran"] == ran
+
+
 def test_the_input_is_never_written_over(folder):
     table = numbered(folder / "data.csv", 3)
     before = table.read_bytes()

@@ -2,9 +2,22 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import batchrun, lines_of, numbered, records, settled
+from support import (
+    alive,
+    batchrun,
+    descendants,
+    kill,
+    lines_of,
+    numbered,
+    records,
+    settled,
+    start,
+    wait_for,
+    write_table,
+)
 
 from batchrun import suspects
 from batchrun.inflight import Running
@@ -107,6 +120,41 @@ def test_short_values_and_other_variables_are_no_secrets():
     assert redactor.reply(reply).error[1] == "[redacted]!"
 
 
+def test_an_option_whose_name_sounds_like_a_secret_is_none(folder):
+    table = write_table(folder / "data.csv", [(1, "a")], header=("customer_id", "text"))
+    command = ("process", table, "--task", "tasks.py:echo", "--no-output")
+    ran = batchrun(*command, cwd=folder, env={"BATCHRUN_KEY": "customer_id"})
+    assert ran.returncode == 0, ran.stderr
+    assert settled(table, "echo")[1][1] == {"customer_id": 1, "text": "a"}
+
+
+@pytest.mark.parametrize(
+    ("body", "masked"),
+    [
+        (b"12345678", "[redacted]"),
+        (b'{"pin":12345678,"n":-12345678.5,"ok":[1.5,true,null]}',
+         {"pin": "[redacted]", "n": "[redacted]", "ok": [1.5, True, None]}),
+        (b'{"12345678":[12345678,"no 12345678"]}', {"[redacted]": ["[redacted]", "no [redacted]"]}),
+        ('{"ä":"12345678"}'.encode(), {"ä": "[redacted]"}),
+        (b'{"half":"\\ud800","n":12345678}', {"half": "\ud800", "n": "[redacted]"}),
+        (b'[1,2,3,4,5]', "[redacted]"),
+    ],
+)  # fmt: skip
+def test_a_number_that_is_a_secret_becomes_text_and_the_result_stays_json(body, masked):
+    secrets = {"PIN_TOKEN": "12345678", "LIST_KEY": "1,2,3,4,5"}
+    found = Redactor(secrets).reply(Reply(1, "done", 0.1, body=body)).body
+    assert json.loads(found) == masked
+
+
+def test_a_task_may_return_a_number_that_is_a_secret(folder):
+    (folder / "pins.py").write_text("def pin(row):\n    return {'pin': 12345678, 'id': row['id']}\n")
+    table = numbered(folder / "data.csv", 2)
+    command = ("process", table, "--task", "pins.py:pin")
+    ran = batchrun(*command, cwd=folder, env={"PIN_TOKEN": "12345678"})
+    assert ran.returncode == 0, ran.stderr
+    assert settled(table, "pin")[2][1] == {"pin": "[redacted]", "id": 2}
+
+
 def test_a_timeout_may_be_a_multiple_of_the_median_and_waits_until_that_is_known():
     assert Timeout(5).limit(None) == 5
     assert Timeout(10, multiple=True).limit(None) is None
@@ -193,3 +241,27 @@ def test_the_wait_that_an_exceptions_response_asks_for_is_kept(folder):
     ran = batchrun("process", table, "--task", "limits.py:limited", "--retries", 0, cwd=folder)
     assert ran.returncode == 0, ran.stderr
     assert settled(table, "limited")[1][1]["waited"] >= 0.7
+
+
+@pytest.mark.parametrize(("edited", "where"), [(False, ""), (True, " of the table as it was then")])
+def test_a_command_that_runs_nothing_leaves_it_to_the_next_to_say_which_row_ran_at_the_death(folder, edited, where):
+    (folder / "held.py").write_text(
+        "import time\nfrom pathlib import Path\nfrom tasks import note\n\ndef held(row):\n    note(row)\n"
+        "    while row['id'] == 3 and not Path('free').exists():\n        time.sleep(0.01)\n    return row\n"
+    )
+    table = numbered(folder / "data.csv", 4)
+    command = ("process", table, "--task", "held.py:held", "--jobs", 1, "--no-output")
+    run = start(*command, cwd=folder)
+    wait_for(lambda: len(lines_of(folder / "started")) == 3)
+    workers = descendants(run.pid)
+    kill(run)
+    wait_for(lambda: not alive(workers))
+    (folder / "free").touch()
+    if edited:
+        header, *rows = table.read_text().splitlines()
+        table.write_text("\n".join([header, "9,new", *rows]) + "\n")
+    assert batchrun(*command, "--rows", 99, cwd=folder).returncode == 2
+    note = f"the last run died while row 3{where} ran; it runs again, uncharged"
+    again = batchrun(*command, cwd=folder)
+    assert (again.returncode, note in again.stderr) == (0, True), again.stderr
+    assert "the last run died" not in batchrun(*command, cwd=folder).stderr

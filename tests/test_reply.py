@@ -150,6 +150,13 @@ def test_no_text_raises_anything_else_or_yields_garbage(text: str, strict: bool,
         ('{"a": "line\nbreak"}', {"a": "line\nbreak"}, "repaired"),
         ('{"path": "C:\\Users"}', {"path": "C:\\Users"}, "repaired"),
         ("{same: true, n: .5}", {"same": True, "n": 0.5}, "repaired"),
+        ('{"a": 5 "b": 6}', {"a": 5, "b": 6}, "repaired"),
+        ('{"a": 5 "b": -6}', {"a": 5, "b": -6}, "repaired"),
+        ('{"price ($)": 5 "b": 6}', {"price ($)": 5, "b": 6}, "repaired"),
+        ('{"valid?": true "€": -6}', {"valid?": True, "€": -6}, "repaired"),
+        ('{"a": [1 -2 .5]}', {"a": [1, -2, 0.5]}, "repaired"),
+        ('{"a": 5.5; "b": None}', {"a": 5.5, "b": None}, "repaired"),
+        ("{'x': 5 // five\n}", {"x": 5}, "repaired"),
         ('{"n": 123456789012345678901234567890,}', {"n": 123456789012345678901234567890}, "repaired"),
     ],
 )
@@ -209,6 +216,14 @@ def test_each_step_takes_what_leaves_no_doubt(text: str, value: object, how: str
 )
 def test_what_leaves_a_doubt_is_a_named_failure(text: str, kind: str) -> None:
     assert failure(text) == kind
+
+
+@pytest.mark.parametrize(
+    "value", ["−5", "– 5", "<0.01", "≥18", ">=18", "~5", "±5", "$5", "5%", "5 %", "5°", "5+", "!true", "~null"]
+)
+def test_a_repair_does_not_drop_a_sign_or_a_unit(value: str) -> None:
+    assert failure(f'{{"n": {value}}}') == "no_json"
+    assert failure(f'{{"a": "x" "n": {value}, "b": 1}}') == "no_json"
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,10 @@ def _align(db: sqlite3.Connection, spool: Spool) -> Aligned | None:
     gone = db.execute(
         "SELECT coalesce(key, fingerprint), position FROM ledger WHERE position < 0 LIMIT ?", (MOST_ASIDE + 1,)
     ).fetchall()
-    return align(_stretches(db), spool.names, spool.rows, dict(gone)) if len(gone) <= MOST_ASIDE else None
+    names = dict(gone)
+    if len(gone) > MOST_ASIDE or len(names) < len(gone):  # two lines of one row: only the general way keeps both
+        return None
+    return align(_stretches(db), spool.names, spool.rows, names)
 
 
 def _stands(db: sqlite3.Connection, spool: Spool, aligned: Aligned | None) -> bool:

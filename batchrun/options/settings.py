@@ -203,8 +203,8 @@ def _choose(rivals: tuple[str, ...], values: dict[str, Any], heard: Mapping[str,
 
 def _check_given(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
     """Raise `UsageError` for options that the caller said and that cannot go together."""
-    for name in ("fresh", "limit"):
-        if values.get("reparse") and given.get(name) not in (None, False):
+    for name, said in (("fresh", values.get("fresh")), ("limit", given.get("limit") is not None)):
+        if values.get("reparse") and said:
             raise UsageError(f"--reparse goes over kept replies, {_flag(name)} over rows", "leave one of them out")
     if values.get("max_cost") is not None and not {"price_in", "price_out"} & values.keys():
         raise UsageError("--max-cost needs prices", "give --price-in and --price-out, for a million tokens each")

@@ -14,7 +14,7 @@ from .scan import PAIRS, tokens
 _WORD = re.compile(r"\w+")
 # What may stand around a number or a literal, and says nothing: a sign or a unit there would be lost.
 _BEFORE = re.compile(r"[\s{}\[\],:，：;\"'“”‘’`＂]*")
-_AFTER_NUMBER = re.compile(r"\s*(?:[,:，：;{}\[\]\"'“”‘’`＂]|\Z)|\s+\w")
+_AFTER_NUMBER = re.compile(r"\s*(?:[,:，：;{}\[\]\"'“”‘’`＂]|\Z)|\s+[+-]?\.?\w")
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)?(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[bfnrt])")
 _LITERALS = {True: ("true",), False: ("false",), None: ("null", "none")}
@@ -68,7 +68,10 @@ def _pass_text(leaf: str, said: str, position: int) -> int | None:
         if found is None or found[0] != word:
             return None
         position = found.end()
-    return position
+    # What is behind the last word belongs to this text (`($)` of `price ($)`), and is no sign of what comes next.
+    rest = leaf[leaf.rindex(words[-1]) + len(words[-1]) :] if words else leaf
+    at = position if words else _after_gap(said, position)
+    return at + len(rest) if rest and said.startswith(rest, at) else position
 
 
 def _pass_number(leaf: object, said: str, position: int) -> int | None:
