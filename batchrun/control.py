@@ -37,6 +37,7 @@ class Current:
 
 
 _NOBODY = (0, b"", 0)
+MOST_TOKENS = 1 << 40
 _current: ContextVar[tuple[int, bytes, int]] = ContextVar("batchrun.current", default=_NOBODY)
 _meter: ContextVar[list[int]] = ContextVar("batchrun.meter")
 
@@ -69,14 +70,17 @@ def count_tokens(prompt: int = 0, completion: int = 0, cached: int = 0, reasonin
     """Add to the tokens that this attempt has used. A task may call it as often as it likes, also before it fails.
 
     `cached`: the part of `prompt` that the service had kept from an earlier call. `reasoning`: the part of
-    `completion` that is not in the reply. Raises `LookupError` outside of a task.
+    `completion` that is not in the reply. Raises `LookupError` outside of a task, `ValueError` for a number that no
+    call can have used.
     """
     try:
         meter = _meter.get()
     except LookupError:
         raise LookupError("batchrun.count_tokens() counts only while a task works on a row") from None
-    had = meter or (0, 0, 0, 0)
-    meter[:] = [a + int(b) for a, b in zip(had, (prompt, completion, cached, reasoning), strict=True)]
+    added = [int(tokens) for tokens in (prompt, completion, cached, reasoning)]
+    if any(abs(tokens) > MOST_TOKENS for tokens in added):
+        raise ValueError(f"batchrun.count_tokens(): {max(added, key=abs):,} is no number of tokens")
+    meter[:] = map(sum, zip(meter or (0, 0, 0, 0), added, strict=True))
 
 
 def counted_tokens() -> tuple[int, int, int, int] | None:

@@ -107,4 +107,5 @@ def allowance_for(settings: Settings) -> Allowance:
         tpm=Bucket(settings.tpm, now) if settings.tpm else None,
         prices=settings.prices,
         most=settings.max_cost,
+        all_cost=settings.prompt is not None,
     )

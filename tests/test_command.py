@@ -70,11 +70,14 @@ def test_every_cell_reaches_the_program_as_it_is(tmp_path, options):
 @given(cell=CELLS)
 @settings(max_examples=60)
 def test_a_shell_never_reads_a_cell_as_code(cell):
-    script = "printf '%s\\0' {name} \"<{name}>\" `printf '%s' {name} | wc -c` # {name}\ncat <<END\n{name}\nEND"
+    script = (
+        "printf '%s\\0' {name} \"<{name}>\" `printf '%s' {name} | wc -c` # {name}\n"
+        "cat <<END\n{name} 'x\nEND\nprintf '<%s>' {name}"
+    )
     said = subprocess.run(words(script, {"name": cell}, shell=True), stdout=subprocess.PIPE, check=True).stdout
     data = cell.encode()
-    # Only double quotes would be visible in a here-document: they are text there.
-    assert said == b"\0".join([data, b"<" + data + b">", str(len(data)).encode(), b'"' + data + b'"\n'])
+    document = data + b" 'x\n<" + data + b">"
+    assert said == b"\0".join([data, b"<" + data + b">", str(len(data)).encode(), document])
 
 
 @given(cell=CELLS)
@@ -104,6 +107,21 @@ def test_braces_quotes_and_the_shells_own_variables(text, shell, expected):
     assert words(text, {"id": 1, "missing": None, "first name": "Ada"}, shell=shell) == expected
 
 
+@pytest.mark.parametrize("cell", ["a b", "*", "", 'x"y`z$(id)', "don't", "\\"])
+@pytest.mark.parametrize(
+    "inner",
+    ['"$(TOOL {p})"', '"$(TOOL "{p}")"', "$(TOOL {p})", '"`TOOL {p}`"', "`TOOL {p}`", '"$(echo "$(TOOL {p})")"',
+     "'a\\' \"$( (TOOL {p}) )\"", '"(" "$(TOOL {p})"'],
+)  # fmt: skip
+def test_a_cell_stays_one_argument_in_whatever_a_shell_substitutes(inner, cell):
+    command = f'for word in {inner}; do last=$word; done; printf %s "$last"'.replace("TOOL", "printf '<%s>'")
+    ran = subprocess.run(arguments_of(command, ["p"], shell=True).of({"p": cell}), capture_output=True, text=True)
+    # Outside double quotes the shell takes apart what the substitution printed, but not the cell in it.
+    whole = f"<{cell}>"
+    assert ran.stdout == (whole if inner.endswith('"') else (whole.split() or [""])[-1])
+    assert ran.stderr == ""
+
+
 @pytest.mark.parametrize(
     ("options", "message", "hint"),
     [
@@ -113,6 +131,9 @@ def test_braces_quotes_and_the_shells_own_variables(text, shell, expected):
         ({"command": "tool {my name}"}, "{my name} is cut into words at its space", "put it in quotes: '{my name}'"),
         ({"command": "tool '{name}'", "shell": True}, "{name} stands inside single quotes", ""),
         ({"command": r"tool \{name}", "shell": True}, "{name} stands inside single quotes, or after a backslash", ""),
+        ({"command": "echo $(( {id} + 1 ))", "shell": True}, "{id} stands inside $((...))", "let expr or awk count"),
+        ({"command": "cat <<'EOF'\n{id}\nEOF", "shell": True}, "{id} stands in a here-document with quotes", ""),
+        ({"command": "echo \"$(echo '{id}')\"", "shell": True}, "{id} stands inside single quotes", ""),
         ({"command": "tool", "stdin": "nmae"}, "--stdin: the task is given no column 'nmae'", "Did you mean 'name'?"),
         ({"command": "tool", "task": "repair"}, "--task and --command exclude each other", ""),
         ({"stdin": "name"}, "--stdin belongs to --command", ""),

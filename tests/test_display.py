@@ -324,6 +324,12 @@ def test_why_rows_wait_for_a_limit_is_shown(run):
     assert seen(run, 112.0).allowance == Allowed(7, 40, "the server takes no more")
 
 
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_a_terminal_that_is_drawn_together_to_nothing_ends_no_run(width):
+    assert layout(SNAP, width, FANCY)
+    assert layout(DRAINING, width, FANCY)
+
+
 def test_the_view_asks_for_the_second_ctrl_c_in_full_even_when_narrow():
     assert "Ctrl-C again to end them now" in " ".join(text_of(layout(DRAINING, 60, FANCY)).split())
 

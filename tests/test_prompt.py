@@ -332,6 +332,8 @@ def test_after_kill_9_only_rows_that_were_in_flight_are_asked_about_again(tmp_pa
         ({"param": ["stream=true"]}, "taken as a whole"),
         ({"param": ["temperature"]}, "is not name=value"),
         ({"base_url": "localhost:8000"}, "is no address"),
+        ({"base_url": "http://[::1/v1"}, "is no address"),
+        ({"base_url": "http://localhost:port/v1"}, "is no address"),
         ({"base_url": "http://u:p@localhost/v1"}, "holds a password"),
         ({"api_key_env": "sk-abc"}, "not the key"),
         ({"skip_empty": "txt"}, "Did you mean 'text'?"),

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun import Abort
+from batchrun import Abort, process
 from batchrun.errors import UsageError
+from batchrun.prompt.answer import Answer, reply_of
 from batchrun.prompt.errors import CallError, complaint_in, failure, failure_in_answer
 from batchrun.prompt.fields import as_schema
 from batchrun.prompt.formats import is_strict
@@ -191,6 +192,26 @@ def test_an_error_inside_a_good_answer_counts_as_the_error_that_it_is(error, kin
     found = failure_in_answer(complaint_in({"error": error}), {}, "m", "KEY")
     assert isinstance(found, CallError)
     assert (found.kind, found.status_code) == (kind, status)
+
+
+@pytest.mark.parametrize(
+    ("broken_off", "status"),
+    [({"finish_reason": "error"}, None), ({"finish_reason": "error", "error": {"message": "m", "code": 502}}, 502)],
+)
+def test_a_reply_that_the_service_broke_off_is_no_reply_however_whole_it_looks(broken_off, status):
+    body = {"choices": [{"message": {"content": '{"a": 1}'}, **broken_off}]}
+    with pytest.raises(CallError) as raised:
+        reply_of(Answer(200, json.dumps(body)), model="m", key_name="KEY", accept_truncated=False)
+    assert (raised.value.kind, raised.value.status_code) == ("server", status)
+
+
+def test_a_number_of_tokens_that_no_call_can_have_used_ends_nothing(tmp_path):
+    (tmp_path / "data.csv").write_text("id\n1\n2\n")
+    (tmp_path / "own.py").write_text(
+        "import batchrun\ndef ask(row):\n    batchrun.count_tokens(prompt=10 ** (20 if row['id'] == 1 else 1))\n"
+    )
+    ran = process(tmp_path / "data.csv", task=f"{tmp_path}/own.py:ask", retries=0, quiet=True)
+    assert (ran.done, ran.failed, ran.exit_code) == (1, 1, 1)
 
 
 def test_a_key_under_any_name_is_redacted():

@@ -361,6 +361,18 @@ def test_a_run_stops_before_it_has_cost_more_than_it_may(folder):
     assert "--max-cost" in ran.stderr
 
 
+@pytest.mark.parametrize(("asked", "code", "done"), [("row['id'] % 5 == 4", 0, 60), ("False", 3, 21)])
+def test_rows_of_a_function_that_make_no_call_cost_nothing_but_some_row_has_to(folder, asked, code, done):
+    (folder / "caching.py").write_text(
+        f"import batchrun\ndef ask(row):\n    if {asked}: batchrun.count_tokens(prompt=10)\n    return {{'a': 1}}\n"
+    )
+    table = numbered(folder / "data.csv", 60)
+    command = ("process", table, "-t", "caching.py:ask", "-j", 4, "--price-in", 1, "--json", "--max-cost", 5)
+    ran = batchrun(*command, cwd=folder)
+    assert (ran.returncode, records(ran.stdout)[1]["done"]) == (code, done), ran.stderr
+    assert code == 0 or "the replies tell no tokens" in ran.stderr
+
+
 def test_rows_by_the_minute_come_evenly(folder):
     started = time.monotonic()
     ran, _, _ = process(folder, "wait", "--jobs", 50, "--rpm", 1200, rows=30, env={"SECONDS": "0"})

@@ -100,3 +100,13 @@ def test_a_bucket_says_when_the_next_one_may_go():
     assert bucket.level(0.1) == pytest.approx(1.0)
     bucket.take(1, 0.1)
     assert bucket.due(1, 0.15) == pytest.approx(0.05)
+
+
+def test_one_refusal_for_other_reasons_does_not_hold_a_run_down_for_ever():
+    throttle = Throttle(200, careful=True)
+    throttle.refused(0.0, 1.0)
+    calls = 0
+    while not throttle.open:
+        throttle.succeeded()
+        calls += 1
+    assert calls < 5000

@@ -121,7 +121,6 @@ class Leases:
         for address in self._seen - set(there):
             self._gone(address)
         new = {name: about for name, about in there.items() if name not in self._seen and about["status"] == "running"}
-        self._seen.update(new)
         leases = [
             _Lease(f"batchrun-lanes-{uuid.uuid4().hex}", worker, time.monotonic()) for worker in await self._fit(new)
         ]
@@ -145,9 +144,10 @@ class Leases:
         ids, said = await ask(msg={"op": "identity"}), await ask(msg={"op": "versions", "packages": [OURS]})
         fit, misfits = [], []
         for address, about in new.items():
-            if address not in ids:  # gone already
+            if address not in ids or address not in said:  # gone already, or asked again at the next look
                 continue
-            if why := misfit(said.get(address, {}).get("packages"), own_versions(), runs_rows=True):
+            self._seen.add(address)
+            if why := misfit(said[address].get("packages"), own_versions(), runs_rows=True):
                 misfits.append((_shown(address, about), why))
             else:
                 fit.append(_Worker(address, ids[address]["id"], _shown(address, about), about["nthreads"]))

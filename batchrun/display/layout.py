@@ -13,6 +13,7 @@ from .snapshot import Snapshot
 Part = tuple[str, str]
 Line = list[Part]
 
+_NARROWEST = 20
 _GAP = 3
 _LABEL = 9
 _WIDEST_BAR = 100
@@ -143,5 +144,5 @@ def _status(snap: Snapshot, width: int) -> list[Line]:
         text = phrases.pause(snap.pause, snap.input)
     else:
         text = phrases.loading(snap.loading)
-    lines = textwrap.wrap(text, width, max_lines=3, placeholder=" ...")
+    lines = textwrap.wrap(text, max(width, _NARROWEST), max_lines=3, placeholder=" ...")
     return [[], *([(line, "warn")] for line in lines)] if lines else []

@@ -88,7 +88,7 @@ class Live:
         """The line, cut to the terminal's width: task and error texts may be of any."""
         text = Text.assemble(*((part, _STYLES[style]) for part, style in line), no_wrap=True)
         if text.cell_len > self._console.width:
-            text.truncate(self._console.width - len(self._glyphs.cut), overflow="crop")
+            text.truncate(max(0, self._console.width - len(self._glyphs.cut)), overflow="crop")
             text.append(self._glyphs.cut)
         return text
 

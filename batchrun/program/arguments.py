@@ -17,6 +17,11 @@ from batchrun.prompt.template import Template, as_text
 SHELL = "/bin/sh"
 _SHELLS_OWN = re.compile(r"\$\{([^{}]*)\}")
 _PLACE = re.compile(r"\0(\d+)\0")
+_TOKENS = re.compile(r"\\.|\$\(\(|\$\(|<<<|<<-?[ \t]*(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s;&|<>()]+)", re.DOTALL)
+_IN_SINGLE_QUOTES = (
+    "stands inside single quotes, or after a backslash: the shell puts nothing in there",
+    "leave the quotes out (cells are quoted as it is), or use double quotes around {name}",
+)
 
 
 class Arguments(Protocol):
@@ -100,33 +105,92 @@ class ByShell:
 
     def _script(self) -> str:
         """The command with a parameter in the place of each cell, quoted unless it stands in quotes already."""
-        parts, quote, at = [], "", 0
+        parts: list[str] = []
+        reading = _Reading()
+        at = 0
         while at < len(self._marked):
-            char, place = self._marked[at], _PLACE.match(self._marked, at)
-            if place:
-                parts.append(self._parameter(place[1], quote))
+            if place := _PLACE.match(self._marked, at):
+                parts.append(self._parameter(place[1], reading))
                 at = place.end()
                 continue
-            if char == "\\" and quote != "'":
-                char = self._marked[at : at + 2]
-                if char == "\\\0":
-                    self._refuse(self._marked[at + 2 :].partition("\0")[0])
-            elif char == quote:
-                quote = ""
-            elif char in "'\"" and not quote:
-                quote = char
-            parts.append(char)
-            at += len(char)
+            found = None if reading.quote == "'" else _TOKENS.match(self._marked, at)
+            token = found[0] if found else self._marked[at]
+            at += len(token)
+            if token == "\\\0":
+                self._refuse(self._marked[at:].partition("\0")[0], *_IN_SINGLE_QUOTES)
+            reading.take(token)
+            parts.append(token)
         return "".join(parts)
 
-    def _parameter(self, number: str, quote: str) -> str:
-        if quote == "'":
-            self._refuse(number)
-        return f"${{{number}}}" if quote else f'"${{{number}}}"'
+    def _parameter(self, number: str, reading: "_Reading") -> str:
+        if reading.quote == "'":
+            self._refuse(number, *_IN_SINGLE_QUOTES)
+        if reading.counts:
+            self._refuse(number, "stands inside $((...)), which would read the cell as code", "let expr or awk count")
+        if reading.in_document and set(reading.documents[0]) & set("'\"\\"):
+            self._refuse(
+                number,
+                "stands in a here-document with quotes at its beginning: the shell puts nothing in there",
+                "leave these quotes out (what is in a cell is text there as well)",
+            )
+        return f"${{{number}}}" if reading.quote or reading.in_document else f'"${{{number}}}"'
 
-    def _refuse(self, number: str) -> None:
+    def _refuse(self, number: str, why: str, remedy: str) -> None:
         name = f"{{{self.used[int(number) - 1]}}}"
-        raise UsageError(
-            f"the command's {name} stands inside single quotes, or after a backslash: the shell puts nothing in there",
-            f"leave the quotes out (cells are quoted as it is), or use double quotes around {name}",
-        )
+        raise UsageError(f"the command's {name} {why}", remedy.format(name=name))
+
+
+class _Reading:
+    """Where in a command the reader is: in which `quote`, in which substitutions, each with quotes of its own.
+
+    `documents`: the ends of here-documents ahead, the first of which may have begun (`in_document`).
+    """
+
+    def __init__(self) -> None:
+        self.quote = ""
+        self.documents: list[str] = []
+        self.in_document = False
+        self._line = ""
+        self._open: list[tuple[str, str]] = []
+
+    @property
+    def counts(self) -> bool:
+        """Whether this is arithmetic."""
+        return any(opened == "$((" for opened, _ in self._open)
+
+    def take(self, token: str) -> None:
+        """Read on. A backslash and what follows it are one token."""
+        if self.in_document:
+            self._take_text(token)
+        elif self.quote == "'" or token == self.quote:
+            self.quote = "" if token == self.quote else self.quote
+        elif token == "`" and not self.quote and self._open and self._open[-1][0] == "`":
+            self.quote = self._open.pop()[1]
+        elif token in ("$(", "$((", "`"):
+            self._open.append((token, self.quote))
+            self.quote = ""
+            if token == "$((":
+                self._open.append(("(", ""))
+        elif not self.quote:
+            self._take_plain(token)
+
+    def _take_plain(self, token: str) -> None:
+        if token in ("'", '"'):
+            self.quote = token
+        elif token == "(":
+            self._open.append((token, ""))
+        elif token == ")" and self._open and self._open[-1][0] != "`":
+            self.quote = self._open.pop()[1]
+        elif token.startswith("<<") and token != "<<<":
+            self.documents.append(token.lstrip("<-").strip())
+        elif token == "\n":
+            self.in_document = bool(self.documents)
+
+    def _take_text(self, token: str) -> None:
+        if token != "\n":
+            self._line += token
+        elif self._line.lstrip("\t") == re.sub(r"[\\'\"]", "", self.documents[0]):
+            del self.documents[0]
+            self.in_document, self._line = bool(self.documents), ""
+        else:
+            self._line = ""

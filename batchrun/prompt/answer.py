@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchrun.control import count_tokens
+from batchrun.control import MOST_TOKENS, count_tokens
 from batchrun.reply import ReplyError
 
 from .errors import CallError, Complaint, complaint_in, failure, failure_in_answer, shown
@@ -37,7 +37,10 @@ def reply_of(answer: Answer, *, model: str, key_name: str, accept_truncated: boo
         raise CallError(
             "server", f"the answer is no JSON object but {shown(answer.text)!r}; does --base-url end in /v1?"
         )
-    return _text(_choice(body), accept_truncated)
+    choice = _choice(body)
+    if complaint := complaint_in(choice):
+        raise failure_in_answer(complaint, answer.headers, model, key_name)
+    return _text(choice, accept_truncated)
 
 
 def _json(text: str) -> Any:
@@ -58,6 +61,8 @@ def _choice(body: dict[str, Any]) -> dict[str, Any]:
 def _text(choice: dict[str, Any], accept_truncated: bool) -> str:
     message, reason = choice["message"], choice.get("finish_reason")
     text = _joined(message.get("content"))
+    if reason == "error":
+        raise CallError("server", "the service broke the reply off (finish_reason error)")
     if reason == "content_filter":
         raise ReplyError("filtered", "the service filtered the reply (finish_reason content_filter)", text)
     if refusal := message.get("refusal"):
@@ -90,4 +95,4 @@ def _count(body: Any) -> None:
 
 def _number(holder: Any, name: str) -> int:
     value = holder.get(name) if isinstance(holder, dict) else None
-    return value if isinstance(value, int) and value > 0 else 0
+    return int(value) if isinstance(value, (int, float)) and 0 < value < MOST_TOKENS else 0

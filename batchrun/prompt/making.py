@@ -94,9 +94,12 @@ def _check_params(params: Mapping[str, Any], *, structured: bool) -> None:
 def _url(url: str | None) -> str | None:
     if url is None:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UsageError(f"--base-url: {url!r} is no address", "it looks like http://localhost:8000/v1")
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.port == 0:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"--base-url: {url!r} is no address", "it looks like http://localhost:8000/v1") from None
     if parts.username is not None:
         raise UsageError("--base-url holds a password, which others could read", "--api-key-env names a variable")
     return url

@@ -9,6 +9,7 @@ from .bucket import Bucket
 from .throttle import RUNG_SECONDS, Throttle
 
 GUESSED_TOKENS = 1000.0
+FREE_ROWS = 20
 BOUNDLESS = 1 << 30
 _MEMORY = 0.1
 
@@ -16,7 +17,8 @@ _MEMORY = 0.1
 class Allowance:
     """What a server takes (`throttle`), what was asked for by the minute (`rpm`, `tpm`), what may be spent.
 
-    `most`: the largest sum that a run may cost at these `prices`. Times are monotonic seconds.
+    `most`: the largest sum that a run may cost at these `prices`. `all_cost`: whether every reply must tell tokens;
+    else a row may have made no call. Times are monotonic seconds.
     """
 
     def __init__(
@@ -27,12 +29,14 @@ class Allowance:
         tpm: Bucket | None = None,
         prices: Prices | None = None,
         most: float | None = None,
+        all_cost: bool = True,
     ) -> None:
         self.throttle = throttle or Throttle(1, careful=False)
         self.prices = prices
         self.most = most
         self.spent = 0.0
-        self._blind = False
+        self._free_of_charge = 0
+        self._most_free = 0 if all_cost else FREE_ROWS
         self._dearest: float | None = None
         self._rpm = rpm
         self._tpm = tpm
@@ -57,11 +61,22 @@ class Allowance:
         """Whether another row could cost more than may be spent, with nothing in flight to wait for."""
         return self._blind or (not in_flight and self._affordable(0) <= 0)
 
-    def exhaustion(self) -> str:
-        """What has been spent, for people."""
+    @property
+    def _blind(self) -> bool:
+        """Whether rows that nothing is known of may cost whatever they like."""
+        return self._free_of_charge > self._most_free and (not self._most_free or not self._dearest)
+
+    def exhaustion(self) -> tuple[str, str]:
+        """What has been spent, and what to do, for people."""
         if self._blind:
-            return f"stopped early: the replies tell no tokens, so --max-cost {self.most:g} cannot be kept"
-        return f"stopped early: {self.spent:.4g} has been spent, another row could exceed --max-cost {self.most:g}"
+            return (
+                f"stopped early: the replies tell no tokens, so --max-cost {self.most:g} cannot be kept",
+                "leave --max-cost out, or have tokens told (a server's usage, batchrun.count_tokens in a task)",
+            )
+        return (
+            f"stopped early: {self.spent:.4g} has been spent, another row could exceed --max-cost {self.most:g}",
+            "raise --max-cost; the same command goes on too, and may spend as much once more",
+        )
 
     def cost(self, tokens: tuple[int, int, int, int]) -> float | None:
         """What tokens cost; None without prices."""
@@ -113,7 +128,7 @@ class Allowance:
         else:
             self.throttle.succeeded()
         if self.most is not None and reply.outcome == "done" and not reply.tokens:
-            self._blind = True
+            self._free_of_charge += 1
         tokens = reply.tokens or (0, 0, 0, 0)
         if self._tpm:
             used = float(tokens[0] + tokens[1])

@@ -54,7 +54,7 @@ class Run:
         self._onlooker = onlooker
         self._settling = Settling(rules, backlog, ledger, tally, redactor or Redactor({}), self.allowance)
         self._stillborn = 0
-        self._patience: float | None = None
+        self.patient_until: float | None = None
         self._killed = False
 
     def go(self) -> BatchrunError | None:
@@ -83,7 +83,7 @@ class Run:
             self._onlooker.running(self.engine.running(), now, loading_of(self.engine, now, ask=True))
         if self.signals.count and not isinstance(self.stopped, Interrupted):
             self.stop(Interrupted(self.signals.first, "interrupted"))
-        impatient = self._patience is not None and time.monotonic() > self._patience
+        impatient = self.patient_until is not None and time.monotonic() > self.patient_until
         if (self.signals.count > 1 or impatient) and not self._killed:
             self._killed = True
             self.engine.kill()
@@ -115,7 +115,7 @@ class Run:
             return room
         in_flight = self.engine.busy()
         if self.allowance.exhausted(in_flight):
-            self.stop(StoppedError(self.allowance.exhaustion(), "raise --max-cost to go on"))
+            self.stop(StoppedError(*self.allowance.exhaustion()))
             return 0
         return min(room, self.allowance.rows(in_flight, time.monotonic()))
 
@@ -177,7 +177,7 @@ class Run:
         settling = self._settling
         if settling.verdict and self.stopped is None:
             if settling.aborted and self.rules.patience is not None:
-                self._patience = time.monotonic() + self.rules.patience
+                self.patient_until = time.monotonic() + self.rules.patience
             self.stop(settling.verdict)
         if settling.pause_begun:
             settling.pause_begun = False

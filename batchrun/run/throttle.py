@@ -6,6 +6,7 @@ CUT = 0.75
 FIRST_RUNG_SECONDS = 0.15
 RUNG_SECONDS = 0.05
 NEAR = 0.9
+FORGET = 1.2
 _CLIMB = 0.25
 _PROBE = 0.1
 
@@ -17,7 +18,8 @@ class Throttle:
     64 on every 50 ms, which a table of quick rows does not notice; the first time only after 150 ms, in which
     clients connect and a server can refuse. A burst of refusals cuts it by a quarter, once: what was sent before a
     cut says nothing about the new limit. (A ramp that did not wait for replies has gone too far for that: it goes
-    back to ten.) From then on the limit creeps up with what succeeds, slowly where it was refused the last time.
+    back to ten.) From then on the limit creeps up with what succeeds, slowly where it was refused the last time, and
+    at the old pace once it is well beyond: the refusal had other reasons.
     """
 
     def __init__(self, ceiling: int, *, careful: bool) -> None:
@@ -51,6 +53,8 @@ class Throttle:
         """A call was taken."""
         if self.open:
             return
+        if self._too_much is not None and self.limit > FORGET * self._too_much:
+            self._too_much = None
         if self.refused_at is None:
             self.limit += 1.0 if self._careful else 0.0
         elif self._too_much is None:
