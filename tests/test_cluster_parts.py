@@ -1,5 +1,6 @@
 """What decides on a cluster: shares, fit, blame, and what travels. No cluster is needed."""
 
+import asyncio
 import marshal
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 from batchrun.cluster import parcel
 from batchrun.cluster.environment import worth_sending
 from batchrun.cluster.fit import misfit
+from batchrun.cluster.leases import Leases
 from batchrun.cluster.lost import ALONE, IN_COMPANY, Deaths
 from batchrun.cluster.parcel import parcel_of
+from batchrun.cluster.scheduler import own_versions
 from batchrun.cluster.shares import hold, quotas
 from batchrun.cluster.telling import Status, frame, understood
+from batchrun.cluster.tidings import Joined
 from batchrun.display import phrases
 from batchrun.display.snapshot import Snapshot
 from batchrun.errors import UsageError
@@ -198,3 +202,31 @@ def test_a_configuration_may_name_the_cluster_and_the_command_line_may_leave_it(
     assert resolve({}, {}, tmp_path).cluster == "tcp://there:1"
     assert resolve({}, {"BATCHRUN_CLUSTER": "tcp://elsewhere:1"}, tmp_path).cluster == "tcp://elsewhere:1"
     assert resolve({"engine": "local"}, {}, tmp_path).engine == "local"
+
+
+class Silent:
+    """As much of Dask's client as is asked who is there: its only worker misses the first questions."""
+
+    def __init__(self, missed):
+        self.scheduler = self
+        self.missed = missed
+
+    async def identity(self, n_workers):
+        return {"workers": {"tcp://one": {"name": "one", "status": "running", "nthreads": 2}}}
+
+    async def broadcast(self, msg, workers, on_error):
+        self.missed -= 1
+        answer = {"id": "one-1"} if msg["op"] == "identity" else {"packages": own_versions()}
+        return {} if self.missed >= 0 else {"tcp://one": answer}
+
+
+@pytest.mark.parametrize("missed", [1, 2, 3])
+def test_a_worker_that_misses_a_question_is_asked_again(missed):
+    told = []
+
+    async def look_thrice():
+        leases = Leases(Silent(missed), told.append)
+        return [len(await leases._look()) for _ in range(3)]
+
+    assert sum(asyncio.run(look_thrice())) == 1
+    assert [type(tidings) for tidings in told] == [Joined]
