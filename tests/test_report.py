@@ -346,6 +346,18 @@ def test_a_damaged_checkpoint_is_reported_in_words(tmp_path, change):
     assert not table.with_name("checkpoint.report.html").exists()
 
 
+def test_a_clock_that_was_far_off_costs_the_page_its_charts_over_time_and_nothing_else(tmp_path):
+    (tmp_path / "data.csv").write_text("id,text\n1,a\n")
+    assert batchrun("process", tmp_path / "data.csv").returncode == 0
+    with sqlite3.connect(database(tmp_path / "data.csv", "repair")) as db:
+        db.execute("UPDATE run SET started = -1e10")
+    db.close()
+    made = batchrun("report", tmp_path / "data.csv")
+    assert made.returncode == 0, made.stderr
+    root = parsed((tmp_path / "data.report.html").read_text())
+    assert tiles(root)
+
+
 NOW = 1_700_000_000.0
 
 

@@ -62,7 +62,11 @@ def read(checkpoint: Checkpoint, *, table: str, task: str, now: float, goes_on: 
             "SELECT coalesce(sum(attempts), 0), count(*) - count(at) FROM ledger WHERE position > 0"
         ).fetchone()
         spans = [Span(run.started, max(run.started, run.ended)) for run in runs if run.busy]
-        line = timeline(spans, most=min(MOST_BINS, max(FEWEST_BINS, attempts)))
+        most = min(MOST_BINS, max(FEWEST_BINS, attempts))
+        try:
+            line = timeline(spans, most=most)
+        except OverflowError:  # a clock was far off: nothing over time can be drawn
+            line = None
         return Facts(
             table=table,
             task=task,
