@@ -91,7 +91,7 @@ SUMMARY = Summary(
     ran=5_012,
     seconds=250.0,
     exit_code=1,
-    output=Path("/work/data.results.csv"),
+    output=Path("/home/data.results.csv"),
     task="match",
     input=Path(os.path.abspath("data.csv")),
     errors=(("exception", "ValueError: bad", 12), ("timeout", "ran longer than 30 s and was ended", 2)),
@@ -491,7 +491,7 @@ def test_records_on_stdout_come_beside_what_people_see(capsys):
     }  # fmt: skip
     assert done == {
         "event": "done", "rows": 5_000, "done": 4_990, "failed": 7, "timed_out": 0, "crashed": 0, "skipped": 3,
-        "left": 0, "ran": 5_012, "seconds": 250.0, "exit": 1, "output": "/work/data.results.csv",
+        "left": 0, "ran": 5_012, "seconds": 250.0, "exit": 1, "output": "/home/data.results.csv",
     }  # fmt: skip
     assert "finished" in stream.getvalue()
 
@@ -531,7 +531,7 @@ def test_a_character_that_the_encoding_lacks_is_spelt_out():
 
 
 def test_the_summary_says_counts_time_file_errors_and_the_next_command():
-    text = as_text(closing(SUMMARY, advice(SUMMARY, TYPED), Path("/work")))
+    text = as_text(closing(SUMMARY, advice(SUMMARY, TYPED), Path("/home")))
     assert text == [
         "finished after 4 min 10 s, 5,012 attempts",
         "  rows     4,990 of 5,000 done, 7 failed, 3 skipped",
@@ -545,12 +545,12 @@ def test_the_summary_says_counts_time_file_errors_and_the_next_command():
 
 def test_the_summary_says_what_was_used_and_what_the_rows_left_would_cost():
     spent = replace(SUMMARY, tokens=Tokens(9_000, 1_000, 300), cost=0.5, settled=1_000)
-    text = as_text(closing(spent, [], Path("/work")))
+    text = as_text(closing(spent, [], Path("/home")))
     used = "  spent    10,000 tokens, 2,400 a minute (9,000 of prompts, 1,000 of completions, 300 cached)"
     assert text[2:4] == [used, "  cost     0.5000"]
-    stopped = as_text(closing(replace(spent, left=4_000), [], Path("/work")))
+    stopped = as_text(closing(replace(spent, left=4_000), [], Path("/home")))
     assert stopped[3] == "  cost     0.5000; about 2.00 more for the 4,000 rows left"
-    free = as_text(closing(replace(spent, cost=None), [], Path("/work")))
+    free = as_text(closing(replace(spent, cost=None), [], Path("/home")))
     assert not any("cost" in line for line in free)
 
 
