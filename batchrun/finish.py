@@ -20,6 +20,9 @@ from .signals import Signals
 from .source import Bound
 from .summary import Summary
 
+_PARTS = ("", "-wal", "-shm")
+"""What SQLite makes of a checkpoint's name."""
+
 
 def output_of(places: Places, settings: Settings) -> Path | None:
     """The results file that the run leaves, if any."""
@@ -47,19 +50,18 @@ def check_output(places: Places, settings: Settings) -> None:
 def fresh_start(places: Places) -> Path:
     """Move the old checkpoint aside (never delete it); returns where to."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    while (places.folder / f"{places.name}.{stamp}.old").exists():
+    while (aside := places.folder / f"{places.name}.{stamp}.old").exists():
         stamp += "+"
     _fold(places.checkpoint)
-    aside = places.folder / f"{places.name}.{stamp}.old"
     _rename(places.checkpoint, aside)
     places.inflight.unlink(missing_ok=True)
     return aside
 
 
 def _rename(checkpoint: Path, to: Path) -> None:
-    for end in ("", "-wal", "-shm"):
+    for part in _PARTS:
         with suppress(FileNotFoundError):
-            Path(f"{checkpoint}{end}").rename(f"{to}{end}")
+            Path(f"{checkpoint}{part}").rename(f"{to}{part}")
 
 
 def _fold(path: Path) -> None:
@@ -82,8 +84,8 @@ def forget_if_unused(places: Places, aside: Path | None) -> None:
             places.inflight.unlink(missing_ok=True)
             if places.log.exists() and not places.log.stat().st_size:
                 places.log.unlink()
-            for suffix in ("-wal", "-shm", ""):
-                Path(f"{places.checkpoint}{suffix}").unlink(missing_ok=True)
+            for part in reversed(_PARTS):
+                Path(f"{places.checkpoint}{part}").unlink(missing_ok=True)
             if aside:
                 _rename(aside, places.checkpoint)
 

@@ -80,6 +80,12 @@ def test_a_shell_never_reads_a_cell_as_code(cell):
     assert said == b"\0".join([data, b"<" + data + b">", str(len(data)).encode(), document])
 
 
+@pytest.mark.parametrize("cell", ["a b", "*"])
+def test_a_number_that_is_shifted_begins_no_document(cell):
+    script = words("echo $(( 1 << 2 ))\nprintf '%s.' {name}", {"name": cell}, shell=True)
+    assert subprocess.run(script, stdout=subprocess.PIPE, check=True).stdout == b"4\n" + cell.encode() + b"."
+
+
 @given(cell=CELLS)
 def test_a_cell_stays_within_its_word(cell):
     assert words("tool '{name} and {name}' -x{name} {id}", {"name": cell, "id": 7}) == [

@@ -175,7 +175,7 @@ def resolve(given: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
         elif name in config:
             said = anchored(name, config[name], path)
             values[name], heard[name] = _read(read, said, f"{name!r} in {path}"), str(path)
-    if not values.get("no_output"):
+    if not values.get("no_output"):  # said with "no", it is no rival of an output
         values.pop("no_output", None)
     for rivals in RIVALS:
         _choose(rivals, values, heard)

@@ -9,6 +9,7 @@ into the command would be read again inside double quotes, here-documents, comme
 import re
 import shlex
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 from batchrun.errors import UsageError
@@ -97,12 +98,13 @@ class ByShell:
     def check(self) -> None:
         """Raise `UsageError` for a name in braces that is no column, or one where the shell puts nothing in."""
         self._template.check(what="command")
-        self._script()
+        _ = self._script
 
     def of(self, row: dict[str, Any]) -> list[str]:
         """The shell with the command, a name for `$0`, and the cells."""
-        return [SHELL, "-c", self._script(), "batchrun", *(as_text(row[column]) for column in self.used)]
+        return [SHELL, "-c", self._script, "batchrun", *(as_text(row[column]) for column in self.used)]
 
+    @cached_property
     def _script(self) -> str:
         """The command with a parameter in the place of each cell, quoted unless it stands in quotes already."""
         parts: list[str] = []
@@ -181,7 +183,7 @@ class _Reading:
             self._open.append((token, ""))
         elif token == ")" and self._open and self._open[-1][0] != "`":
             self.quote = self._open.pop()[1]
-        elif token.startswith("<<") and token != "<<<":
+        elif token.startswith("<<") and token != "<<<" and not self.counts:  # there, it shifts bits
             self.documents.append(token.lstrip("<-").strip())
         elif token == "\n":
             self.in_document = bool(self.documents)

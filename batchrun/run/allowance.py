@@ -35,8 +35,8 @@ class Allowance:
         self.prices = prices
         self.most = most
         self.spent = 0.0
-        self._free_of_charge = 0
-        self._most_free = 0 if all_cost else FREE_ROWS
+        self._all_cost = all_cost
+        self._untold = 0
         self._dearest: float | None = None
         self._rpm = rpm
         self._tpm = tpm
@@ -63,8 +63,8 @@ class Allowance:
 
     @property
     def _blind(self) -> bool:
-        """Whether rows that nothing is known of may cost whatever they like."""
-        return self._free_of_charge > self._most_free and (not self._most_free or not self._dearest)
+        """Whether nobody knows what rows cost: a call has told no tokens, or none of many rows has."""
+        return self._untold > 0 if self._all_cost else self._untold > FREE_ROWS and not self._dearest
 
     def exhaustion(self) -> tuple[str, str]:
         """What has been spent, and what to do, for people."""
@@ -128,7 +128,7 @@ class Allowance:
         else:
             self.throttle.succeeded()
         if self.most is not None and reply.outcome == "done" and not reply.tokens:
-            self._free_of_charge += 1
+            self._untold += 1
         tokens = reply.tokens or (0, 0, 0, 0)
         if self._tpm:
             used = float(tokens[0] + tokens[1])
