@@ -49,8 +49,8 @@ def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
     """The results so far, joined to the table in its order.
 
     Shape: one row for each row of the table; its columns, then the results' top-level keys, then
-    `batchrun_status` and `batchrun_error`. `task`, `name` and `dir` say which checkpoint, if there are several.
-    Works while a run goes on. Raises `CheckpointError` or `UsageError` if there is none, or several.
+    `batchrun_status`, `batchrun_how` and `batchrun_error`. `task`, `name` and `dir` say which checkpoint, if there
+    are several. Works while a run goes on. Raises `CheckpointError` or `UsageError` if there is none, or several.
     """
     settings = _settings(task, options)
     if _is_frame(table):

@@ -152,8 +152,8 @@ def test_rows_find_their_outcomes_however_few_are_settled(make: Make, step: int)
 def test_results_of_rows_that_are_gone_do_not_show(make: Make) -> None:
     table = make(2).settle({"a": 1}).settle({"gone": 1}, first=-7)
     assert table.csv() == [
-        {"id": "1", "a": "1", "batchrun_status": "done", "batchrun_error": ""},
-        {"id": "2", "a": "", "batchrun_status": "left", "batchrun_error": ""},
+        {"id": "1", "a": "1", "batchrun_status": "done", "batchrun_how": "json", "batchrun_error": ""},
+        {"id": "2", "a": "", "batchrun_status": "left", "batchrun_how": "", "batchrun_error": ""},
     ]
 
 
@@ -201,7 +201,7 @@ def test_csv_keeps_the_input_cells_as_they_were(make: Make) -> None:
     text = table.export("out.csv").read_bytes().decode()
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert [row[:3] for row in rows] == list(csv.reader(io.StringIO(awkward, newline="")))
-    assert text.startswith("id,text,amount,n,batchrun_status,batchrun_error\n007,")
+    assert text.startswith("id,text,amount,n,batchrun_status,batchrun_how,batchrun_error\n007,")
     assert Table(table.path.with_name("out.csv")).columns[:3] == ("id", "text", "amount")
 
 
@@ -219,7 +219,7 @@ def test_csv_writes_values_as_words_numbers_and_json_text(make: Make) -> None:
     (row,) = make(1).settle(result).csv()
     assert row == {
         "id": "1", "t": "true", "f": "false", "n": "", "i": str(BIG), "x": "0.1", "s": 'é\r"x"', "l": '[1,"ü"]',
-        "o": f'{{"k":{BIG}}}', "batchrun_status": "done", "batchrun_error": "",
+        "o": f'{{"k":{BIG}}}', "batchrun_status": "done", "batchrun_how": "json", "batchrun_error": "",
     }  # fmt: skip
 
 
@@ -230,7 +230,7 @@ def test_a_column_of_mixed_values_is_written_value_by_value(make: Make) -> None:
 
 def test_columns_come_in_order_of_first_appearance_in_the_table(make: Make) -> None:
     table = make(3).settle({"c": 3, "b": 4}, first=3).settle({"b": 1, "a": 2}, first=1)
-    assert list(table.csv()[0]) == ["id", "b", "a", "c", "batchrun_status", "batchrun_error"]
+    assert list(table.csv()[0]) == ["id", "b", "a", "c", "batchrun_status", "batchrun_how", "batchrun_error"]
 
 
 @pytest.mark.parametrize(
@@ -243,14 +243,14 @@ def test_columns_may_appear_as_late_as_in_the_last_row(make: Make, late: Any, mo
         *[{"a": n} for n in range(3 * CHUNK_ROWS - 2)], failure(3 * CHUNK_ROWS - 1), late
     )
     rows = table.csv()
-    assert list(rows[0]) == ["id", "a", *more, "batchrun_status", "batchrun_error"]
+    assert list(rows[0]) == ["id", "a", *more, "batchrun_status", "batchrun_how", "batchrun_error"]
     assert [row["a"] for row in rows[:-2]] == [str(n) for n in range(3 * CHUNK_ROWS - 2)]
 
 
 def test_results_with_too_many_keys_to_be_columns_may_come_late(make: Make) -> None:
     table = make(3 * CHUNK_ROWS).settle(*[{"a": n} for n in range(CHUNK_ROWS)])
     table.settle(*[{f"k{n}": n} for n in range(2 * CHUNK_ROWS)], first=CHUNK_ROWS + 1)
-    assert list(table.csv()[0]) == ["id", "result", "batchrun_status", "batchrun_error"]
+    assert list(table.csv()[0]) == ["id", "result", "batchrun_status", "batchrun_how", "batchrun_error"]
 
 
 def test_errors_are_told_of_failures_only(make: Make) -> None:
@@ -279,7 +279,7 @@ def test_no_two_columns_share_a_name(make: Make, header: str, results: list[Any]
     line = ",".join("x" for _ in header.split(",")) + "\n"
     text = make(f"{header}\n{line * 2}").settle(*results).export("out.csv").read_text()
     assert next(csv.reader([text.splitlines()[0]])) == [
-        *header.split(","), *names, "batchrun_status", "batchrun_error"
+        *header.split(","), *names, "batchrun_status", "batchrun_how", "batchrun_error"
     ]  # fmt: skip
 
 
@@ -294,7 +294,7 @@ def test_results_whose_keys_are_data_stay_one_column(make: Make) -> None:
     results = [{f"key {row} {n}": n for n in range(100)} for row in range(MAX_COLUMNS // 100 + 1)]
     table = make(len(results) + 1).settle(*results)
     rows = table.csv()
-    assert list(rows[0]) == ["id", "result", "batchrun_status", "batchrun_error"]
+    assert list(rows[0]) == ["id", "result", "batchrun_status", "batchrun_how", "batchrun_error"]
     assert [json.loads(row["result"]) for row in rows[:-1]] == results
     assert table.parquet()["result"].to_pylist() == [row["result"] or None for row in rows]
 
@@ -309,7 +309,7 @@ def test_half_a_surrogate_pair_does_not_stop_an_export(make: Make) -> None:
 
 def test_tsv_is_separated_by_tabs(make: Make) -> None:
     path = make('a,b\n1,"x\ty"\n').settle({"n": 1}).export("out.tsv")
-    assert path.read_text() == 'a\tb\tn\tbatchrun_status\tbatchrun_error\n1\t"x\ty"\t1\tdone\t\n'
+    assert path.read_text() == 'a\tb\tn\tbatchrun_status\tbatchrun_how\tbatchrun_error\n1\t"x\ty"\t1\tdone\tjson\t\n'
 
 
 @pytest.mark.parametrize("name", [f"out.{name}" for name in FORMATS])
@@ -353,11 +353,11 @@ def test_parquet_has_the_types_of_the_input_and_of_the_results(make: Make) -> No
     assert [(field.name, str(field.type)) for field in found.schema] == [
         ("i", "int64"), ("f", "double"), ("b", "bool"), ("t", "string"), ("n", "double"), ("s", "string"),
         ("l", "list<element: int64>"), ("o", "struct<k: string, m: bool>"),
-        ("batchrun_status", "string"), ("batchrun_error", "string"),
+        ("batchrun_status", "string"), ("batchrun_how", "string"), ("batchrun_error", "string"),
     ]  # fmt: skip
     assert found.to_pylist()[0] == {
         "i": 1, "f": 2.5, "b": True, "t": "x", "n": 1.0, "s": "a", "l": [1], "o": {"k": "v", "m": None},
-        "batchrun_status": "done", "batchrun_error": None,
+        "batchrun_status": "done", "batchrun_how": "json", "batchrun_error": None,
     }  # fmt: skip
     assert found["t"].to_pylist() == ["x", ""]
     assert found["i"].to_pylist() == [1, None]
@@ -426,7 +426,7 @@ def test_a_parquet_table_keeps_its_own_types(tmp_path: Path) -> None:
     assert found["n"].to_pylist() == [1, None]
     assert table.csv()[0] == {
         "at": "2020-09-13T12:26:40.123456+00:00", "cost": "1.50", "word": "a", "blob": "/w==", "tags": '["x"]',
-        "small": "1", "n": "1", "batchrun_status": "done", "batchrun_error": "",
+        "small": "1", "n": "1", "batchrun_status": "done", "batchrun_how": "json", "batchrun_error": "",
     }  # fmt: skip
     assert table.jsonl()[1]["input"]["at"] is None
     assert table.frame()["at"].dtype.kind == "M"
@@ -498,7 +498,7 @@ def test_excel_shows_what_the_results_say(make: Make) -> None:
     first, second = pd.read_excel(path, dtype=object, keep_default_na=False).to_dict("records")
     assert first == {
         "id": "1", "n": 1, "big": str(10**17), "eq": "=1+1", "b": True, "l": "[1]", "c": "a\ufffdb", "z": "",
-        "batchrun_status": "done", "batchrun_error": "",
+        "batchrun_status": "done", "batchrun_how": "json", "batchrun_error": "",
     }  # fmt: skip
     assert second["batchrun_error"] == "no luck"
 
@@ -523,12 +523,14 @@ def test_a_frame_has_types_that_can_be_missing(make: Make) -> None:
     found = table.settle({"n": 1, "b": True, "f": 1, "s": "a", "l": [1], "mix": 1}, {"f": 2.5, "mix": "x"}).frame()
     assert {name: str(dtype) for name, dtype in found.dtypes.items()} == {
         "i": "int64", "m": "Int64", "t": "str", "n": "Int64", "b": "boolean", "f": "float64", "s": "str",
-        "l": "object", "mix": "object", "batchrun_status": "str", "batchrun_error": "str",
+        "l": "object", "mix": "object", "batchrun_status": "str", "batchrun_how": "str",
+        "batchrun_error": "str",
     }  # fmt: skip
     assert found["t"].tolist() == ["x", "NA", ""]
     assert found["l"][0] == [1]
     assert found["mix"].tolist() == [1, "x", None]
     assert found["batchrun_status"].tolist() == ["done", "done", "left"]
+    assert found["batchrun_how"].tolist()[:2] == ["json", "json"]
     assert found["batchrun_error"].isna().all()
 
 

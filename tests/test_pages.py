@@ -25,7 +25,7 @@ def test_the_readme_works_from_top_to_bottom(tmp_path):
         assert check(README, folder, {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-any"}) == 4
     assert len(server.books.requests) == 20
     header = (folder / "northern.csv").read_text(encoding="utf-8").splitlines()[0]
-    assert header.endswith(",name,batchrun_status,batchrun_error")
+    assert header.endswith(",name,batchrun_status,batchrun_how,batchrun_error")
 
 
 def test_the_readme_is_one_screen():

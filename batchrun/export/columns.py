@@ -12,7 +12,7 @@ from .kinds import JSON, NOTHING, Kind, join, kind_of, storable
 
 MAX_COLUMNS = 1000
 PREFIX = "result_"
-STATUS, ERROR = "batchrun_status", "batchrun_error"
+STATUS, HOW, ERROR = "batchrun_status", "batchrun_how", "batchrun_error"
 WHOLE = None
 """Stands for the key of a result that is no object."""
 
@@ -27,15 +27,14 @@ class LateColumn(Exception):
 class ResultColumns:
     """The columns that results add to a table's own.
 
-    `names`, `keys` and `kinds` belong together; kinds are `json` where they were not asked for. `status` and
-    `error` name the last two columns. With `packed`, the only column holds each result as a whole.
+    `names`, `keys` and `kinds` belong together; kinds are `json` where they were not asked for. `told` names the
+    last columns, which tell what has become of each row. With `packed`, the only column holds each result as a whole.
     """
 
     names: tuple[str, ...]
     keys: tuple[Key, ...]
     kinds: tuple[Kind, ...]
-    status: str
-    error: str
+    told: tuple[str, ...]
     packed: bool
 
     def check(self, values: Iterable[Any]) -> None:
@@ -88,12 +87,12 @@ def _widen(values: Sequence[Any], found: dict[Key, Kind]) -> None:
 
 def _named(found: dict[Key, Kind], taken: Sequence[str], *, packed: bool) -> ResultColumns:
     used = set(taken)
-    status, error = free(STATUS, used), free(ERROR, used)
+    told = tuple(free(name, used) for name in (STATUS, HOW, ERROR))
     if WHOLE in found:
         # Its name is a promise; a key of the same name has to give way.
         whole = free("result", used)
     names = tuple(whole if key is WHOLE else free(key, used) for key in found)
-    return ResultColumns(names, tuple(found), tuple(map(storable, found.values())), status, error, packed)
+    return ResultColumns(names, tuple(found), tuple(map(storable, found.values())), told, packed)
 
 
 def free(name: str, used: set[str]) -> str:

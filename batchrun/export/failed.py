@@ -1,6 +1,6 @@
 """The failed rows of a table, as a table of their own: their cells as they were, then what went wrong."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from batchrun.checkpoint.records import CRASHED, FAILED, STATUS_NAMES, TIMED_OUT
 
@@ -8,7 +8,7 @@ from .columns import ERROR, STATUS, ResultColumns, free
 from .joined import AnyChunk, Outcome, Outcomes
 from .json_value import json_of
 from .kinds import INT, TEXT
-from .view import Results
+from .view import Results, messages
 
 ROW, KIND = "batchrun_row", "batchrun_kind"
 _FAILED = {STATUS_NAMES[status] for status in (FAILED, TIMED_OUT, CRASHED)}
@@ -35,12 +35,16 @@ class FailedTable(FailedRows):
     def columns(self, *, kinds: bool = False) -> ResultColumns:
         """Number and kind; failed rows have no results to look at."""
         used = set(self.table.columns)
-        row, kind, status, error = (free(name, used) for name in (ROW, KIND, STATUS, ERROR))
-        return ResultColumns((row, kind), (ROW, KIND), (INT, TEXT), status, error, packed=False)
+        row, kind, *told = (free(name, used) for name in (ROW, KIND, STATUS, ERROR))
+        return ResultColumns((row, kind), (ROW, KIND), (INT, TEXT), tuple(told), packed=False)
 
     def first_columns(self) -> ResultColumns:
         """The same: they are known without a look."""
         return self.columns()
+
+    def told(self, page: Outcomes) -> tuple[Sequence[str | None], ...]:
+        """State and error: there is no result that was found somehow."""
+        return page.statuses, messages(page)
 
     def _told(self, outcome: Outcome) -> Outcome:
         kind = outcome.error and outcome.error["kind"]

@@ -12,7 +12,7 @@ from .columns import ResultColumns
 from .joined import snapshot
 from .json_value import valid_text
 from .kinds import BOOL, FLOAT, INT, JSON, LONG, NOTHING, TEXT, Kind, kind_of
-from .view import Results, messages, values
+from .view import Results, values
 
 _KINDS: dict[str, Kind] = {"int": INT, "float": FLOAT, "bool": BOOL, "text": TEXT}
 _DTYPES = {
@@ -25,7 +25,8 @@ _DTYPES = {
 
 
 def frame(table: Table, types: tuple[str, ...], db: sqlite3.Connection) -> pd.DataFrame:
-    """The input's columns, then the results' keys, `batchrun_status` and `batchrun_error`, one line a row.
+    """The input's columns, then the results' keys, `batchrun_status`, `batchrun_how` and `batchrun_error`, one
+    line a row.
 
     `types`: of each of the table's columns, as scanned. Integers and booleans that are missing somewhere are
     `Int64` and `boolean`; text is `str`; arrays, objects and mixed values are Python objects. Raises
@@ -35,8 +36,8 @@ def frame(table: Table, types: tuple[str, ...], db: sqlite3.Connection) -> pd.Da
     with snapshot(db):
         columns = results.columns()
         cells = _columns(results, columns)
-    names = [*table.columns, *columns.names, columns.status, columns.error]
-    kinds = [*types, *["result"] * len(columns.names), "text", "text"]
+    names = [*table.columns, *columns.names, *columns.told]
+    kinds = [*types, *["result"] * len(columns.names), *["text"] * len(columns.told)]
     found = zip(names, cells, kinds, strict=True)
     return pd.DataFrame({name: _series(column, kind) for name, column, kind in found})
 
@@ -44,11 +45,11 @@ def frame(table: Table, types: tuple[str, ...], db: sqlite3.Connection) -> pd.Da
 def _columns(results: Results, columns: ResultColumns) -> list[list[Any]]:
     names = results.table.columns
     convert = converter(names, results.types)
-    cells: list[list[Any]] = [[] for _ in range(len(names) + len(columns.names) + 2)]
+    cells: list[list[Any]] = [[] for _ in range(len(names) + len(columns.names) + len(columns.told))]
     for chunk, page in results.pages():
         rows = convert(chunk)
         own = [[row[name] for row in rows] for name in names]
-        more = [*own, *columns.cells(values(page)), page.statuses, messages(page)]
+        more = [*own, *columns.cells(values(page)), *results.told(page)]
         for column, part in zip(cells, more, strict=True):
             column.extend(part)
     return cells

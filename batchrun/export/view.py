@@ -1,7 +1,7 @@
 """A table's results, as writers of results files and the DataFrame read them: in two passes, by pages."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -43,6 +43,10 @@ class Results:
     def pages(self) -> Iterator[tuple[list[Cells], Outcomes]]:
         """Second pass: raw cells of some rows, and what has become of them."""
         return self.beside(self.table.chunks())
+
+    def told(self, page: Outcomes) -> tuple[Sequence[str | None], ...]:
+        """The last columns of a page: what has become of its rows, and how their results were found."""
+        return page.statuses, page.hows, messages(page)
 
     def beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, Outcomes]]:
         """The second pass over the table's rows in another shape."""

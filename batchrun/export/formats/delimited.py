@@ -10,7 +10,7 @@ from itertools import compress
 from typing import IO, Any
 
 from batchrun.export.json_value import text_of
-from batchrun.export.view import Results, messages, values
+from batchrun.export.view import Results, values
 
 _AS_THEY_ARE = {str, int, float, type(None)}  # as csv writes them
 _BOOLEANS = {bool, type(None)}
@@ -30,7 +30,7 @@ def write_tsv(results: Results, sink: IO[bytes]) -> int:
 
 def _write(results: Results, sink: IO[bytes], separator: str) -> int:
     columns = results.first_columns() if results.hasty else results.columns()
-    names = (*results.table.columns, *columns.names, columns.status, columns.error)
+    names = (*results.table.columns, *columns.names, *columns.told)
     sink.write(_encoded([names], separator))
     rows = 0
     for chunk, page in results.pages():
@@ -38,7 +38,7 @@ def _write(results: Results, sink: IO[bytes], separator: str) -> int:
         if results.hasty:
             columns.check(compress(found, page.bodies))
         cells: list[Sequence[Any]] = [*zip(*chunk, strict=True), *columns.cells(found)]
-        sink.write(_encoded(list(zip(*map(_plain, cells), page.statuses, messages(page), strict=True)), separator))
+        sink.write(_encoded(list(zip(*map(_plain, cells), *results.told(page), strict=True)), separator))
         rows += len(page)
     return rows
 

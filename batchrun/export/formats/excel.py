@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from batchrun.errors import UsageError
 from batchrun.export.json_value import text_of
-from batchrun.export.view import Results, messages, values
+from batchrun.export.view import Results, values
 
 _MOST_ROWS = (1 << 20) - 1  # below the header
 _MOST_COLUMNS = 1 << 14
@@ -34,10 +34,10 @@ def write(results: Results, sink: IO[bytes]) -> int:
 
 def _fill(sheet: "_Sheet", results: Results) -> int:
     columns = results.columns()
-    sheet.put((*results.table.columns, *columns.names, columns.status, columns.error))
+    sheet.put((*results.table.columns, *columns.names, *columns.told))
     for chunk, page in results.pages():
         cells: list[Sequence[Any]] = [*zip(*chunk, strict=True), *columns.cells(values(page))]
-        for row in zip(*cells, page.statuses, messages(page), strict=True):
+        for row in zip(*cells, *results.told(page), strict=True):
             sheet.put(row)
     return sheet.rows
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
 from batchrun.export.columns import ResultColumns
-from batchrun.export.view import Results, messages, values
+from batchrun.export.view import Results, values
 
 from .arrow import array_of, arrow_type
 from .arrow_input import Misfit, input_of
@@ -48,14 +48,14 @@ def _stream(results: Results, columns: ResultColumns, types: Sequence[str], sink
 def _fields(columns: ResultColumns) -> list[Any]:
     named = zip(columns.names, columns.kinds, strict=True)
     fields = [pa.field(name, arrow_type(kind)) for name, kind in named]
-    return [*fields, pa.field(columns.status, pa.string()), pa.field(columns.error, pa.string())]
+    return [*fields, *(pa.field(name, pa.string()) for name in columns.told)]
 
 
 def _tables(results: Results, columns: ResultColumns, own: Any, schema: Any) -> Iterator[Any]:
     for chunk, page in results.beside(own.chunks()):
         found = columns.cells(values(page))
         arrays = [array_of(cells, kind) for cells, kind in zip(found, columns.kinds, strict=True)]
-        told = [pa.array(page.statuses, pa.string()), pa.array(messages(page), pa.string())]
+        told = [pa.array(cells, pa.string()) for cells in results.told(page)]
         yield pa.Table.from_arrays([*own.arrays(chunk), *arrays, *told], schema=schema)
 
 
