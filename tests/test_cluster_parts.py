@@ -28,7 +28,7 @@ from batchrun.options.settings import resolve
 from batchrun.orders import Orders
 from batchrun.wire import HEADER, Hello, Reply, Ticket
 
-OURS = {"python": "3.11.9.final.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2", "batchrun": "0.1.0"}
+OURS = {"python": "3.11.9.final.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2", "batchrun-cli": "0.1.0"}
 SENT = {n: Ticket(n, 1, bytes(16), ("a",)) for n in range(1, 5)}
 
 
@@ -64,7 +64,7 @@ def test_a_host_holds_more_short_rows_than_it_runs_and_no_more_long_ones():
         ({"python": "3.12.1.final.0"}, "has Python 3.12, and here it is 3.11"),
         ({"distributed": "2025.1.0"}, "has distributed 2025.1.0, and here it is 2026.8.0"),
         ({"cloudpickle": None}, "has no cloudpickle (here: 3.1.2)"),
-        ({"batchrun": None}, "has no batchrun (here: 0.1.0)"),
+        ({"batchrun-cli": None}, "has no batchrun-cli (here: 0.1.0)"),
     ],
 )
 def test_a_worker_must_have_our_versions(change, why):
@@ -72,7 +72,7 @@ def test_a_worker_must_have_our_versions(change, why):
 
 
 def test_a_scheduler_needs_no_batchrun():
-    assert misfit({**OURS, "batchrun": None}, OURS, runs_rows=False) is None
+    assert misfit({**OURS, "batchrun-cli": None}, OURS, runs_rows=False) is None
     assert misfit(None, OURS, runs_rows=False) == "does not say which versions it has"
 
 

@@ -300,14 +300,14 @@ def test_a_scheduler_that_stays_lost_ends_the_run_and_the_job_is_finished_here(f
 
 def test_a_worker_with_another_version_gets_no_rows(folder, cluster, tmp_path):
     numbered(folder / "data.csv", 3)
-    about = tmp_path / "other" / "batchrun-99.0.dist-info"
+    about = tmp_path / "other" / "batchrun_cli-99.0.dist-info"
     about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: batchrun\nVersion: 99.0\n")
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: batchrun-cli\nVersion: 99.0\n")
     cluster.start_worker(env={"PYTHONPATH": str(about.parent)})
     wait_for(lambda: "Registered to" in cluster.printed("w0"), 60)
     done = run(folder, cluster, "double")
     assert done.returncode == 3
-    assert "has batchrun 99.0, and here it is" in done.stderr
+    assert "has batchrun-cli 99.0, and here it is" in done.stderr
     assert lines_of(folder / "notes") == []
 
 
@@ -384,4 +384,5 @@ def test_without_dask_it_is_said_how_to_install_it(folder):
         env=env(folder, PYTHONPATH=str(folder)),
     )
     assert done.returncode == 2
-    assert "pip install 'batchrun[dask]'" in done.stderr
+    assert "-m pip install " in done.stderr
+    assert "[dask]'" in done.stderr

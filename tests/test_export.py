@@ -512,7 +512,7 @@ def test_excel_without_openpyxl_says_what_to_install(make: Make, monkeypatch: py
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(UsageError) as caught:
         make(1).settle(1).export("out.xlsx")
-    assert "pip install openpyxl" in caught.value.hint
+    assert "-m pip install openpyxl" in caught.value.hint
 
 
 # --- the DataFrame

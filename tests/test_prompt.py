@@ -371,7 +371,8 @@ def test_without_the_package_it_is_said_how_to_install_it(tmp_path):
         cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "OPENAI_API_KEY": KEY},
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
-    assert "pip install 'batchrun[llm]'" in done.stderr
+    assert "-m pip install " in done.stderr
+    assert "[llm]'" in done.stderr
 
 
 def test_a_proxy_that_is_none_is_said_before_any_row_has_failed_over_it(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrun.errors import UsageError
+from batchrun.installing import how_to_install_extra
 from batchrun.options.settings import Settings
 from batchrun.orders import Orders
 
@@ -24,7 +25,7 @@ def cluster_engine(settings: Settings, orders: Orders, say: Callable[[str], None
         import distributed  # noqa: F401 - the slow import, and the one that may be missing
     except ImportError as error:
         raise UsageError(
-            f"--engine dask needs the package distributed ({error})", "pip install 'batchrun[dask]'"
+            f"--engine dask needs the package distributed ({error})", how_to_install_extra("dask")
         ) from None
     from .engine import Cluster
     from .link import Link

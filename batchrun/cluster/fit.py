@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from batchrun.installing import DISTRIBUTION
+
 SAME = ("distributed", "cloudpickle")
-OURS = "batchrun"
 
 Versions = Mapping[str, Any]
 
@@ -20,7 +21,7 @@ def misfit(theirs: Versions | None, ours: Versions, *, runs_rows: bool) -> str |
     here, there = _minor(ours.get("python")), _minor(theirs.get("python"))
     if here != there:
         return f"has Python {there}, and here it is {here}"
-    for name in (*SAME, OURS) if runs_rows else SAME:
+    for name in (*SAME, DISTRIBUTION) if runs_rows else SAME:
         if theirs.get(name) is None:
             return f"has no {name} (here: {ours.get(name)})"
         if theirs.get(name) != ours.get(name):

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import distributed
 
+from batchrun.installing import DISTRIBUTION
+
 from .dask_tasks import lease_task, wish_task
-from .fit import OURS, misfit
+from .fit import misfit
 from .scheduler import SAME_VERSIONS, in_words, own_versions
 from .tidings import Joined, Left, Said, Tidings, Unfit
 
@@ -141,7 +143,7 @@ class Leases:
         if not new:
             return []
         ask = functools.partial(self._client.scheduler.broadcast, workers=list(new), on_error="ignore")
-        ids, said = await ask(msg={"op": "identity"}), await ask(msg={"op": "versions", "packages": [OURS]})
+        ids, said = await ask(msg={"op": "identity"}), await ask(msg={"op": "versions", "packages": [DISTRIBUTION]})
         fit, misfits = [], []
         for address, about in new.items():
             if address not in ids or address not in said:  # gone already, or asked again at the next look

@@ -11,8 +11,9 @@ from dask.utils import parse_timedelta
 from distributed.versions import get_versions
 
 from batchrun.errors import UsageError
+from batchrun.installing import DISTRIBUTION
 
-from .fit import OURS, misfit
+from .fit import misfit
 
 CONNECT_SECONDS = 10.0
 SAME_VERSIONS = "use the same versions here and on the cluster"
@@ -79,7 +80,7 @@ async def closed(client: Any) -> None:
 
 def own_versions() -> dict[str, Any]:
     """The versions of this process, as Dask tells them."""
-    return dict(get_versions([OURS])["packages"])
+    return dict(get_versions([DISTRIBUTION])["packages"])
 
 
 def in_words(error: BaseException) -> str:

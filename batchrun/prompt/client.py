@@ -10,11 +10,12 @@ from typing import Any
 from urllib.request import getproxies
 
 from batchrun.errors import TaskError
+from batchrun.installing import how_to_install_extra
 from batchrun.redaction import MASK, SHORTEST
 
 from .answer import Answer
 from .errors import CallError, shown
-from .needs import INSTALL, key_in
+from .needs import key_in
 from .spec import Prompt
 
 CONNECT_SECONDS = 30.0
@@ -86,9 +87,11 @@ def _libraries() -> tuple[Any, Any]:
     try:
         import openai
     except ImportError:
-        raise TaskError("--prompt needs the package openai", INSTALL) from None
+        raise TaskError("--prompt needs the package openai", how_to_install_extra("llm")) from None
     if int(openai.__version__.partition(".")[0]) < 3:
-        raise TaskError(f"--prompt needs openai 3 or later, and this is {openai.__version__}", INSTALL)
+        raise TaskError(
+            f"--prompt needs openai 3 or later, and this is {openai.__version__}", how_to_install_extra("llm")
+        )
     import httpx2
 
     return openai, httpx2

@@ -4,14 +4,13 @@ import os
 from importlib.util import find_spec
 
 from batchrun.errors import TaskError
-
-INSTALL = "pip install 'batchrun[llm]'"
+from batchrun.installing import how_to_install_extra
 
 
 def check_package() -> None:
     """Raise `TaskError` if the openai package is not installed. Does not load it."""
     if find_spec("openai") is None:
-        raise TaskError("--prompt needs the package openai", INSTALL)
+        raise TaskError("--prompt needs the package openai", how_to_install_extra("llm"))
 
 
 def key_in(variable: str, *, required: bool) -> str:

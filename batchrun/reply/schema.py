@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from batchrun.errors import UsageError
-
-INSTALL = "pip install 'batchrun[llm]'"
+from batchrun.installing import how_to_install_extra
 
 
 def checked(text: str, source: str) -> str:
@@ -73,7 +72,7 @@ def _library() -> Any:
     try:
         import jsonschema
     except ImportError:
-        raise UsageError("a schema needs the package jsonschema", INSTALL) from None
+        raise UsageError("a schema needs the package jsonschema", how_to_install_extra("llm")) from None
     return jsonschema
 
 

@@ -11,6 +11,7 @@ from typing import IO, Any
 from batchrun.errors import UsageError
 from batchrun.export.json_value import text_of
 from batchrun.export.view import Results, values
+from batchrun.installing import how_to_install
 
 _MOST_ROWS = (1 << 20) - 1  # below the header
 _MOST_COLUMNS = 1 << 14
@@ -79,5 +80,5 @@ def _openpyxl() -> Any:
         return import_module("openpyxl")
     except ImportError as error:
         raise UsageError(
-            "Excel workbooks need the package openpyxl", f"pip install openpyxl, or {_OTHERWISE}"
+            "Excel workbooks need the package openpyxl", f"{how_to_install('openpyxl')}, or {_OTHERWISE}"
         ) from error
