@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from .checkpoint.checkpoint import Checkpoint
 from .checkpoint.opening import opened
@@ -146,7 +147,7 @@ def export_to(
         refuse_foreign(places.folder, target)
     marker = marker_of(checkpoint) + " failed only" * failed_only
 
-    def before_rename(written: os.stat_result) -> None:
+    def before_rename(written: IO[bytes]) -> None:
         bound.check()
         outputs.remember(places.folder, target, written, marker)
 
@@ -165,12 +166,14 @@ def refuse_input(table: Path, target: Path) -> None:
 
 
 def refuse_foreign(folder: Path, target: Path) -> None:
-    """Raise `UsageError` if `target` is there and batchrun did not write it."""
-    if not outputs.may_replace(folder, target):
-        raise UsageError(
-            f"{target} is there already, and batchrun did not write it for this table",
-            "move it away, give --output another name, or --overwrite to replace it",
-        )
+    """Raise `UsageError` if `target` is there and is not as batchrun left it, or batchrun did not write it."""
+    if outputs.may_replace(folder, target):
+        return
+    if outputs.has_written(folder, target):
+        what = f"{target} has been changed since it was written, and would be replaced"
+    else:
+        what = f"{target} is there already, and batchrun did not write it for this table"
+    raise UsageError(what, "move it away, give --output another name, or --overwrite to replace it")
 
 
 def marker_of(checkpoint: Checkpoint) -> str:

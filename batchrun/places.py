@@ -54,6 +54,11 @@ class Places:
         return self.folder / f"{short}.sock"
 
     @property
+    def beside(self) -> bool:
+        """Whether the folder is the one beside the table, which no other table can have."""
+        return self.folder == folder_of(self.input, None)
+
+    @property
     def results(self) -> Path:
         """The results file if no other is named: `data.results.csv` beside `data.csv`."""
         return self._beside("results.csv")

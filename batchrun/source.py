@@ -92,10 +92,10 @@ class Binder:
         """Bind, inside the caller's transaction. `stop()` is the signal that asks to end, or 0."""
         if self.unchanged:
             if not os.path.exists(self.checkpoint.get("input") or ""):  # it was moved
-                self.checkpoint.put(input=os.path.abspath(self.path))
+                self.checkpoint.put(**_whereabouts(places))
             return self._bound(Moved(0, 0, 0))
         self._refuse_other_names()
-        self._refuse_other_table()
+        self._refuse_other_table(places)
         reading = {**self._reading, "header": list(self.table.columns)}
         with Spool(places.folder) as spool, roll.opened(places.roll, reading) as old:
 
@@ -112,7 +112,7 @@ class Binder:
                     roll.keep(places.roll, spool, recorder.entries, reading)
         name = self.checkpoint.get("id") or os.urandom(16).hex()
         self.checkpoint.put(
-            id=name, input=os.path.abspath(self.path),
+            id=name, **_whereabouts(places),
             digest=found.digest, reading=self._reading, rows=found.rows, bad_rows=found.bad_rows,
             columns=found.columns, types=found.types,
         )  # fmt: skip
@@ -138,14 +138,25 @@ class Binder:
                     f"say the same --{option} as before, or --name another checkpoint, or --fresh to start over",
                 )
 
-    def _refuse_other_table(self) -> None:
-        """Under --key, the rows of two tables that are called the same would pass for each other's."""
+    def _refuse_other_table(self, places: Places) -> None:
+        """Under --key, the rows of two tables that are called the same would pass for each other's.
+
+        In the place that the table had beside its checkpoint there is the same table, or a copy of both.
+        """
         before = self.checkpoint.get("input")
+        if places.beside or self.checkpoint.get("place") == _whereabouts(places)["place"]:
+            return
         if before and self._reading["key"] and os.path.exists(before) and not os.path.samefile(before, self.path):
             raise UsageError(
                 f"this checkpoint is that of {before}, and --key would give its results to rows of {self.path}",
                 "give this table another --name or --dir; if it is the same table, remove the old file",
             )
+
+
+def _whereabouts(places: Places) -> dict[str, str]:
+    """Where the table is, and where that is seen from the checkpoint."""
+    table, folder = (os.path.realpath(path) for path in (places.input, places.folder))
+    return {"input": str(places.input), "place": os.path.relpath(table, folder)}
 
 
 def tickets(

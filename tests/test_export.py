@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -571,9 +571,9 @@ def test_before_the_rename_the_finished_file_is_told_and_the_old_one_still_there
     target.write_text("old")
     told: list[os.stat_result] = []
 
-    def before_rename(found: os.stat_result) -> None:
+    def before_rename(finished: IO[bytes]) -> None:
         assert target.read_text() == "old"
-        told.append(found)
+        told.append(os.fstat(finished.fileno()))
 
     table.export("out.csv", before_rename=before_rename)
     now = target.stat()

@@ -2,14 +2,16 @@
 
 import json
 import os
+import shutil
 import stat
 import threading
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from batchrun.export.atomic import replacing
-from batchrun.export.outputs import is_current, may_replace, remember
+from batchrun.export.outputs import has_written, is_current, may_replace, remember
 
 
 class Killed(BaseException):
@@ -28,8 +30,8 @@ def target(tmp_path: Path) -> Path:
 
 
 def write(folder: Path, target: Path, text: str, marker: str = "", killed: bool = False) -> None:
-    def before_rename(found: os.stat_result) -> None:
-        remember(folder, target, found, marker)
+    def before_rename(file: IO[bytes]) -> None:
+        remember(folder, target, file, marker)
         if killed:
             raise Killed
 
@@ -151,3 +153,55 @@ def test_exports_that_end_at_the_same_time_are_all_remembered(folder: Path, tmp_
 def test_a_missing_checkpoint_folder_means_that_nothing_is_ours(tmp_path: Path, target: Path) -> None:
     target.write_text("mine")
     assert not may_replace(tmp_path / "missing", target)
+
+
+def test_a_project_that_was_moved_or_copied_still_knows_its_files(folder: Path, target: Path, tmp_path: Path) -> None:
+    write(folder, target, "ours", "1")
+    project = tmp_path.with_name(f"{tmp_path.name}-elsewhere")
+    for copy in (shutil.copy2, shutil.copy):  # `cp -a` and `cp -r`: with and without times
+        shutil.copytree(tmp_path, project, copy_function=copy)
+        assert is_current(project / folder.name, project / target.name, "1")
+        (project / target.name).write_text("mine")
+        assert not may_replace(project / folder.name, project / target.name)
+        assert has_written(project / folder.name, project / target.name)
+        shutil.rmtree(project)
+    tmp_path.rename(project)
+    assert is_current(project / folder.name, project / target.name, "1")
+    write(project / folder.name, project / target.name, "more", "2")
+    assert is_current(project / folder.name, project / target.name, "2")
+
+
+def test_a_file_that_stays_where_it_is_is_known_when_the_project_moves(tmp_path: Path) -> None:
+    folder, target = tmp_path / "a/b/project/ck", tmp_path / "other disk/out.csv"
+    folder.mkdir(parents=True)
+    target.parent.mkdir()
+    write(folder, target, "ours", "1")
+    moved = (tmp_path / "a/b/project").rename(tmp_path / "moved")
+    assert is_current(moved / "ck", target, "1")
+    write(moved / "ck", target, "again", "2")
+    assert is_current(moved / "ck", target, "2")
+
+
+def test_a_copy_of_a_results_file_under_another_name_is_not_ours(folder: Path, target: Path) -> None:
+    write(folder, target, "ours", "1")
+    kept = target.with_name("kept.csv")
+    shutil.copy2(target, kept)
+    assert not may_replace(folder, kept)
+    assert not has_written(folder, kept)
+
+
+def test_a_register_of_an_earlier_version_is_known_where_it_was_and_where_it_was_moved(
+    folder: Path, target: Path, tmp_path: Path
+) -> None:
+    target.write_text("ours")
+    found = target.stat()
+    old = {"files": {str(target): [[found.st_size, found.st_mtime_ns, "1"]]}}
+    (folder / "outputs.json").write_text(json.dumps(old))
+    assert is_current(folder, target, "1")
+    project = tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-elsewhere"))
+    folder, target = project / folder.name, project / target.name
+    assert is_current(folder, target, "1")
+    write(folder, target, "new", "2")
+    assert is_current(folder, target, "2")
+    target.write_text("mine")
+    assert not may_replace(folder, target)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-BeforeRename = Callable[[os.stat_result], None]
+BeforeRename = Callable[[IO[bytes]], None]
 _SUFFIX = ".part"
 _NAME_PART = 50  # characters of the target's name: a file's name may have 255 bytes
 
@@ -23,7 +23,7 @@ _NAME_PART = 50  # characters of the target's name: a file's name may have 255 b
 def replacing(target: Path, before_rename: BeforeRename | None = None, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """A file to write to, which becomes `target` when the block ends without an exception.
 
-    `before_rename` is told size and time of the finished file while the old one is still in place. The old
+    `before_rename` is given the finished file while the old one is still in place. The old
     file's permissions are kept; a new one has `mode` less the umask. A link stays, what it leads to is
     replaced. Raises `OSError`.
     """
@@ -36,7 +36,7 @@ def replacing(target: Path, before_rename: BeforeRename | None = None, mode: int
             file.flush()
             os.fsync(file.fileno())
             if before_rename is not None:
-                before_rename(os.fstat(file.fileno()))
+                before_rename(file)
             os.replace(part, target)
     except BaseException:
         with suppress(OSError):

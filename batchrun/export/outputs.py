@@ -1,8 +1,12 @@
 """The files that batchrun wrote itself: only those does it replace.
 
-`outputs.json` in the checkpoint's folder holds, for each path, size and time of what was written, and a
+`outputs.json` in the checkpoint's folder holds, for each file, size, time and digest of what was written, and a
 marker: which state of the checkpoint the file shows. It is recorded before the new file takes its place, so
 it names two files until then, the old and the new: whenever a run is killed, what is there is known.
+
+A file is known by its place relative to the register, so that a project may be moved and copied, or by its absolute
+path, for one that stays where it is when the project moves. It is as it was left if size and time are the same, or
+its digest: copies have a time of their own.
 """
 
 import fcntl
@@ -12,51 +16,101 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
+
+import xxhash
 
 from .atomic import replacing
 
 _NAME = "outputs.json"
+_BLOCK = 1 << 20
 
-Record = tuple[int, int, str]
-"""Size in bytes, time of the last change in nanoseconds since 1970, marker."""
+
+class Record(NamedTuple):
+    """A file that was written: size in bytes, time of the last change in nanoseconds since 1970, marker, digest of
+    its bytes, absolute path. Earlier versions wrote neither digest nor path.
+    """
+
+    size: int
+    time: int
+    marker: str
+    digest: str = ""
+    path: str = ""
 
 
 def may_replace(folder: Path, target: Path) -> bool:
     """Is `target` free, a pipe, or a file that batchrun wrote and nobody has changed since?"""
     if not os.path.lexists(target) or (target.exists() and not (target.is_file() or target.is_dir())):
         return True
-    return _on_disk(_read(folder), _name(target)) is not None
+    return _on_disk(_known(folder, target), target) is not None
+
+
+def has_written(folder: Path, target: Path) -> bool:
+    """Did batchrun write a file of this name, whatever has become of it?"""
+    return bool(_known(folder, target))
 
 
 def is_current(folder: Path, target: Path, marker: str) -> bool:
     """Does `target` hold what batchrun wrote there, and does that show the state `marker`?"""
-    found = _on_disk(_read(folder), _name(target))
-    return found is not None and found[2] == marker
+    found = _on_disk(_known(folder, target), target)
+    return found is not None and found.marker == marker
 
 
-def remember(folder: Path, target: Path, written: os.stat_result, marker: str = "") -> None:
+def remember(folder: Path, target: Path, written: IO[bytes], marker: str = "") -> None:
     """Record a file that is about to be renamed to `target`. Raises `OSError` if that cannot be written."""
-    name = _name(target)
+    found = os.fstat(written.fileno())
+    digest = _digest_of(written.fileno())
     with _alone(folder):
+        old = _on_disk(_known(folder, target), target)
+        new = Record(found.st_size, found.st_mtime_ns, marker, digest, os.path.realpath(target))
         files = _read(folder)
-        old = _on_disk(files, name)
-        new = (written.st_size, written.st_mtime_ns, marker)
-        files[name] = [new] if old is None else [old, new]
-        with replacing(folder / _NAME, mode=0o600) as sidecar:
-            sidecar.write(json.dumps({"files": files}, indent=1).encode())
+        files.pop(new.path, None)  # as earlier versions named it
+        files[_place(folder, target)] = [new] if old is None else [old, new]
+        with replacing(folder / _NAME, mode=0o600) as register:
+            register.write(json.dumps({"files": files}, indent=1).encode())
 
 
-def _on_disk(files: dict[str, list[Record]], name: str) -> Record | None:
+def _known(folder: Path, target: Path) -> list[Record]:
+    """What was written at the place of `target`, the latest last."""
+    files = _read(folder)
+    path = os.path.realpath(target)
+    if here := files.get(_place(folder, target)):
+        return here
+    if there := [record for records in files.values() for record in records if record.path == path]:
+        return there
+    # Earlier versions wrote absolute paths only, and no digest: size and time have to tell that it was moved.
+    return [
+        record
+        for name, records in files.items()
+        if name == path or (os.path.isabs(name) and os.path.basename(name) == os.path.basename(path))
+        for record in records
+    ]
+
+
+def _on_disk(records: list[Record], target: Path) -> Record | None:
     """The latest record of the file as it is now."""
     try:
-        found = os.stat(name)
+        found = os.stat(target)
     except OSError:
         return None
     if not stat.S_ISREG(found.st_mode):
         return None
-    same = [record for record in files.get(name, []) if record[:2] == (found.st_size, found.st_mtime_ns)]
+    records = [record for record in records if record.size == found.st_size]
+    same = [record for record in records if record.time == found.st_mtime_ns]
+    if not same and any(record.digest for record in records):
+        with suppress(OSError), open(target, "rb") as file:
+            digest = _digest_of(file.fileno())
+            same = [record for record in records if record.digest == digest]
     return same[-1] if same else None
+
+
+def _digest_of(file: int) -> str:
+    """Of all bytes of an open file; where it stands in it does not change."""
+    digest, at = xxhash.xxh3_128(), 0
+    while block := os.pread(file, _BLOCK, at):
+        digest.update(block)
+        at += len(block)
+    return digest.hexdigest()
 
 
 def _read(folder: Path) -> dict[str, list[Record]]:
@@ -69,12 +123,13 @@ def _read(folder: Path) -> dict[str, list[Record]]:
 
 
 def _record(found: Any) -> Record:
-    size, time, marker = found
-    return int(size), int(time), str(marker)
+    size, time, *words = found
+    return Record(int(size), int(time), *map(str, words))
 
 
-def _name(target: Path) -> str:
-    return os.path.realpath(target)
+def _place(folder: Path, target: Path) -> str:
+    """Where a file is, seen from the register."""
+    return os.path.relpath(os.path.realpath(target), os.path.realpath(folder))
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def export(
     """Write the results of `table` to `target` (None: stdout); returns the number of rows written.
 
     `types`: of each of the table's columns, as scanned. The columns of a JSON Lines table must be known.
-    `stop` is asked every few thousand rows. `before_rename` is told size and time of the finished file.
+    `stop` is asked every few thousand rows. `before_rename` is given the finished file.
     `failed_only`: only rows that have failed, with why in place of results.
     Whatever is raised, the old target stays. Raises `ExportStopped`, `UsageError` for a target that cannot be
     written, `CheckpointError` (exit code 4) for a full disk or a damaged checkpoint, `InputError` for a table
