@@ -58,7 +58,7 @@ def test_a_prompt_asks_about_each_row_and_sends_nothing_that_was_not_asked_for(t
 def test_a_prompt_that_asks_the_same_of_every_row_is_said_before_anything_is_asked(tmp_path, server):
     table = numbered(tmp_path, 2)
     note = "note: the prompt names no column: every row gets the same question (the columns are: id, text)"
-    told = ask(table, server, "--dry-run", prompt="Double {{id}}")
+    told = ask(table, server, "--dry-run", prompt="Double 7")
     assert note in told.stderr.splitlines()
     assert not server.books.requests
     assert "note" not in ask(table, server, "--dry-run").stderr

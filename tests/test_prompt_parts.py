@@ -35,7 +35,7 @@ def rendered(text: str, **row: object) -> str:
         ('{"same": {"x": true}} {a}', '{"same": {"x": true}} 1'),
         ('{"same": {"x": "{a}"}}', '{"same": {"x": "1"}}'),
         ("{{{a}}}", "{1}"),
-        ("{ a } {} {a.b} {a!r} {0} {a", "{ a } {} {a.b} {a!r} {0} {a"),
+        ("{ b } {} {b.c} {b!r} {0} {a", "{ b } {} {b.c} {b!r} {0} {a"),
         ("a {{ b }} c", "a { b } c"),
     ],
 )
@@ -63,6 +63,114 @@ def test_a_cell_is_written_as_a_person_would(cell, text):
 def test_an_identifier_in_braces_that_is_no_column_is_refused(text):
     with pytest.raises(UsageError):
         Template(text, ("a",)).check()
+
+
+COLUMNS = ("name", "price", "Sample Number", "day", "unit_price")
+
+
+@pytest.mark.parametrize(
+    ("inside", "column"),
+    [
+        *((text, "price") for text in (
+            " price ", "Price ", "price:.2f", "price:", "price:,", "price:>10", "price: .2f", "price:05d", "price!r",
+            "price!s:>8", "price|round", "price | round(2)", "price[0]", "price.real", "price=", "price=!r",
+            "price * 2", "round(price, 2)",
+            "price or 'none'", "price:-none", "price ?? 'none'", "$price", ".price", "price?",
+            "'price'", '"price"', "row[price]", "row['price']", 'row["price"]:.2f', "row.price", "row.get('price', 0)",
+            "\nprice\n", "int(row['price'])", "price if price else 0",
+        )),
+        *((text, "Sample Number") for text in (
+            "sample number", "SAMPLE NUMBER", "Sample-Number", "Sample  Number", "Sample Number:d", "Sample Number|int",
+            "row['Sample Number']",
+        )),
+        ("day:%d.%m.%Y", "day"), ("name.upper()", "name"), ("unit price", "unit_price"),
+    ],
+)  # fmt: skip
+def test_braces_that_nearly_name_a_column_are_refused_with_the_column_that_was_meant(inside, column):
+    template = Template(f"{{name}} costs {{{inside}}}", COLUMNS)
+    with pytest.raises(UsageError) as refused:
+        template.check()
+    assert f"{{{inside}}}, which is not filled in" in str(refused.value)
+    assert refused.value.hint.startswith(f"write {{{column}}} for the cell")
+    # The other remedy works, too.
+    text = Template(f"{{name}} costs {{{{{inside}}}}}", COLUMNS)
+    text.check()
+    assert text.render({"name": "a"}) == f"a costs {{{inside}}}"
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        '"price": 1', '"price":', "'price': 1", '"a": "price", "b": 2', "price: number", "price: string, name: string",
+        "price: ?", "price: 1", "price: [], name", "price, name", "the price", "price in the list, or null", "print $1",
+        " return price; ", "1,3", "0", "", "...", "true|false", "a b" * 999, "(" * 300, "\0",
+    ],
+)  # fmt: skip
+def test_braces_around_anything_else_are_text(inside):
+    template = Template(f"{{name}}: {{{inside}}}", COLUMNS)
+    template.check()
+    assert template.render({"name": "a"}) == f"a: {{{inside}}}"
+
+
+@given(st.text(st.sampled_from("ab{}[]()|!:.,'\" %$\n"), max_size=40))
+def test_any_text_is_a_template_or_refused_and_what_is_refused_names_a_column(text):
+    refused = None
+    try:
+        Template(text, ("a", "b")).check()
+    except UsageError as error:
+        refused = error
+    assert refused is None or "no column" in str(refused) or refused.hint.startswith(("write {a} ", "write {b} "))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{name} costs {{ price }}", "{{ price }}"),
+        ("{name} costs {{ price | round }}", "{{ price | round }}"),
+        ("{name} costs {{ row.price }}", "{{ row.price }}"),
+        ("{name} costs %(price)s", "%(price)s"),
+        ("{name} costs %(price).2f", "%(price).2f"),
+        ("How dear is {{price}}?", "{{price}}"),
+        ("How dear is <price>?", "<price>"),
+        ("How dear is [price]?", "[price]"),
+        ("How dear is $price?", "$price"),
+        ("How dear is %price%?", "%price%"),
+    ],
+)
+def test_cells_written_as_other_languages_of_templates_do_are_refused(text, found):
+    with pytest.raises(UsageError, match="not filled in") as refused:
+        Prompt(text, "m").check(COLUMNS)
+    assert found in str(refused.value)
+    assert refused.value.hint == "write {price}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<name>{name}</name>",
+        "[price] of {name}",
+        "{name} costs $price",
+        "{{name}} of {name}",
+        "{{ x }} {name}",
+        "$9 <b>",
+    ],
+)
+def test_other_signs_around_a_name_are_text_where_a_cell_is_put_in(text):
+    Prompt(text, "m").check(COLUMNS)
+
+
+def test_doubled_braces_that_make_text_of_a_column_are_noted():
+    note = "the prompt's {{price}} is sent as the text {price}: single braces put the cell in"
+    assert Prompt("{name} {{price}}", "m").note(COLUMNS) == note
+    assert Prompt("{name} {{cost}}", "m").note(COLUMNS) is None
+
+
+@pytest.mark.parametrize("inside", ["price", "Price ", "price:.2f", "row[price]"])
+def test_a_system_text_takes_no_cells_and_says_so(inside):
+    with pytest.raises(UsageError, match="it is the same for all rows") as refused:
+        Prompt("{name}", "m", system=f"It costs {{{inside}}}").check(COLUMNS)
+    assert "put {price} into --prompt" in refused.value.hint
+    Prompt("{name}", "m", system='Be {brief}: {"price": 1}, {{price}}').check(COLUMNS)
 
 
 def test_fields_name_types_and_close_the_object():

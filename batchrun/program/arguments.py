@@ -69,8 +69,8 @@ class Words:
         return None if "{" in self._words[0] else self._words[0]
 
     def check(self) -> None:
-        """Raise `UsageError` for a name in braces that is no column, or one that is cut at its space."""
-        for template in self._templates:
+        """Raise `UsageError` for a name in braces that is no column, or nearly one, or is cut at its space."""
+        for template in (*self._templates, Template(self._text, self._columns)):  # the whole: before it is cut
             template.check(what="command")
         for column in self._columns:
             if f"{{{column}}}" in self._text and column not in self.used and len(shlex.split(f"x{column}x")) > 1:

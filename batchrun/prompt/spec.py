@@ -10,7 +10,7 @@ import xxhash
 from batchrun.suggest import listing
 
 from .needs import check_package, key_in
-from .template import Template
+from .template import Template, check_system
 
 DEADLINE_SECONDS = 600.0
 
@@ -49,14 +49,24 @@ class Prompt:
         return xxhash.xxh3_128_hexdigest(json.dumps(said, sort_keys=True).encode())
 
     def check(self, columns: Sequence[str]) -> None:
-        """Raise `UsageError` if the template or `--skip-empty` names a column that is not there."""
-        Template(self.text, columns).check(self.skip_empty)
+        """Raise `UsageError` if the template or `--skip-empty` names a column that is not there, or nearly names one,
+        and if the system text has one's name in braces.
+        """
+        template = Template(self.text, columns)
+        template.check(self.skip_empty)
+        template.check_notation()
+        if self.system is not None:
+            check_system(self.system, columns)
 
     def note(self, columns: Sequence[str]) -> str | None:
-        """A sentence if every row would be asked the same."""
-        if Template(self.text, columns).used:
-            return None
-        return f"the prompt names no column: every row gets the same question (the columns are: {listing(columns)})"
+        """A sentence if every row would be asked the same, or a column's name stands in doubled braces."""
+        template = Template(self.text, columns)
+        if not template.used:
+            return f"the prompt names no column: every row gets the same question (the columns are: {listing(columns)})"
+        if template.doubled:
+            name = min(template.doubled)
+            return f"the prompt's {{{{{name}}}}} is sent as the text {{{name}}}: single braces put the cell in"
+        return None
 
     @property
     def needs_key(self) -> bool:

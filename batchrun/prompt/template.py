@@ -9,20 +9,25 @@ from typing import Any
 from batchrun.errors import UsageError
 from batchrun.suggest import suggest
 
+from .nearly import meant_by_jinja, meant_column, other_notation, percent_notation
+
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_DOUBLED = re.compile(r"\{\{([^{}]*)\}\}")
 
 
 class Template:
     """A text with the places of some of a table's columns in it.
 
-    An identifier in braces must be a column; any other brace is literal, so that JSON can be shown in a prompt.
-    `{{` stands for a brace, and so does the `}}` that closes it; a `}}` without one is two closing braces of
-    nested JSON.
+    An identifier in braces must be a column, and what nearly names one (`{price:.2f}`) is refused by `check`; any
+    other brace is literal, so that JSON can be shown in a prompt. `{{` stands for a brace, and so does the `}}` that
+    closes it; a `}}` without one is two closing braces of nested JSON.
     """
 
     def __init__(self, text: str, columns: Sequence[str]) -> None:
+        self._text = text
         self._columns = columns
         self._unknown: list[str] = []
+        self._literal: list[str] = []
         self._parts: list[str | _Place] = []
         self._cut(text)
 
@@ -32,7 +37,8 @@ class Template:
         return {part.column for part in self._parts if isinstance(part, _Place)}
 
     def check(self, also: Iterable[str] = (), what: str = "prompt") -> None:
-        """Raise `UsageError` for a name in braces, or one of `also` (of `--skip-empty`), that is no column.
+        """Raise `UsageError` for a name in braces, or one of `also` (of `--skip-empty`), that is no column, and for
+        braces that nearly name one.
 
         `what`: what the template is, for the message.
         """
@@ -41,10 +47,39 @@ class Template:
                 f"the {what} inserts {{{name}}}, but the task is given no column {name!r}",
                 f"{suggest(name, self._columns, 'The columns are')} {{{{{name}}}}} stands for the text {{{name}}}.",
             )
+        for inside in self._literal:
+            if column := meant_column(inside, self._columns):
+                raise UsageError(
+                    f"the {what} has {{{inside}}}, which is not filled in: braces take a column's name alone",
+                    f"write {{{column}}} for the cell as it is, or {{{{{inside}}}}} for the text {{{inside}}}",
+                )
         for name in also:
             if name not in self._columns:
                 hint = suggest(name, self._columns, "The columns are")
                 raise UsageError(f"--skip-empty: the task is given no column {name!r}", hint)
+
+    def check_notation(self) -> None:
+        """Raise `UsageError` for cells that were to be put in as other languages of templates write them."""
+        meant = percent_notation(self._text, self._columns) or self._jinja()
+        if not (meant or self.used):  # the same question for every row: nobody wants that, with such a text
+            meant = other_notation(self._text, self._columns)
+        if meant:
+            found, column = meant
+            raise UsageError(
+                f"the prompt has {found}, which is not filled in: cells go where a column stands in single braces",
+                f"write {{{column}}}",
+            )
+
+    def _jinja(self) -> tuple[str, str] | None:
+        for found in _DOUBLED.finditer(self._text):
+            if column := meant_by_jinja(found[1], self._columns):
+                return found[0], column
+        return None
+
+    @property
+    def doubled(self) -> set[str]:
+        """The columns whose names stand in doubled braces, which make text of them."""
+        return {found[1] for found in _DOUBLED.finditer(self._text)} & set(self._columns)
 
     def render(self, row: dict[str, Any]) -> str:
         """The text for a row. A cell is inserted once: braces in it mean nothing."""
@@ -71,7 +106,20 @@ class Template:
             return _Place(name)
         if name.isidentifier():
             self._unknown.append(name)
+        else:
+            self._literal.append(name)
         return token[0]
+
+
+def check_system(text: str, columns: Sequence[str]) -> None:
+    """Raise `UsageError` for a system text in whose braces a column is named, or nearly: no cell is put in there."""
+    for token in _TOKEN.finditer(_DOUBLED.sub("", text)):
+        inside = token[1]
+        if inside is not None and (column := inside if inside in columns else meant_column(inside, columns)):
+            raise UsageError(
+                f"the system text has {{{inside}}}, which is not filled in: it is the same for all rows",
+                f"put {{{column}}} into --prompt, and leave the braces out of --system",
+            )
 
 
 class _Place:
