@@ -1,32 +1,27 @@
 """What kind of table is it? Its content decides; its name only where the content leaves it open."""
 
 import json
-import os
 import re
+import shlex
 from pathlib import Path
 
 from batchrun.errors import InputError
 
+from .compression import compression_of, open_bytes
 from .csv_table import CsvTable
 from .files import PARQUET_MAGIC, check_reachable, head_of
 from .json_lines import JsonLinesTable
+from .lookalikes import error_page, lookalike_of_bytes, lookalike_of_text, one_object, rows_within
 from .options import ReadOptions, check_columns, separator
 from .parquet import ParquetTable
+from .remedies import bare_name, converted
 from .table import Table
 from .text import TextFile, text_file
 
 _HEAD = 1 << 16
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_SHOWN = 100
 _JSON_NAMES = (".jsonl", ".ndjson", ".json")
 _ARRAY = re.compile(r"\[\s*(?:[{\[\]]|$)")
-_EXPORT = "Export the table as CSV, Parquet or JSON Lines and give that file."
-_OTHER_FORMATS = {
-    b"PK\x03\x04": ("a zip archive or an Excel workbook", f"Unzip it. {_EXPORT}"),
-    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", _EXPORT),
-    b"ARROW1": ("an Arrow (Feather) file", _EXPORT),
-    b"SQLite format 3\0": ("an SQLite database", _EXPORT),
-    b"%PDF-": ("a PDF document", _EXPORT),
-}
 
 
 def open_table(path: Path, options: ReadOptions, columns: tuple[str, ...] | None = None) -> Table:
@@ -51,59 +46,87 @@ def open_table(path: Path, options: ReadOptions, columns: tuple[str, ...] | None
 def _open(path: Path, options: ReadOptions, columns: tuple[str, ...] | None) -> Table:
     if path.is_dir():
         return ParquetTable(path)
-    magic = head_of(path, 16)
+    magic = head_of(path, 512)
     if magic.startswith(PARQUET_MAGIC):
         return ParquetTable(path)
-    _refuse_other_formats(path, magic)
+    _refuse_bytes(path, magic)
     text = text_file(path, options.encoding)
     if _is_json_lines(text):
         return JsonLinesTable(text, columns, skip_bad_rows=options.skip_bad_rows)
-    sep = separator(options, "\t" if _bare_name(path).endswith((".tsv", ".tab")) else ",")
+    sep = separator(options, "\t" if bare_name(path).lower().endswith((".tsv", ".tab")) else ",")
     return CsvTable(text, sep, sep_said=options.sep is not None, skip_bad_rows=options.skip_bad_rows)
 
 
-def _refuse_other_formats(path: Path, magic: bytes) -> None:
-    for start, (what, hint) in _OTHER_FORMATS.items():
-        if magic.startswith(start):
-            raise InputError(f"{path} is {what}, not a table of text", hint)
-    if _bare_name(path).endswith((".parquet", ".parq", ".pq")):
-        raise InputError(
-            f"{path} is no Parquet file: it does not start with PAR1",
-            "Copy or write it again; is it cut off?",
-        )
+def _refuse_bytes(path: Path, magic: bytes) -> None:
+    """Raise `InputError` for a file that is known for no table, compressed as a whole or not."""
+    found = lookalike_of_bytes(magic)
+    if not found and compression_of(path):
+        with open_bytes(path, nul_allowed=True) as stream:
+            magic = stream.read(512)
+        if magic.startswith(PARQUET_MAGIC):
+            hint = f"Parquet is compressed within. Unpack it: {converted(path, '', '.parquet')}"
+            raise InputError(f"{path} is a Parquet file that was compressed as a whole", hint)
+        found = lookalike_of_bytes(magic)
+    if found:
+        raise InputError(f"{path} is {found.what}, not a table of text", found.hint)
 
 
 def _is_json_lines(text: TextFile) -> bool:
-    """Raises `InputError` for an empty file and for JSON that is one array."""
+    """Raises `InputError` for an empty file, and for what is no table though it is called one."""
     head = text.head(_HEAD)
     start = head.lstrip("\ufeff \t\r\n")
     if not head:
         raise InputError(f"{text.path} is empty", "A table needs at least a line with the columns' names.")
-    if _ARRAY.match(start):
+    if found := lookalike_of_text(head):
+        raise InputError(f"{text.path} is {found.what}, not a table", found.hint)
+    name = bare_name(text.path).lower()
+    if name.endswith((".parquet", ".parq", ".pq")):
         raise InputError(
-            f"{text.path} is one JSON array, which cannot be read row by row",
-            f"Convert it to JSON Lines: jq -c '.[]' {text.path} > {_bare_stem(text.path)}.jsonl",
+            f"{text.path} is no Parquet file: it does not start with PAR1",
+            "Copy or write it again; is it cut off?",
         )
-    return _bare_name(text.path).endswith(_JSON_NAMES) or _starts_with_object(start)
+    if _ARRAY.match(start) or (name.endswith(_JSON_NAMES) and start.startswith("[") and "\n" not in start.strip()):
+        raise InputError(
+            f"{text.path} is one JSON array, which cannot be read row by row", _as_lines(text, "jq -c '.[]'")
+        )
+    if start.startswith("{"):
+        _refuse_one_object(text, name, start)
+    return name.endswith(_JSON_NAMES) or _starts_with_object(start)
+
+
+def _refuse_one_object(text: TextFile, name: str, start: str) -> None:
+    spread = start.partition("\n")[0].strip() == "{"
+    value = one_object(start)  # of a long one only the head is here, and none is found
+    if not spread and (value is None or name.endswith((".jsonl", ".ndjson"))):
+        return
+    shown = " ".join(start[: 2 * _SHOWN].split())[:_SHOWN]
+    if rows := rows_within(value or {}):
+        raise InputError(
+            f"{text.path} is one JSON object, whose rows are in {rows!r}: {shown}",
+            _as_lines(text, f"jq -c {shlex.quote(f'.[{json.dumps(rows)}][]')}"),
+        )
+    if value and error_page(value) and not name.endswith(_JSON_NAMES):
+        raise InputError(
+            f"{text.path} is one JSON object, not a table: {shown}",
+            "Is it what a server said in place of the table? Download it again; "
+            "a table of one row in JSON Lines is called .jsonl.",
+        )
+    if spread:
+        raise InputError(
+            f"{text.path}, line 1: not a JSON object, but one that goes on over several lines: {shown}",
+            _as_lines(text, "jq -c ."),
+        )
+
+
+def _as_lines(text: TextFile, program: str) -> str:
+    return f"Convert it to JSON Lines: {converted(text.path, program, '.jsonl', text.encoding)}"
 
 
 def _starts_with_object(start: str) -> bool:
     line, end, _ = start.partition("\n")
-    if line.strip() == "{":  # one object over many lines: its error says how to convert it
-        return True
     if not end and len(start.encode()) >= _HEAD - 4:
         return bool(re.match(r'\{\s*"', line))
     try:
         return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
-
-
-def _bare_name(path: Path) -> str:
-    """The name in lower case without the ending that says how it is compressed."""
-    name = path.name.lower()
-    return os.path.splitext(name)[0] if name.endswith(_COMPRESSED) else name
-
-
-def _bare_stem(path: Path) -> str:
-    return os.path.splitext(_bare_name(path))[0]

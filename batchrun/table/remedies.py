@@ -1,0 +1,37 @@
+"""Commands to paste that make a readable table of one that is not. None writes to the file that it reads."""
+
+import os
+import shlex
+from itertools import chain, count
+from pathlib import Path
+
+from .compression import compression_of
+
+_UNPACK = {"gzip": "gzip -dc", "bzip2": "bzip2 -dc", "xz": "xz -dc", "zstd": "zstd -dc"}
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+
+
+def bare_name(path: Path) -> str:
+    """The file's name without the ending that says how it is compressed."""
+    stem, ending = os.path.splitext(path.name)
+    return stem if stem and ending.lower() in _COMPRESSED else path.name
+
+
+def converted(path: Path, program: str, ending: str, encoding: str = "utf-8") -> str:
+    """A shell command: `program` reads the file's text, unpacked and in UTF-8, and a new file is made beside it.
+
+    `program` is empty where unpacking is all. `ending`: that of the new file, such as `.jsonl`.
+    """
+    compression = compression_of(path)
+    unpack = [_UNPACK[compression]] if compression else []
+    recode = [] if encoding.startswith("utf-8") else [f"iconv -f {encoding} -t utf-8"]
+    first, *others = [*unpack, *recode, *([program] if program else [])] or ["cat"]
+    pipe = " | ".join([f"{first} < {shlex.quote(str(path))}", *others])
+    return f"{pipe} > {shlex.quote(str(_free(path, ending)))}"
+
+
+def _free(path: Path, ending: str) -> Path:
+    """A name for a file that is not there yet."""
+    stem = os.path.splitext(bare_name(path))[0]
+    marks = chain([""], (f".{number}" for number in count(2)))
+    return next(found for mark in marks if not os.path.lexists(found := path.with_name(f"{stem}{mark}{ending}")))
