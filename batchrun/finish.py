@@ -59,6 +59,17 @@ def fresh_start(places: Places) -> Path:
     return aside
 
 
+def set_aside(aside: Path | None) -> list[str]:
+    """A sentence on the checkpoint that `--fresh` moved aside, if there was one."""
+    if aside is None or not aside.exists():
+        return []
+    with suppress(BatchrunError), opened(aside, write=False) as checkpoint:
+        settled = {state: count for state, count in checkpoint.counts().items() if count}
+        held = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in settled.items()) or "no rows"
+        return [f"starting over: the earlier checkpoint ({held}) is kept as {aside}"]
+    return [f"starting over: the earlier checkpoint, which is damaged, is kept as {aside}"]
+
+
 def _rename(checkpoint: Path, to: Path) -> None:
     for part in _PARTS:
         with suppress(FileNotFoundError):

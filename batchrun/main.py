@@ -28,7 +28,7 @@ from .checkpoint.witness import Witness
 from .display.reporter import Reporter
 from .engines import StartableEngine, engine_of
 from .errors import BatchrunError, CheckpointError, Interrupted
-from .finish import check_output, forget_if_unused, fresh_start, summarise, write_results
+from .finish import check_output, forget_if_unused, fresh_start, set_aside, summarise, write_results
 from .inflight import forget, left_behind
 from .local.nursery import Nursery
 from .log import Log
@@ -142,7 +142,7 @@ def process(
             checkpoint.put(task=version.as_fact(described(spec)))
             if died != Aftermath():
                 checkpoint.put(died=None)  # it is said below
-        notes = notes_on(bound, plan, settings, spec, died, edited=not binder.unchanged)
+        notes = set_aside(aside) + notes_on(bound, plan, settings, spec, died, edited=not binder.unchanged)
         reporter.planned(plan, task=places.name, input=places.input, jobs=settings.known_jobs, notes=notes)
         for note in notes:
             log.say(note)

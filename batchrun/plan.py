@@ -2,13 +2,14 @@
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, STATUS_NAMES, TIMED_OUT, Stretch
 
 NOT_TO_RUN, NEW, AGAIN = 0, 1, 2
 _CHANGED = -1
+_REDO = -2
 
 _RETRY = {
     "failed": frozenset({FAILED, TIMED_OUT}),
@@ -28,13 +29,22 @@ class Policy:
     """What the user wants done again, and which rows were asked for.
 
     `retry`: `failed`, `crashed`, `all` or `none`. `redo_stale`: run rows again that were settled under
-    another task or content. `limit`: at most so many rows. `only`: these row numbers, or None for all.
+    another task or content. `limit`: at most so many rows. `only`: these row numbers, or None for all. `redo`: the
+    rows asked for run whatever has become of them; `limit` is then the table's first rows, or the first of `only`.
     """
 
     retry: str = "failed"
     redo_stale: bool = False
     limit: int | None = None
     only: frozenset[int] | None = None
+    redo: bool = False
+
+    def to_redo(self, rows: int) -> Sequence[int]:
+        """The rows of a table of `rows` that run again whatever has become of them, in order."""
+        if not self.redo:
+            return ()
+        asked = range(1, rows + 1) if self.only is None else sorted(self.only)
+        return asked if self.limit is None else asked[: self.limit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +98,14 @@ def make_plan(
     stale). `changed`: positions settled under other content of the same key.
     """
     count = _Count(bytearray([NEW]) * rows, _RETRY[policy.retry], policy.redo_stale)
-    for stretch in _apart(settled, sorted(changed)):
+    again = policy.to_redo(rows)
+    for stretch in _apart(_apart(settled, sorted(changed), _CHANGED), again, _REDO):
         first, last, status, version = stretch
-        count.take(first, last, status, stale=version == _CHANGED or (task is not None and version != task))
-    flags = _asked_for(count.flags, policy)
+        if version == _REDO:
+            count.anew(first, last, status)
+        else:
+            count.take(first, last, status, stale=version == _CHANGED or (task is not None and version != task))
+    flags = _only(count.flags, again) if policy.redo else _asked_for(count.flags, policy)
     return Plan(
         rows=rows,
         flags=flags,
@@ -106,14 +120,14 @@ def make_plan(
     )
 
 
-def _apart(settled: Iterable[Stretch], changed: list[int]) -> Iterator[Stretch]:
-    """The stretches, with rows whose content has changed as stretches of their own, of no version."""
+def _apart(settled: Iterable[Stretch], rows: Sequence[int], version: int) -> Iterator[Stretch]:
+    """The stretches, with `rows` (in order) as stretches of their own, of that version."""
     for stretch in settled:
         first = stretch.first
-        for position in changed[bisect_left(changed, first) : bisect_right(changed, stretch.last)]:
+        for position in rows[bisect_left(rows, first) : bisect_right(rows, stretch.last)]:
             if position > first:
                 yield stretch._replace(first=first, last=position - 1)
-            yield Stretch(position, position, stretch.status, _CHANGED)
+            yield Stretch(position, position, stretch.status, version)
             first = position + 1
         if first <= stretch.last:
             yield stretch._replace(first=first)
@@ -147,13 +161,23 @@ class _Count:
             flag = NOT_TO_RUN
         self.flags[first - 1 : last] = bytes([flag]) * rows
 
+    def anew(self, first: int, last: int, status: int) -> None:
+        """Settled rows that run again whatever has become of them."""
+        self.settled[status] += last - first + 1
+        self.redone += last - first + 1
+        self.flags[first - 1 : last] = bytes([AGAIN]) * (last - first + 1)
+
+
+def _only(flags: bytearray, rows: Iterable[int]) -> bytearray:
+    asked = bytearray(len(flags))
+    for row in rows:
+        asked[row - 1] = flags[row - 1]
+    return asked
+
 
 def _asked_for(flags: bytearray, policy: Policy) -> bytearray:
     if policy.only is not None:
-        asked = bytearray(len(flags))
-        for row in policy.only:
-            asked[row - 1] = flags[row - 1]
-        flags = asked
+        flags = _only(flags, policy.only)
     if policy.limit is not None:
         left = policy.limit
         for index, flag in enumerate(flags):

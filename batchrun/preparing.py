@@ -69,11 +69,11 @@ def teller(reporter: Reporter, log: Log) -> Callable[[str], None]:
 
 def plan_of(checkpoint: Checkpoint, settings: Settings, bound: Bound, task: int) -> Plan:
     """What is left. Raises `ChangedError` where `--on-change stop` forbids to go on."""
-    policy = Policy(settings.retry, settings.on_change == "redo", settings.limit, settings.rows)
+    policy = Policy(settings.retry, settings.on_change == "redo", settings.limit, settings.rows, settings.redo)
     changed = [row[0] for row in checkpoint.db.execute("SELECT position FROM changed")]
     gone = checkpoint.db.execute("SELECT count(*) FROM ledger WHERE position < 0").fetchone()[0]
     plan = make_plan(bound.rows, checkpoint.stretches(), policy, task=task, changed=changed, gone=gone)
-    if plan.stale and settings.on_change == "stop":
+    if plan.stale and settings.on_change == "stop" and not settings.redo:  # the others keep their results
         raise has_changed(plan, settings)
     return plan
 

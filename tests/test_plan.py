@@ -48,6 +48,16 @@ def test_only_rows_that_were_asked_for_run_the_first_ones_first(settled, policy)
     assert runs == (would if policy.limit is None else would[: policy.limit])
 
 
+@given(SETTLED, st.none() | st.integers(0, 50), st.none() | st.frozensets(st.integers(1, 40), min_size=1))
+def test_with_redo_exactly_the_rows_asked_for_run_whatever_has_become_of_them(settled, limit, only):
+    plan = make_plan(40, stretches(settled), Policy("none", limit=limit, only=only, redo=True), task=1)
+    asked = (sorted(only) if only else list(range(1, 41)))[:limit]
+    assert [row for row in range(1, 41) if plan.flags[row - 1]] == asked
+    assert all((plan.flags[row - 1] == AGAIN) == (row in settled) for row in asked)
+    assert plan.redone == len(settled.keys() & set(asked))
+    assert plan.new + plan.redone + sum(plan.kept.values()) == 40
+
+
 @given(SETTLED)
 def test_a_row_without_a_record_is_new_and_one_with_a_record_is_not(settled):
     plan = make_plan(40, stretches(settled), Policy(retry="all", redo_stale=True), task=1)

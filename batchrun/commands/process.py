@@ -159,6 +159,11 @@ def process(
     ] = None,
     limit: Annotated[str | None, Option(rich_help_panel=_WHAT, help="Only the first N rows left.")] = None,
     rows: Annotated[str | None, Option(rich_help_panel=_WHAT, help="Only these rows: 3,17-20.")] = None,
+    redo: Annotated[
+        bool | None,
+        Option("--redo", rich_help_panel=_AGAIN,
+               help="With --limit or --rows: these rows run anew, done ones too; all others keep their results."),
+    ] = None,
     on_change: Annotated[
         str | None,
         Option(rich_help_panel=_AGAIN,

@@ -66,6 +66,7 @@ class Settings:
     max_failures: MaxFailures | None = _option(None, parsing.max_failures)
     limit: int | None = _option(None, parsing.whole)
     rows: frozenset[int] | None = _option(None, parsing.rows)
+    redo: bool = _option(False, parsing.yes_no)
     on_change: str = _option("keep", parsing.one_of("keep", "redo", "stop"))
     fresh: bool = _option(False, parsing.yes_no)
     if_running: str = _option("fail", parsing.one_of("fail", "skip", "wait"))
@@ -206,6 +207,7 @@ def _check_given(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
     for name, said in (("fresh", values.get("fresh")), ("limit", given.get("limit") is not None)):
         if values.get("reparse") and said:
             raise UsageError(f"--reparse goes over kept replies, {_flag(name)} over rows", "leave one of them out")
+    _check_rows_asked_for(values)
     if values.get("max_cost") is not None and not {"price_in", "price_out"} & values.keys():
         raise UsageError("--max-cost needs prices", "give --price-in and --price-out, for a million tokens each")
     if values.get("engine", "local") == "local":
@@ -216,6 +218,22 @@ def _check_given(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         for name in names:
             if task not in values and given.get(name) is not None:
                 raise UsageError(f"{_flag(name)} belongs to {_flag(task)}, and there is none", "leave it out")
+
+
+def _check_rows_asked_for(values: Mapping[str, Any]) -> None:
+    """Raise `UsageError` where some rows are named and more would run, or be lost."""
+    if values.get("redo") and values.get("limit") is None and values.get("rows") is None:
+        raise UsageError(
+            "--redo runs rows again that are done: which?",
+            "add --limit N (the table's first N) or --rows 3,17-20; for all rows: --fresh",
+        )
+    for name in ("limit", "rows"):
+        if values.get("fresh") and values.get(name) is not None:
+            raise UsageError(
+                f"--fresh starts over with all rows, {_flag(name)} asks for some",
+                f"to run these again and keep all other results: {_flag(name)} with --redo. "
+                f"To start over: --fresh without {_flag(name)}",
+            )
 
 
 def _flag(name: str) -> str:
