@@ -81,9 +81,9 @@ def _age(running: Running | None) -> float | None:
 
 def _task_changed(checkpoint: Checkpoint, settings: Settings, version: str) -> bool:
     """Whether the task is another one today than the one a row was settled under."""
-    if settings.task_version is not None:
-        return version != settings.task_version
     known = checkpoint.get("task")
+    if settings.task_version is not None and not (known or {}).get("args"):  # what this command is not told
+        return version != settings.task_version
     if not known:
         return False
     return version != known["version"] or any(source_digest(path) != digest for path, digest in known["sources"])

@@ -59,7 +59,7 @@ from .run.tally import Tally
 from .signals import Signals, listening
 from .source import Binder, Bound, check_rows, tickets
 from .summary import Summary, advice
-from .versions import Version, first_hello, known_version, options_of, versions
+from .versions import Version, first_hello, found_version, known_version, options_of, versions
 from .worker.notice import heard
 from .worker.readymade import Spec, described, schema_of
 
@@ -139,7 +139,7 @@ def process(
             task = checkpoint.task_id(version.text, described(spec))
             plan = plan_of(checkpoint, settings, bound, task)
             require(spec, plan, settings)
-            checkpoint.put(task=version.as_fact(described(spec)))
+            checkpoint.put(task=version.as_fact(described(spec), settings.args))
             if died != Aftermath():
                 checkpoint.put(died=None)  # it is said below
         notes = set_aside(aside) + notes_on(bound, plan, settings, spec, died, edited=not binder.unchanged)
@@ -254,4 +254,4 @@ def _start_early(job: Job, binder: Binder, version: Version | None) -> None:
 
 def _version(job: Job) -> Version:
     hello = first_hello(job.engine(), job.signals, job.reporter, job.settings.timeout)
-    return Version(hello.version, hello.sources, hello.is_async)
+    return found_version(hello, job.settings, job.spec)

@@ -1,6 +1,8 @@
 """What a worker is told when it is started."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from .worker.readymade import Spec
 
@@ -10,7 +12,7 @@ class Orders:
     """All that a worker is told at its start (travels pickled; plain data only).
 
     `spec`: see `loading.load`. `inflight`: path of the in-flight file. `schema`: the JSON Schema, as text, that
-    replies must fit.
+    replies must fit. `args`: what the task's function is given beside the row, by name.
     """
 
     spec: Spec
@@ -18,3 +20,4 @@ class Orders:
     strict: bool
     accept_truncated: bool
     schema: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)

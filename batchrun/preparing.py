@@ -54,6 +54,7 @@ def orders_for(settings: Settings, spec: Spec, places: Places, stack: ExitStack)
         strict=settings.strict_json,
         accept_truncated=settings.accept_truncated,
         schema=schema_of(spec),
+        args=dict(settings.args),
     )
 
 

@@ -14,6 +14,11 @@ SHORTEST = 8
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 
 
+def without_secret(name: str, value: object) -> object:
+    """The value, unless it is named like a secret."""
+    return MASK if _SECRET_NAME.search(name) else value
+
+
 class Redactor:
     """Replaces the values (8 characters or more) of variables with KEY, TOKEN, SECRET or PASSWORD in their name.
 

@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from typing import Any
@@ -11,12 +12,13 @@ from .checkpoint.checkpoint import Checkpoint
 from .errors import Interrupted, TaskError
 from .events import Ready, Stillborn
 from .options.settings import Settings
+from .redaction import without_secret
 from .roles import Engine, Onlooker, loading_of
 from .run.run import STILLBORN_LIMIT, stillborn
 from .run.stopping import Timeout
 from .signals import Signals
 from .wire import Hello
-from .worker.loading import source_digest
+from .worker.loading import source_digest, with_args
 from .worker.readymade import Spec
 
 
@@ -30,27 +32,44 @@ class Version:
     sources: tuple[tuple[str, str], ...] = ()
     is_async: bool | None = None
 
-    def as_fact(self, spec: str) -> dict[str, Any]:
-        """What the checkpoint remembers of the task."""
-        return {"spec": spec, "version": self.text, "sources": self.sources, "is_async": self.is_async}
+    def as_fact(self, spec: str, args: Mapping[str, Any]) -> dict[str, Any]:
+        """What the checkpoint remembers of the task. `args`: no values, which may be secret."""
+        fact = {"spec": spec, "version": self.text, "sources": self.sources, "is_async": self.is_async}
+        return {**fact, "args": with_args("", args)} if args else fact
 
 
 def known_version(checkpoint: Checkpoint, settings: Settings, spec: Spec) -> Version | None:
     """The version if it is given by hand, built in or made of options, or if the files that an earlier run found
-    have not changed.
+    have not changed. None where a worker has to look first, also at whether the function takes such arguments.
     """
+    before = checkpoint.get("task")
+    same_args = (before or {}).get("args") == (with_args("", settings.args) if settings.args else None)
+    if settings.args and not same_args:
+        return None
     if not isinstance(spec, (str, bytes)):
         return Version(settings.task_version or spec.version, (), spec.is_async)
-    if settings.task_version is not None:
-        return Version(settings.task_version)
-    if isinstance(spec, str) and ":" not in spec:
-        return Version(f"built-in {spec}")
-    before = checkpoint.get("task")
-    if not before or before["spec"] != spec or not before["sources"]:
+    if (said := _said_version(settings, spec)) is not None:
+        return Version(said)
+    if not before or not same_args or before["spec"] != spec or not before["sources"]:
         return None
     if any(source_digest(path) != digest for path, digest in before["sources"]):
         return None
     return Version(before["version"], tuple(map(tuple, before["sources"])), before.get("is_async"))
+
+
+def found_version(hello: Hello, settings: Settings, spec: Spec) -> Version:
+    """The version, now that a worker has loaded the task."""
+    if (said := _said_version(settings, spec)) is not None:
+        return Version(said, (), hello.is_async)
+    return Version(hello.version, hello.sources, hello.is_async)
+
+
+def _said_version(settings: Settings, spec: Spec) -> str | None:
+    """The version that no file decides: that of `--task-version`, or of a built-in; with the arguments."""
+    said = settings.task_version
+    if said is None and isinstance(spec, str) and ":" not in spec:
+        said = f"built-in {spec}"
+    return None if said is None else with_args(said, settings.args)
 
 
 def first_hello(engine: Engine, signals: Signals, onlooker: Onlooker, timeout: Timeout | None) -> Hello:
@@ -103,4 +122,6 @@ def options_of(settings: Settings) -> dict[str, Any]:
     names = [name for name in Settings.__slots__ if getattr(settings, name) != getattr(usual, name)]
     names = [name for name in names if name != "input"]  # the table is known without it
     values = {name: getattr(settings, name) for name in names}
+    if "args" in values:
+        values["args"] = ", ".join(f"{name}={without_secret(name, value)}" for name, value in settings.args.items())
     return {name: "(a function)" if isinstance(value, bytes) else str(value) for name, value in values.items()}

@@ -64,6 +64,7 @@ task = "tasks.py:summary"
 # jobs = 8                  # rows in flight at once; "200%" of the CPUs, "auto"
 # timeout = "30s"           # limit for one attempt
 # retries = 2               # further attempts after a failure
+# args = { model = "x" }    # further arguments of the function, as of --arg
 # key = "id"                # column(s) that name a row; otherwise its content does
 # columns = ["id", "name"]  # only these are given to the task
 # max-failures = "5%"       # stop early

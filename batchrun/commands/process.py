@@ -51,6 +51,11 @@ def process(
         Option("--task", "-t", rich_help_panel=_WHAT,
                help="file.py:function, package.module:function, or a built-in: repair.  \\[default: repair]"),
     ] = None,
+    args: Annotated[
+        list[str] | None,
+        Option("--arg", rich_help_panel=_WHAT, metavar="NAME=VALUE",
+               help="An argument of the function, beside the row; several times. A value that is JSON is that value."),
+    ] = None,
     command: Annotated[
         str | None,
         Option(rich_help_panel=_PROGRAM, help="Run a program for each row: its arguments with {column} in them."),

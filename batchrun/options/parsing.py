@@ -1,9 +1,11 @@
 """Reading option values, as typed on a command line or written in TOML. Each raises `ValueError` in words."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from keyword import iskeyword
 from types import MappingProxyType
 from typing import Any
 
@@ -135,10 +137,53 @@ def parameters(value: Any) -> Mapping[str, Any]:
     return found
 
 
+def arguments(value: Any) -> Mapping[str, Any]:
+    """Arguments of a function: `model=x`, several times, a JSON object, or a table; values as of `parameters`."""
+    if isinstance(value, str) and isinstance(whole := _json_or_text(value), dict):
+        value = whole
+    pairs = value.items() if isinstance(value, Mapping) else map(_named, [value] if isinstance(value, str) else value)
+    found: dict[str, Any] = {}
+    for name, part in pairs:
+        if not str(name).isidentifier() or iskeyword(str(name)):
+            raise ValueError(f"{name!r} is no name that a parameter can have (letters, digits and _)")
+        if name in found:
+            raise ValueError(f"{name!r} is given twice")
+        found[str(name)] = _plain(part, str(name))
+    return found
+
+
+def _named(part: Any) -> tuple[str, Any]:
+    name, equals, text = str(part).partition("=")
+    if not (name.strip() and equals):
+        raise ValueError(f"{part!r} is not name=value (model=small)")
+    value = _json_or_text(text)
+    try:
+        return name.strip(), _plain(value, name)
+    except ValueError:  # 1e999 is more than a number can hold
+        return name.strip(), text
+
+
+def _plain(value: Any, name: str) -> Any:
+    """The value, made of what JSON has; text and numbers as such, whatever they were derived from."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, name) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {str(key): _plain(item, name) for key, item in value.items()}
+    raise ValueError(f"{name!r} holds {value!r:.100}, which JSON has not: give it as text, and read it in the function")
+
+
 def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constant)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -7,7 +7,7 @@ is not trusted).
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Settings:
 
     input: Path | None = _option(None, Path)
     task: str | bytes = _option("repair", str)
+    args: Mapping[str, Any] = _option(parsing.NOTHING, parsing.arguments)
     command: str | None = _option(None, str)
     shell: bool = _option(False, parsing.yes_no)
     stdin: str | None = _option(None, str)
@@ -169,23 +170,48 @@ def resolve(given: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
     values: dict[str, Any] = {}
     heard: dict[str, str] = {}
     for name, read in OPTIONS.items():
-        if given.get(name) is not None:
-            values[name], heard[name] = _read(read, given[name], _flag(name)), "the command line"
-        elif said := environment.get(variable(name)):
-            values[name], heard[name] = _read(read, said, variable(name)), "the environment"
-        elif name in config:
-            said = anchored(name, config[name], path)
-            values[name], heard[name] = _read(read, said, f"{name!r} in {path}"), str(path)
+        for said, place, source in _sources(name, given, environment, config, path):
+            value = _read(read, said, place)
+            if name not in values:
+                values[name], heard[name] = value, source
+            if name != "args":
+                break
+            values[name] = {**value, **values[name]}  # each argument by itself: the strongest source that says it
     if not values.get("no_output"):  # said with "no", it is no rival of an output
         values.pop("no_output", None)
     for rivals in RIVALS:
         _choose(rivals, values, heard)
+    _refuse_args(values, heard)
     _check_given(given, values)
     if values.get("prompt") is not None or values.get("command") is not None:
         values.setdefault("on_change", "stop")  # the text is the task: an edit is not to be paid for unasked
     settings = Settings(**values)
     check_task(settings.task)
     return settings
+
+
+def _sources(
+    name: str, given: Mapping[str, Any], environment: Mapping[str, str], config: Mapping[str, Any], path: Path | None
+) -> Iterator[tuple[Any, str, str]]:
+    """Who says something about an option, the strongest first: what, where, and the source's name."""
+    if given.get(name) is not None:
+        yield given[name], _flag(name), "the command line"
+    if said := environment.get(variable(name)):
+        yield said, variable(name), "the environment"
+    if name in config:
+        yield anchored(name, config[name], path), f"{name!r} in {path}", str(path)
+
+
+def _refuse_args(values: dict[str, Any], heard: Mapping[str, str]) -> None:
+    """Raise `UsageError` for arguments of a function where there is none; those of a weaker source are left out."""
+    for made in ("prompt", "command"):
+        if made in values and values.get("args"):
+            strength = {"the command line": 0, "the environment": 1}
+            if strength.get(heard["args"], 2) <= strength.get(heard[made], 2):
+                raise UsageError(
+                    f"--arg is for a function's arguments, and {_flag(made)} has none ({heard['args']})", "leave it out"
+                )
+            del values["args"]
 
 
 def _choose(rivals: tuple[str, ...], values: dict[str, Any], heard: Mapping[str, str]) -> None:
@@ -237,7 +263,7 @@ def _check_rows_asked_for(values: Mapping[str, Any]) -> None:
 
 
 def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    return "--arg" if name == "args" else f"--{name.replace('_', '-')}"
 
 
 def check_task(task: str | bytes) -> None:

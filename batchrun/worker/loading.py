@@ -3,13 +3,14 @@
 import importlib
 import importlib.util
 import inspect
+import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import xxhash
@@ -19,33 +20,46 @@ from batchrun.suggest import meant, suggest
 from batchrun.wire import Hello
 
 from .readymade import Spec
+from .signature import check_call
+
+NO_ARGS: Mapping[str, Any] = MappingProxyType({})
 
 Function = Callable[[dict[str, Any]], Any]
 
 
-def load(spec: Spec, *, strict: bool = False, accept_truncated: bool = False) -> tuple[Function, Hello]:
+def load(
+    spec: Spec, args: Mapping[str, Any] = NO_ARGS, *, strict: bool = False, accept_truncated: bool = False
+) -> tuple[Function, Hello]:
     """The task's function, and what to tell the coordinator about it.
 
-    `spec` is `file.py:function`, `package.module:function`, the name of a built-in, a function pickled
-    by value, or a ready-made task. `strict`, `accept_truncated`: how a built-in reads what it finds. Raises
-    `TaskError`; its message says what to mend, `__cause__` is the user's own exception.
+    `args`: what the function is given beside the row, by name. `spec` is `file.py:function` or
+    `package.module:function`, the name of a built-in, a function pickled by value, or a ready-made task. `strict`,
+    `accept_truncated`: how a built-in reads what it finds. Raises `TaskError`; its message says what to mend,
+    `__cause__` is the user's own exception.
     """
     if isinstance(spec, bytes):
         import cloudpickle
 
         function: Function = cloudpickle.loads(spec)
-        return function, Hello(is_async(function), "", (), None, "", "")
+        name = getattr(function, "__name__", type(function).__name__)
+        return _given(function, name, args), Hello(is_async(function), "", (), None, "", "")
     if not isinstance(spec, str):
         function = spec.function()
         return function, Hello(is_async(function), spec.version, (), None, "", "")
     module, name = _module_and_name(spec)
     function = _function_of(module, name)
     sources = _sources_beside(module)
-    version = version_of(name, sources)
+    version = with_args(version_of(name, sources), args)
     if module.__name__ == f"{__package__}.builtin":
         built_in: Callable[..., Any] = function
         function = partial(built_in, strict=strict, accept_truncated=accept_truncated)
-    return function, Hello(is_async(function), version, sources, None, "", "")
+    return _given(function, name, args), Hello(is_async(function), version, sources, None, "", "")
+
+
+def _given(function: Function, name: str, args: Mapping[str, Any]) -> Function:
+    """The function of a row alone. Raises `TaskError` if its signature does not allow for that."""
+    check_call(function, name, args)
+    return partial(function, **args) if args else function
 
 
 def is_async(function: Function) -> bool:
@@ -57,6 +71,13 @@ def version_of(name: str, sources: tuple[tuple[str, str], ...]) -> str:
     """A task's version: its function's name and the digests of its files (paths don't matter)."""
     parts = [name, *(f"{Path(path).name} {digest}" for path, digest in sources)]
     return xxhash.xxh3_128_hexdigest("\n".join(parts).encode())
+
+
+def with_args(version: str, args: Mapping[str, Any]) -> str:
+    """The version of a task that is given these arguments; without any, it is the task's own."""
+    if not args:
+        return version
+    return xxhash.xxh3_128_hexdigest(json.dumps([version, args], sort_keys=True).encode())
 
 
 def source_digest(path: str) -> str:
@@ -119,7 +140,9 @@ def _import(load_module: Callable[[], ModuleType], place: str) -> ModuleType:
 
 
 def _function_of(module: ModuleType, name: str) -> Function:
-    function = getattr(module, name, None)
+    function: Any = module
+    for part in name.split("."):
+        function = getattr(function, part, None)
     if callable(function):
         return function  # type: ignore[no-any-return]
     where = getattr(module, "__file__", None) or module.__name__

@@ -92,7 +92,7 @@ def _introduce(orders: Orders, outbox: int) -> tuple[Function | None, bool]:
     """Load the task and say how that went; no function when it cannot be loaded. True for an `async def`."""
     worker = os.getpid()
     try:
-        function, hello = load(orders.spec, strict=orders.strict, accept_truncated=orders.accept_truncated)
+        function, hello = load(orders.spec, orders.args, strict=orders.strict, accept_truncated=orders.accept_truncated)
     except TaskError as error:
         trace = users_trace(error.__cause__) if error.__cause__ else ""
         function, hello = None, Hello(False, "", (), str(error), error.hint, trace)
