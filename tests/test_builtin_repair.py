@@ -70,7 +70,7 @@ def test_prose_and_plain_values_stay_text(cell: str) -> None:
         ('{"a": 5 km}', "no_json"),
         (f"{F}json\nnone\n{F}", "no_json"),
         ("<think>hm</think>I cannot tell.", "no_json"),
-        ("<think>hm", "truncated"),
+        ("<think>hm", "empty"),
     ],
 )
 def test_a_cell_that_was_meant_to_be_json_fails_by_name(cell: str, kind: str) -> None:

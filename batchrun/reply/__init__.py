@@ -1,6 +1,7 @@
 """From the text that a task returned to one JSON value. Read `ladder` first.
 
 ladder      the steps, from certain to likely, and a named failure at the end
+thinking    the reply without what the model thought before; `marks` knows how models mark it
 candidates  what could be the JSON in a text: fences, embedded objects
 schema      which values count, where a JSON Schema is given
 mend        nearly JSON to JSON: own exact rules first (`relaxed`), then json-repair, checked by `faithful`

@@ -55,6 +55,12 @@ def could_open(text: str) -> bool:
     return _OPENS.search(text) is not None
 
 
+def opening(text: str, start: int, end: int) -> int | None:
+    """Where the next bracket that could open JSON is, from `start` on and before `end`."""
+    found = _OPENS.search(text, start, end)
+    return found.start() if found else None
+
+
 def opens(text: str) -> bool:
     """Whether `text` begins with a bracket that could open JSON."""
     return _OPENS.match(text) is not None

@@ -13,15 +13,12 @@ from . import jsontext
 from .candidates import Fence, Region, fences, opens, regions
 from .mend import close, mend
 from .relaxed import Unreadable
+from .thinking import SPACE, answer
 
 How = Literal["json", "think", "fence", "embedded", "repaired"]
 Kind = Literal["empty", "no_json", "ambiguous", "truncated", "schema", "filtered", "refused"]
 Fits = Callable[[object], str | None]
 
-_SPACE = " \t\n\r\v\f\ufeff\u00a0\u200b\u2028\u2029\u3000"
-_THINK = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
-_UNTHINK = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
-_BODY = re.compile(r"[{\[]|```|~~~")
 _QUOTES = re.compile(r"[\"'“”‘’＂`]")
 
 
@@ -72,7 +69,7 @@ def parse(
     Raises ReplyError and nothing else (unless `fits` does).
     """
     try:
-        return _ladder(text.strip(_SPACE), strict, accept_truncated, fits or _anything)
+        return _ladder(text.strip(SPACE), strict, accept_truncated, fits or _anything)
     except RecursionError:
         raise ReplyError("no_json", "the reply is nested too deeply") from None
 
@@ -84,14 +81,16 @@ def _ladder(body: str, strict: bool, accept_truncated: bool, fits: Fits) -> Pars
         return _only([found], fits)
     if strict:
         raise ReplyError("no_json", f"the reply is not JSON as a whole: {_start(body)}")
-    answer = _without_thoughts(body)
-    if answer != body and (found := _whole(answer, "think")):
+    said = answer(body)
+    if not said:
+        raise ReplyError("empty", "the reply holds nothing but what the model thought")
+    if said != body and (found := _whole(said, "think")):
         return _only([found], fits)
-    seen = _in_fences(answer, accept_truncated)
+    seen = _in_fences(said, accept_truncated)
     if all(fits(found.parsed.value) for found in seen):  # none in the fences, or none that fits
-        seen += _in_text(answer, "embedded", accept_truncated)
+        seen += _in_text(said, "embedded", accept_truncated)
     if not seen:
-        raise ReplyError("no_json", f"there is no JSON in the reply: {_start(answer)}")
+        raise ReplyError("no_json", f"there is no JSON in the reply: {_start(said)}")
     return _only(seen, fits)
 
 
@@ -107,21 +106,6 @@ def _whole(body: str, how: How) -> _Found | None:
     except (ValueError, RecursionError):
         return None
     return _Found(Parsed(value, how, nulled))
-
-
-def _without_thoughts(body: str) -> str:
-    """What follows the thinking; some models leave out its opening tag.
-
-    Tags behind the first bracket of an answer belong to the answer. Raises ReplyError when nothing follows.
-    """
-    while not _BODY.match(body) and (end := _UNTHINK.search(body)):
-        body = body[end.end() :].strip(_SPACE)
-    opening, first = _THINK.search(body), _BODY.search(body)
-    if opening and (first is None or opening.start() < first.start()):
-        raise ReplyError("truncated", "the reply ends inside its <think> part")
-    if not body:
-        raise ReplyError("empty", "nothing follows the </think> of the reply")
-    return body
 
 
 def _in_fences(body: str, accept_truncated: bool) -> list[_Found]:

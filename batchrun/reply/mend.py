@@ -68,6 +68,15 @@ def mend(text: str, *, guess: bool = True) -> tuple[object, int]:
     return _checked(_repair(text), text), 0
 
 
+def is_mendable(text: str) -> bool:
+    """Whether our own rules can read `text`, from bracket to bracket."""
+    try:
+        mend(text, guess=False)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def close(text: str) -> str:
     """A cut-off object or array, without its unfinished last member, closed; '' if nothing would be left.
 
