@@ -13,6 +13,7 @@ from .export.json_value import value_of
 from .inflight import Running, left_behind
 from .options.settings import Settings
 from .outlook import Standing, outlook
+from .owner import files_now
 from .places import Places
 from .source import Bound
 from .table import pick
@@ -52,7 +53,7 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
         executing=_age(in_flight) if running else None,
         run_goes_on=running,
         left_in_flight=in_flight is not None,
-        task_changed=bool(found) and _task_changed(checkpoint, settings, version),
+        task_changed=bool(found) and _task_changed(checkpoint, places, settings, version),
         content_changed=bool(changed),
     )
     will_run, why = outlook(standing, settings.retry, settings.on_change)
@@ -79,14 +80,16 @@ def _age(running: Running | None) -> float | None:
     return None if running is None else max(0.0, time.monotonic() - running.started)
 
 
-def _task_changed(checkpoint: Checkpoint, settings: Settings, version: str) -> bool:
+def _task_changed(checkpoint: Checkpoint, places: Places, settings: Settings, version: str) -> bool:
     """Whether the task is another one today than the one a row was settled under."""
     known = checkpoint.get("task")
     if settings.task_version is not None and not (known or {}).get("args"):  # what this command is not told
         return version != settings.task_version
     if not known:
         return False
-    return version != known["version"] or any(source_digest(path) != digest for path, digest in known["sources"])
+    return version != known["version"] or any(
+        source_digest(path) != digest for path, digest in files_now(checkpoint, places)
+    )
 
 
 def _attempt(failure: tuple[Any, ...]) -> dict[str, Any]:

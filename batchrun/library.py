@@ -4,7 +4,9 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -17,6 +19,7 @@ from .errors import CheckpointError, InputError, UsageError
 from .main import process as run_process
 from .options import settings as settings_module
 from .options.settings import OPTIONS, Settings
+from .owner import FUNCTION, TYPED, Owner
 from .places import Places, find, places_of, safe
 from .source import open_bound
 from .suggest import suggest
@@ -40,9 +43,10 @@ def process(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
     `batchrun.errors.BatchrunError`.
     """
     settings = _settings(task, options)
+    origin = None if task is None or isinstance(task, str) else _origin(task)
     if _is_frame(table):
-        return _run_frame(table, settings)
-    return _run(_path(table), settings)
+        return _run_frame(table, settings, origin)
+    return _run(_path(table), settings, origin)
 
 
 def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = None, **options: Any) -> "pd.DataFrame":
@@ -90,6 +94,19 @@ def _digest(function: Callable[[dict[str, Any]], Any]) -> str:
     return xxhash.xxh3_128_hexdigest(text)
 
 
+def _origin(function: Callable[[dict[str, Any]], Any]) -> Owner:
+    """Where a function comes from."""
+    while isinstance(function, partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    named: Any = function if hasattr(function, "__qualname__") else type(function)
+    with suppress(TypeError):  # of a built-in one
+        path = inspect.getsourcefile(named)
+        if path and os.path.isfile(path):
+            return Owner(FUNCTION, named.__qualname__, os.path.realpath(path), digest=_digest(function))
+    return Owner(FUNCTION, named.__qualname__, TYPED)
+
+
 def _is_frame(table: Any) -> "TypeGuard[pd.DataFrame]":
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(table, pandas.DataFrame)
@@ -106,23 +123,23 @@ def _path(table: Any) -> Path:
     return Path(os.fspath(table))
 
 
-def _run(path: Path, settings: Settings, bring: Callable[[], None] | None = None) -> Summary:
+def _run(path: Path, settings: Settings, origin: Owner | None, bring: Callable[[], None] | None = None) -> Summary:
     reporter = make(settings.progress, settings.quiet, settings.json, sys.stderr)
     try:
-        return run_process(path, settings, reporter, bring=bring)
+        return run_process(path, settings, reporter, bring=bring, origin=origin)
     finally:
         reporter.close()
 
 
-def _run_frame(frame: "pd.DataFrame", settings: Settings) -> Summary:
+def _run_frame(frame: "pd.DataFrame", settings: Settings, origin: Owner | None) -> Summary:
     """A DataFrame is written down, for a run must be able to read it twice; one for a dry run is not kept."""
     path = _frame_path(settings)
     settings = replace(settings, dir=path.parent.parent, no_output=settings.output is None)
     if not settings.dry_run:
-        return _run(path, settings, lambda: _keep(frame, path))
+        return _run(path, settings, origin, lambda: _keep(frame, path))
     with TemporaryDirectory(prefix="batchrun-") as folder:
         copy = Path(folder) / path.name
-        return _run(copy, settings, lambda: _keep(frame, copy))
+        return _run(copy, settings, origin, lambda: _keep(frame, copy))
 
 
 def _keep(frame: "pd.DataFrame", path: Path) -> None:

@@ -35,6 +35,7 @@ from .log import Log
 from .notes import notes_on
 from .options.settings import OPTIONS, Settings
 from .options.variables import say_misspelt
+from .owner import Owner, known_owner, owner_of, refuse_other_task
 from .places import Places, prepare
 from .plan import Plan
 from .preparing import (
@@ -69,7 +70,9 @@ PATIENCE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every step of the main job needs to know. `engine`: starts it, at the first call."""
+    """What every step of the main job needs to know. `engine`: starts it, at the first call. `owners`: the task that
+    the checkpoint belongs to, if that is known, and this one.
+    """
 
     places: Places
     settings: Settings
@@ -80,6 +83,7 @@ class Job:
     redactor: Redactor
     checkpoint: Checkpoint
     witness: Witness
+    owners: tuple[Owner | None, Owner]
     engine: Callable[[], StartableEngine]
 
 
@@ -90,11 +94,13 @@ def process(
     typed: Sequence[str] = (),
     bring: Callable[[], None] | None = None,
     nursery: Nursery | None = None,
+    origin: Owner | None = None,
 ) -> Summary:
     """Run the task over the rows that are left, and write the results.
 
     `typed`: the command that the user typed, if there was one: what to do next is said in its words. `bring`: puts
     the table where it is read from, as soon as no other run can be reading it there. `nursery`: see `engine_of`.
+    `origin`: where a function comes from that is given by value.
     Returns the summary of a run that did all it could. Raises a `BatchrunError` for what kept it from
     running, or ended it early; everything settled until then is on disk, and the same call goes on.
     """
@@ -114,6 +120,8 @@ def process(
         witness.compare(places.checkpoint, places.lock)
         checkpoint = stack.enter_context(opened(places.checkpoint, write=True))
         witness.forget_failures(checkpoint.reached())
+        owners = known_owner(checkpoint, places), owner_of(spec, settings, origin, places.folder)
+        refuse_other_task(*owners, places)
         binder = Binder(checkpoint, places.input, settings)
         died = _last_death(checkpoint, places, settings)
         redactor = Redactor(os.environ, (settings.api_key_env,))
@@ -126,9 +134,9 @@ def process(
                 say = teller(reporter, log)
                 return engine_of(settings, orders, heard(log.printed, reporter.say), say, stack, nursery)
 
-        job = Job(places, settings, spec, reporter, typed, signals, redactor, checkpoint, witness, engine)
+        job = Job(places, settings, spec, reporter, typed, signals, redactor, checkpoint, witness, owners, engine)
 
-        version = known_version(checkpoint, settings, spec)
+        version = known_version(checkpoint.get("task"), settings, spec, owners)
         _start_early(job, binder, version)
         with checkpoint.transaction(keep=not settings.dry_run):
             bound = binder.bind(places, lambda: signals.first, keep_roll=not settings.dry_run)
@@ -140,6 +148,8 @@ def process(
             plan = plan_of(checkpoint, settings, bound, task)
             require(spec, plan, settings)
             checkpoint.put(task=version.as_fact(described(spec), settings.args))
+            if not owners[1].is_missing:
+                checkpoint.put(owner=owners[1].as_fact())
             if died != Aftermath():
                 checkpoint.put(died=None)  # it is said below
         notes = set_aside(aside) + notes_on(bound, plan, settings, spec, died, edited=not binder.unchanged)
@@ -254,4 +264,4 @@ def _start_early(job: Job, binder: Binder, version: Version | None) -> None:
 
 def _version(job: Job) -> Version:
     hello = first_hello(job.engine(), job.signals, job.reporter, job.settings.timeout)
-    return found_version(hello, job.settings, job.spec)
+    return found_version(hello, job.checkpoint.get("task"), job.settings, job.spec, job.owners)

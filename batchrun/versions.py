@@ -1,17 +1,18 @@
 """Which version of the task this is, and whether that can be known without importing it."""
 
+import os
 import platform
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 from typing import Any
 
 from . import __version__
-from .checkpoint.checkpoint import Checkpoint
 from .errors import Interrupted, TaskError
 from .events import Ready, Stillborn
 from .options.settings import Settings
+from .owner import Owner
 from .redaction import without_secret
 from .roles import Engine, Onlooker, loading_of
 from .run.run import STILLBORN_LIMIT, stillborn
@@ -25,43 +26,75 @@ from .worker.readymade import Spec
 @dataclass(frozen=True, slots=True)
 class Version:
     """A task's version, the files (path, digest) that make it up, and whether it is an `async def` (None:
-    nobody has looked yet).
+    nobody has looked yet). `loaded`: what workers call it, which is another text where the task's file was renamed
+    (empty: nobody has looked yet).
     """
 
     text: str
     sources: tuple[tuple[str, str], ...] = ()
     is_async: bool | None = None
+    loaded: str = ""
 
     def as_fact(self, spec: str, args: Mapping[str, Any]) -> dict[str, Any]:
         """What the checkpoint remembers of the task. `args`: no values, which may be secret."""
         fact = {"spec": spec, "version": self.text, "sources": self.sources, "is_async": self.is_async}
+        fact["loaded"] = self.loaded
         return {**fact, "args": with_args("", args)} if args else fact
 
 
-def known_version(checkpoint: Checkpoint, settings: Settings, spec: Spec) -> Version | None:
+Owners = tuple[Owner | None, Owner]
+"""The task that a checkpoint belongs to, if that is known, and the one of this run."""
+
+
+def known_version(before: Mapping[str, Any] | None, settings: Settings, spec: Spec, owners: Owners) -> Version | None:
     """The version if it is given by hand, built in or made of options, or if the files that an earlier run found
     have not changed. None where a worker has to look first, also at whether the function takes such arguments.
+    `before`: what the checkpoint remembers of the task.
     """
-    before = checkpoint.get("task")
-    same_args = (before or {}).get("args") == (with_args("", settings.args) if settings.args else None)
+    same_args = _has_args(before, settings.args)
     if settings.args and not same_args:
         return None
     if not isinstance(spec, (str, bytes)):
         return Version(settings.task_version or spec.version, (), spec.is_async)
     if (said := _said_version(settings, spec)) is not None:
         return Version(said)
-    if not before or not same_args or before["spec"] != spec or not before["sources"]:
+    was, now = owners
+    if not before or not same_args or not before["sources"]:
+        return None
+    if was is None or (was.name, was.path) != (now.name, now.path):
         return None
     if any(source_digest(path) != digest for path, digest in before["sources"]):
         return None
-    return Version(before["version"], tuple(map(tuple, before["sources"])), before.get("is_async"))
+    loaded = before.get("loaded") or before["version"]
+    return Version(before["version"], tuple(map(tuple, before["sources"])), before.get("is_async"), loaded)
 
 
-def found_version(hello: Hello, settings: Settings, spec: Spec) -> Version:
-    """The version, now that a worker has loaded the task."""
+def found_version(
+    hello: Hello, before: Mapping[str, Any] | None, settings: Settings, spec: Spec, owners: Owners
+) -> Version:
+    """The version, now that a worker has loaded the task: the one before it if the two differ in paths, and in the
+    name of the task's own file, alone.
+    """
     if (said := _said_version(settings, spec)) is not None:
         return Version(said, (), hello.is_async)
-    return Version(hello.version, hello.sources, hello.is_async)
+    version = Version(hello.version, hello.sources, hello.is_async, hello.version)
+    was, now = owners
+    if not before or not before["sources"] or not _has_args(before, settings.args) or was is None:
+        return version
+    same = was.name == now.name and _files(before["sources"], was.path) == _files(hello.sources, now.path)
+    return replace(version, text=before["version"]) if same else version
+
+
+def _has_args(before: Mapping[str, Any] | None, args: Mapping[str, Any]) -> bool:
+    """Whether the task had these arguments."""
+    return bool((before or {}).get("args") == (with_args("", args) if args else None))
+
+
+def _files(sources: Iterable[tuple[str, str]], own: str) -> dict[str, str]:
+    """Digests of a task's files by their places beside its own file, whose name does not matter."""
+    folder = os.path.dirname(own)
+    paths = {os.path.realpath(path): digest for path, digest in sources}
+    return {"" if path == own else os.path.relpath(path, folder): digest for path, digest in paths.items()}
 
 
 def _said_version(settings: Settings, spec: Spec) -> str | None:

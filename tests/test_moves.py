@@ -58,6 +58,18 @@ def test_a_project_with_a_key_goes_on_when_its_table_is_edited_after_the_move(pr
     assert ran(process(moved, "--key", "id", "--name", "keyed")) == 2
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_the_task_of_a_copy_is_the_one_in_the_copy(project, way):
+    moved = project.with_name("elsewhere")
+    WAYS[way](project, moved)
+    text = (moved / "tasks.py").read_text()
+    (moved / "tasks.py").write_text(text.replace('row["id"] * 2', 'row["id"] * 3'))
+    done = process(moved)
+    assert ran(done) == 10
+    assert "10 rows were settled under another version" in done.stderr
+    assert ran(process(moved, "--on-change", "redo")) == 10
+
+
 def test_a_project_that_is_copied_after_a_crash_names_the_rows_in_flight(project):
     run = start("process", "data.csv", "--task", "tasks.py:short", cwd=project, env={"SECONDS": "30"})
     wait_for(lambda: len(lines_of(project / "started")) > 11)

@@ -81,9 +81,9 @@ def with_args(version: str, args: Mapping[str, Any]) -> str:
 
 
 def source_digest(path: str) -> str:
-    """Digest of one source file; empty if it cannot be read."""
+    """Digest of one source file, whatever ends its lines; empty if it cannot be read."""
     try:
-        return xxhash.xxh3_128_hexdigest(Path(path).read_bytes())
+        return xxhash.xxh3_128_hexdigest(Path(path).read_bytes().replace(b"\r\n", b"\n"))
     except OSError:
         return ""
 
