@@ -1,6 +1,5 @@
 """The ends of a run: what is checked before any row runs, and what is left behind after the last."""
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,7 +9,8 @@ from typing import IO
 from .checkpoint.checkpoint import Checkpoint
 from .checkpoint.opening import opened
 from .checkpoint.records import STATUS_NAMES
-from .errors import BatchrunError, CheckpointError, InputError, Interrupted, UsageError
+from .destination import refuse_foreign, refuse_input
+from .errors import BatchrunError, Interrupted
 from .export import outputs
 from .export.writing import ExportStopped, export, format_of
 from .options.settings import Settings
@@ -23,29 +23,6 @@ from .summary import Summary
 
 _PARTS = ("", "-wal", "-shm")
 """What SQLite makes of a checkpoint's name."""
-
-
-def output_of(places: Places, settings: Settings) -> Path | None:
-    """The results file that the run leaves, if any."""
-    if settings.no_output or settings.dry_run:
-        return None
-    return Path(os.path.abspath(settings.output)) if settings.output else places.results
-
-
-def check_output(places: Places, settings: Settings) -> None:
-    """Raise before any row runs if the results file could not be written or is not ours to replace."""
-    target = output_of(places, settings)
-    if target is None:
-        return
-    format_of(target)
-    remedy = "give --output another place, or --no-output"
-    if not target.parent.is_dir():
-        raise InputError(f"{target} cannot be written: there is no folder {target.parent}", remedy)
-    if not os.access(target.parent, os.W_OK):
-        raise CheckpointError(f"{target} cannot be written: {target.parent} is not writable", remedy)
-    refuse_input(places.input, target)
-    if not settings.overwrite:
-        refuse_foreign(places.folder, target)
 
 
 def fresh_start(places: Places) -> Path:
@@ -103,14 +80,13 @@ def forget_if_unused(places: Places, aside: Path | None) -> None:
 
 
 def write_results(
-    places: Places, settings: Settings, bound: Bound, checkpoint: Checkpoint, signals: Signals
+    places: Places, target: Path | None, bound: Bound, checkpoint: Checkpoint, signals: Signals
 ) -> Path | None:
-    """Write the results file if it does not show the checkpoint as it is now.
+    """Write the results file, if there is to be one, unless it shows the checkpoint as it is now.
 
     A further signal leaves the old file in place; raises `Interrupted` if it was the first one, and `InputError`
     if the table is not what it was: results would be joined to other rows.
     """
-    target = output_of(places, settings)
     if target is None:
         return None
     marker = marker_of(checkpoint)
@@ -166,25 +142,6 @@ def export_to(
         bound.table, bound.types, checkpoint.db, target, wanted or format_of(target), stop=stop,
         failed_only=failed_only, before_rename=before_rename,
     )  # fmt: skip
-
-
-def refuse_input(table: Path, target: Path) -> None:
-    """Raise `InputError` if `target` is the table, under whatever name, or lies in its folder."""
-    if target.exists() and os.path.samefile(table, target):
-        raise InputError(f"{target} is the input itself", "give --output another name")
-    if table.is_dir() and os.path.samefile(table, target.parent):
-        raise InputError(f"{target} would be a part of the input", "give --output another place")
-
-
-def refuse_foreign(folder: Path, target: Path) -> None:
-    """Raise `UsageError` if `target` is there and is not as batchrun left it, or batchrun did not write it."""
-    if outputs.may_replace(folder, target):
-        return
-    if outputs.has_written(folder, target):
-        what = f"{target} has been changed since it was written, and would be replaced"
-    else:
-        what = f"{target} is there already, and batchrun did not write it for this table"
-    raise UsageError(what, "move it away, give --output another name, or --overwrite to replace it")
 
 
 def marker_of(checkpoint: Checkpoint) -> str:

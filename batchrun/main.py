@@ -25,10 +25,11 @@ from .checkpoint.ledger import Ledger
 from .checkpoint.lock import held
 from .checkpoint.opening import opened
 from .checkpoint.witness import Witness
+from .destination import check_output, settle_output
 from .display.reporter import Reporter
 from .engines import StartableEngine, engine_of
 from .errors import BatchrunError, CheckpointError, Interrupted
-from .finish import check_output, forget_if_unused, fresh_start, set_aside, summarise, write_results
+from .finish import forget_if_unused, fresh_start, set_aside, summarise, write_results
 from .inflight import forget, left_behind
 from .local.nursery import Nursery
 from .log import Log
@@ -51,6 +52,7 @@ from .preparing import (
 )
 from .redaction import Redactor
 from .remote import controlled
+from .renamed import refuse_renamed
 from .reparse import reparse
 from .run.backlog import Backlog
 from .run.helm import Helm
@@ -111,7 +113,8 @@ def process(
         spec = settings.spec
         if bring is None:
             check_early(spec, input_path, settings)
-        check_output(places, settings)
+            refuse_renamed(places.input, settings)
+        output = check_output(places, settings)
         prepare(places.folder)
         witness = Witness(stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first)))
         aside = _make_way(places, settings, bring)
@@ -161,7 +164,8 @@ def process(
             summary = summarise(places, settings, checkpoint, plan, Tally(time.monotonic()))
             reporter.ended(summary)
             return summary
-        return _run(job, bound, plan, task, version)
+        output = settle_output(places, settings, output)
+        return _run(job, bound, plan, task, version, output)
 
 
 def _make_way(places: Places, settings: Settings, bring: Callable[[], None] | None) -> Path | None:
@@ -187,7 +191,7 @@ def _last_death(checkpoint: Checkpoint, places: Places, settings: Settings) -> A
     return died
 
 
-def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version) -> Summary:
+def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version, target: Path | None) -> Summary:
     """Run what is left, write the results, say how it went."""
     checkpoint, settings = job.checkpoint, job.settings
     tally = Tally(time.monotonic())
@@ -206,7 +210,7 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version) -> Sum
     try:
         if not isinstance(stopped, CheckpointError):
             bound.check()
-            output = write_results(job.places, settings, bound, checkpoint, job.signals)
+            output = write_results(job.places, target, bound, checkpoint, job.signals)
     except BatchrunError as error:
         stopped = stopped or error
     summary = summarise(job.places, settings, checkpoint, plan, tally, output, stopped)

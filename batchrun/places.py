@@ -58,10 +58,11 @@ class Places:
         """Whether the folder is the one beside the table, which no other table can have."""
         return self.folder == folder_of(self.input, None)
 
-    @property
-    def results(self) -> Path:
-        """The results file if no other is named: `data.results.csv` beside `data.csv`."""
-        return self._beside("results.csv")
+    def results(self, ending: str, *, first: bool) -> Path:
+        """The results file if no other is named, beside `data.csv`: `data.results.csv` of its first task,
+        `data.NAME.results.csv` of any other.
+        """
+        return self._beside(f"results{ending}" if first else f"{self.name}.results{ending}")
 
     @property
     def report(self) -> Path:

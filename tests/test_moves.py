@@ -1,5 +1,7 @@
 """A project that is moved, copied or renamed goes on where it was."""
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -105,3 +107,99 @@ def test_a_results_file_that_was_edited_by_hand_is_refused_in_true_words(project
     assert "did not write" not in refused.stderr
     assert "checked" in results.read_text()
     assert ran(process(project, "--overwrite")) == 10
+
+
+def test_a_table_that_was_renamed_alone_is_missed_and_the_remedy_works(project):
+    (project / "data.csv").rename(project / "new name.csv")
+    refused = process(project, table="new name.csv")
+    assert refused.returncode == 2
+    assert "was it renamed?" in refused.stderr
+    assert "--fresh starts over" in refused.stderr
+    command = re.search(r"'(mv .*)' and", refused.stderr)[1]
+    assert process(project, "--dry-run", table="new name.csv").returncode == 2
+    subprocess.run(command, shell=True, check=True, cwd=project)
+    assert ran(process(project, table="new name.csv")) == 10
+    assert (project / "new name.results.csv").exists()
+
+
+@pytest.mark.parametrize("edit", ["grown", "sorted", "shortened"])
+def test_it_is_missed_too_when_it_was_edited(project, edit):
+    header, *lines = (project / "data.csv").read_text().splitlines()
+    lines = {"grown": [*lines, "21,new"], "sorted": lines[::-1], "shortened": lines[:10]}[edit]
+    (project / "data.csv").unlink()
+    (project / "new.csv").write_text("\n".join([header, *lines, ""]))
+    assert "was it renamed?" in process(project, table="new.csv").stderr
+
+
+def test_another_table_is_not_taken_for_one_that_was_renamed(project):
+    (project / "data.csv").rename(project / "week1.csv")
+    (project / "data.csv.batchrun").rename(project / "week1.csv.batchrun")
+    shutil.copy(project / "week1.csv", project / "copy.csv")
+    assert ran(process(project, table="copy.csv")) == 20, "its own table is there"
+    (project / "week1.csv").unlink()
+    (project / "week2.csv").write_text("id,text\n1,text 1\n101,new\n102,new\n")
+    assert ran(process(project, table="week2.csv")) == 3, "most rows are others"
+
+
+def test_a_renamed_table_may_start_over(project):
+    (project / "data.csv").rename(project / "new.csv")
+    assert ran(process(project, "--fresh", table="new.csv")) == 20
+    assert ran(process(project, table="new.csv")) == 0
+    assert (project / "data.csv.batchrun/double.sqlite").exists()
+
+
+def test_a_renamed_table_is_missed_where_checkpoints_live_elsewhere(project):
+    places = [project / "a", project / "b"]
+    for place in places:
+        place.mkdir()
+        numbered(place / "data.csv", 4)
+    assert ran(process(project, "--dir", "ck", table="a/data.csv")) == 4
+    numbered(places[1] / "other.csv", 4)
+    assert ran(process(project, "--dir", "ck", table="b/other.csv")) == 4, "the table of the first is still there"
+    (project / "a/data.csv").rename(project / "a/new.csv")
+    refused = process(project, "--dir", "ck", table="a/new.csv")
+    assert "mv ck/data.csv.batchrun ck/new.csv.batchrun" in refused.stderr
+
+
+def test_a_table_named_by_a_key_is_missed_by_its_keys(project):
+    numbered(project / "keyed.csv", 6)
+    assert ran(process(project, "--key", "id", table="keyed.csv")) == 6
+    text = (project / "keyed.csv").read_text()
+    (project / "keyed.csv").unlink()
+    (project / "new.csv").write_text(text.replace("text", "other"))
+    assert "mv keyed.csv.batchrun new.csv.batchrun" in process(project, "--key", "id", table="new.csv").stderr
+
+
+def test_the_remedy_works_where_a_folder_of_the_new_name_is_there_already(project):
+    (project / "data.csv").rename(project / "new.csv")
+    (project / "new.csv.batchrun").mkdir()
+    refused = process(project, table="new.csv")
+    subprocess.run(re.search(r"'(mv .*)' and", refused.stderr)[1], shell=True, check=True, cwd=project)
+    assert ran(process(project, table="new.csv")) == 10
+
+
+def test_status_before_any_run_has_no_tasks(tmp_path):
+    numbered(tmp_path / "data.csv", 3)
+    told = batchrun("status", "data.csv", "--json", cwd=tmp_path)
+    assert (told.returncode, json.loads(told.stdout)) == (0, {"input": "data.csv", "tasks": []})
+    (tmp_path / "data.csv.batchrun").mkdir()
+    assert json.loads(batchrun("status", "data.csv", "--json", cwd=tmp_path).stdout)["tasks"] == []
+    words = batchrun("status", "data.csv", cwd=tmp_path)
+    assert (words.returncode, "nothing has been run yet" in words.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("files", [["double.sqlite"], ["double.sqlite", "double.sqlite-wal", "double.lock"]])
+def test_a_checkpoint_of_no_bytes_is_a_fresh_one(folder, files):
+    numbered(folder / "data.csv", 3)
+    place = folder / "data.csv.batchrun"
+    place.mkdir()
+    for name in files:
+        (place / name).touch()
+    told = batchrun("status", "data.csv", "--json", cwd=folder)
+    assert told.returncode == 0, told.stderr
+    for command in (("verify",), ("errors",), ("export", "-o", "-"), ("show",), ("report", "-o", "-")):
+        number = ("1",) if command == ("show",) else ()
+        asked = batchrun(command[0], "data.csv", *number, *command[1:], cwd=folder)
+        assert asked.returncode in (0, 2), asked.stderr
+        assert "damaged" not in asked.stderr
+    assert ran(process(folder)) == 3

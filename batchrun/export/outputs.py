@@ -2,7 +2,8 @@
 
 `outputs.json` in the checkpoint's folder holds, for each file, size, time and digest of what was written, and a
 marker: which state of the checkpoint the file shows. It is recorded before the new file takes its place, so
-it names two files until then, the old and the new: whenever a run is killed, what is there is known.
+it names two files until then, the old and the new: whenever a run is killed, what is there is known. It also holds
+which task was the table's first.
 
 A file is known by its place relative to the register, so that a project may be moved and copied, or by its absolute
 path, for one that stays where it is when the project moves. It is as it was left if size and time are the same, or
@@ -66,8 +67,30 @@ def remember(folder: Path, target: Path, written: IO[bytes], marker: str = "") -
         files = _read(folder)
         files.pop(new.path, None)  # as earlier versions named it
         files[_place(folder, target)] = [new] if old is None else [old, new]
-        with replacing(folder / _NAME, mode=0o600) as register:
-            register.write(json.dumps({"files": files}, indent=1).encode())
+        _write(folder, files, first_task(folder))
+
+
+def marker_at(folder: Path, target: Path) -> str:
+    """The state that the file which was written there last shows; empty if none was."""
+    known = _known(folder, target)
+    return known[-1].marker if known else ""
+
+
+def first_task(folder: Path) -> str:
+    """The name of the task that has the table's first results file; empty while none has."""
+    try:
+        return str(json.loads((folder / _NAME).read_bytes()).get("first", ""))
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ""
+
+
+def claim(folder: Path, name: str) -> str:
+    """Let a task have the first results file, unless another has it; returns which one has. Raises `OSError`."""
+    with _alone(folder):
+        if first := first_task(folder):
+            return first
+        _write(folder, _read(folder), name)
+    return name
 
 
 def _known(folder: Path, target: Path) -> list[Record]:
@@ -120,6 +143,11 @@ def _read(folder: Path) -> dict[str, list[Record]]:
         return {str(name): list(map(_record, records)) for name, records in files.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
+
+
+def _write(folder: Path, files: dict[str, list[Record]], first: str) -> None:
+    with replacing(folder / _NAME, mode=0o600) as register:
+        register.write(json.dumps({"first": first, "files": files}, indent=1).encode())
 
 
 def _record(found: Any) -> Record:

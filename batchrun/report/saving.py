@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from batchrun.destination import refuse_foreign
 from batchrun.errors import UsageError
 from batchrun.export import outputs
 from batchrun.export.atomic import replacing
 from batchrun.export.writing import explained
-from batchrun.finish import refuse_foreign
 from batchrun.places import Places
 
 

@@ -1,0 +1,126 @@
+"""No task's results replace another's: the first task of a table has the plain name, others their own."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from support import batchrun, numbered, records
+
+TASKS = "".join(f"def {name}(row):\n    return {{'by': '{name}'}}\n\n\n" for name in ("f", "g", "h"))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    numbered(tmp_path / "data.csv", 3)
+    (tmp_path / "tasks.py").write_text(TASKS)
+    return tmp_path
+
+
+def results_of(home: Path, task: str, *args: object, table: str = "data.csv") -> str:
+    """The name of the results file that a run leaves."""
+    done = batchrun("process", table, "--task", f"tasks.py:{task}", "--json", *args, cwd=home)
+    assert done.returncode == 0, done.stderr
+    return Path(records(done.stdout)[1]["output"]).name
+
+
+def test_a_further_task_has_its_name_in_its_results_file(home):
+    assert results_of(home, "f") == "data.results.csv"
+    assert results_of(home, "g") == "data.g.results.csv"
+    assert results_of(home, "h", "--name", "third") == "data.third.results.csv"
+    assert results_of(home, "f", "--fresh") == "data.results.csv"
+    assert results_of(home, "g") == "data.g.results.csv"
+    for name, by in (("data", "f"), ("data.g", "g"), ("data.third", "h")):
+        assert (home / f"{name}.results.csv").read_text().splitlines()[1] == f"1,text 1,{by},done,value,"
+
+
+def test_the_first_task_is_the_first_also_if_its_results_went_elsewhere(home):
+    assert results_of(home, "f", "--output", "out.csv") == "out.csv"
+    assert results_of(home, "g") == "data.g.results.csv"
+    assert results_of(home, "f") == "data.results.csv"
+
+
+def test_it_stays_the_first_when_the_project_is_copied_and_when_its_checkpoint_is_deleted(home):
+    assert results_of(home, "f") == "data.results.csv"
+    copy = home.with_name(f"{home.name}-copy")
+    shutil.copytree(home, copy)
+    assert results_of(copy, "g") == "data.g.results.csv"
+    assert results_of(copy, "f") == "data.results.csv"
+    for path in (home / "data.csv.batchrun").glob("f.*"):
+        path.unlink()
+    assert results_of(home, "g") == "data.g.results.csv"
+
+
+def test_a_task_that_never_ran_is_not_the_first(home):
+    misspelt = batchrun("process", "data.csv", "--task", "tasks.py:ff", cwd=home)
+    assert misspelt.returncode == 2
+    assert batchrun("process", "data.csv", "--task", "tasks.py:g", "--dry-run", cwd=home).returncode == 0
+    assert results_of(home, "f") == "data.results.csv"
+
+
+@pytest.mark.parametrize("register", ["as it was", "missing", "damaged"])
+def test_of_tasks_of_an_earlier_version_the_one_whose_results_are_there_has_the_name(home, register):
+    results_of(home, "f")
+    results_of(home, "g", "--output", "data.results.csv", "--overwrite")
+    path = home / "data.csv.batchrun/outputs.json"
+    if register == "as it was":
+        path.write_text(json.dumps({"files": as_it_was(home, json.loads(path.read_text())["files"])}))
+        assert results_of(home, "f") == "data.f.results.csv"
+        assert results_of(home, "g") == "data.results.csv"
+    else:
+        path.unlink() if register == "missing" else path.write_text("{")
+        assert results_of(home, "g") == "data.g.results.csv", "the task that ran first is the first"
+        assert results_of(home, "f", "--overwrite") == "data.results.csv"
+
+
+def as_it_was(home: Path, files: dict) -> dict:
+    return {
+        str((home / "data.csv.batchrun" / place).resolve()): [one[:3] for one in every]
+        for place, every in files.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "write", "results"),
+    [
+        ("data.tsv", "id\ttext\n1\tone\n", "data.results.tsv"),
+        ("data.csv.gz", "id,text\n1,one\n", "data.results.csv"),
+        ("data.tsv.xz", "id\ttext\n1\tone\n", "data.results.tsv"),
+        ("data.txt", "id,text\n1,one\n", "data.txt.results.csv"),
+        ("data.jsonl", '{"id": 1}\n', "data.results.jsonl"),
+        ("data.ndjson.bz2", '{"id": 1}\n', "data.results.jsonl"),
+        ("data.json", '{"id": 1}\n{"id": 2}\n', "data.results.jsonl"),
+        ("data.parquet", None, "data.results.parquet"),
+        ("data.pq", None, "data.results.parquet"),
+        ("parquet.csv", None, "parquet.results.parquet"),
+    ],
+)
+def test_a_results_file_is_of_its_tables_format_but_not_compressed(home, table, write, results):
+    import bz2
+    import gzip
+    import lzma
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = home / table
+    if write is None:
+        pq.write_table(pa.table({"id": [1, 2]}), path)
+    else:
+        pack = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}.get(path.suffix, bytes)
+        path.write_bytes(pack(write.encode()))
+    assert results_of(home, "f", table=table) == results
+    assert results_of(home, "g", table=table) == results.replace(".results", ".g.results")
+    assert (home / results).stat().st_size
+
+
+def test_two_tables_whose_results_would_be_one_file_are_told_before_a_row_runs(home):
+    import gzip
+
+    assert results_of(home, "f") == "data.results.csv"
+    (home / "data.csv.gz").write_bytes(gzip.compress((home / "data.csv").read_bytes()))
+    refused = batchrun("process", "data.csv.gz", "--task", "tasks.py:f", cwd=home)
+    assert refused.returncode == 2
+    assert "did not write it for this table" in refused.stderr
+    assert not (home / "data.csv.gz.batchrun").exists()
+    assert results_of(home, "f", "--output", "gz.csv", table="data.csv.gz") == "gz.csv"
