@@ -205,6 +205,17 @@ def _busy(handler: Handler, row: int, request: dict[str, Any]) -> None:
         handler.reply(row)
 
 
+def _loading(handler: Handler, row: int, request: dict[str, Any]) -> None:
+    """The first `Server.most` calls come while the model is being loaded; until when is not said."""
+    with handler.server.lock:
+        loaded = len(handler.server.books.times) > handler.server.most
+        handler.server.books.refusals += not loaded
+    if loaded:
+        handler.reply(row)
+    else:
+        handler.fail(503, "Loading model", type="unavailable_error", code=503)
+
+
 def _at_most(handler: Handler, row: int, request: dict[str, Any]) -> None:
     """More than `Server.most` at once are refused."""
     with handler.server.lock:
@@ -275,6 +286,7 @@ MANNERS: dict[str, Callable[[Handler, int, dict[str, Any]], None]] = {
     "hang": lambda handler, row, request: time.sleep(120),
     "busy": _busy,
     "at-most": _at_most,
+    "loading": _loading,
     "keyed": _keyed,
     "echo-key": _echo_key,
     "no-schema": _no_schema,

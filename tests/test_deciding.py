@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.local.pace import WORTH_SECONDS, Pace
-from batchrun.run.retry import MAX_BACKOFF, MAX_REFUSED_SECONDS, after_failure, after_refusal, backoff, retry_after_of
+from batchrun.run.retry import (
+    MAX_BACKOFF,
+    MAX_REFUSED_SECONDS,
+    after_failure,
+    after_refusal,
+    backoff,
+    pause_for_all,
+    retry_after_of,
+)
 from batchrun.run.stopping import MaxFailures, too_many
 from batchrun.run.tally import Tally
 
@@ -114,3 +122,10 @@ def test_rows_that_end_together_weigh_as_much_as_one_after_the_other(before, sec
     for _ in range(5):
         alone.saw(1, seconds)
     assert together.seconds == pytest.approx(alone.seconds)
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1))
+def test_a_service_that_serves_nobody_is_asked_now_and_then(refusals, dice):
+    pause = pause_for_all(refusals, dice)
+    assert 0.3 < pause <= 10
+    assert refusals < 5 or pause >= 6

@@ -12,7 +12,10 @@ FIRST_BACKOFF = 0.5
 MAX_BACKOFF = 60.0
 MAX_REFUSED_SECONDS = 600.0
 
-BUSY = frozenset({429, 503})
+BUSY = frozenset({429, 503, 529})
+UNAVAILABLE = frozenset({503, 529})
+"""Nobody is served just now, such as while a model is being loaded."""
+MAX_PAUSE = 10.0
 HOPELESS_STATUS = frozenset({400, 401, 403, 404, 422})
 HOPELESS_TYPES = frozenset({"ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError"})
 HOPELESS_KINDS = frozenset({"truncated", "filtered", "refused", "unencodable", "context_length"})
@@ -51,6 +54,14 @@ def after_refusal(refused_for: float, refusals: int, wait: float | None, dice: f
     return Again(min(pause, MAX_REFUSED_SECONDS), charged=False)
 
 
+def pause_for_all(refusals: int, dice: float) -> float:
+    """Seconds in which no row is sent, after a service that names no time was unavailable so often in a row.
+
+    From half a second, doubling, up to ten seconds: whoever waits for a model to be loaded asks now and then.
+    """
+    return float(min(MAX_PAUSE, FIRST_BACKOFF * 2 ** min(refusals - 1, 20)) * (0.75 + 0.25 * dice))
+
+
 def backoff(attempt: int, dice: float) -> float:
     """Seconds to rest after attempt number `attempt` (from 1): full jitter under a doubling cap."""
     return float(dice * min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** min(attempt - 1, 20)))
@@ -61,6 +72,9 @@ def http_status_of(error: BaseException) -> int | None:
     if not isinstance(error, Exception):  # the code of a SystemExit is none of HTTP's
         return None
     response = getattr(error, "response", None)
+    if isinstance(response, dict):  # those of botocore
+        status = (response.get("ResponseMetadata") or {}).get("HTTPStatusCode")
+        return status if isinstance(status, int) else None
     for holder, name in (
         (error, "status_code"),
         (response, "status_code"),

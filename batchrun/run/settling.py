@@ -16,7 +16,7 @@ from batchrun.wire import Error, Reply, Ticket
 
 from .allowance import Allowance
 from .backlog import Backlog
-from .retry import Again, after_failure, after_refusal
+from .retry import UNAVAILABLE, Again, after_failure, after_refusal, pause_for_all
 from .stopping import MaxFailures, Timeout, too_many
 from .tally import Tally
 
@@ -58,6 +58,7 @@ class Settling:
         self._redactor = redactor
         self._allowance = allowance
         self._refused: dict[int, tuple[float, int]] = {}
+        self._unavailable = 0
 
     def finished(self, lane: int, ends: list[tuple[Ticket, Reply]]) -> None:
         """Attempts have ended by themselves. Nearly always they are done, and many: those are settled together."""
@@ -81,6 +82,8 @@ class Settling:
                 self._ledger.unsettle(was)
             else:
                 firsts += 1
+        if done and self._unavailable:
+            self._unavailable = 0
         self._keep(done)
         self._tally.succeeded([row[6] for row in done], firsts)
 
@@ -130,17 +133,28 @@ class Settling:
         """The server is busy: no attempt. All rows wait as long as it asked for."""
         now = time.monotonic()
         since, refusals = self._refused.get(ticket.position, (now, 0))
-        again = after_refusal(now - since, refusals + 1, reply.wait, random.random())
+        wait = reply.wait or self._pause(reply, now)
+        again = after_refusal(now - since, refusals + 1, wait, random.random())
         if again is None and reply.error:
-            self._failed(lane, ticket, reply.seconds, reply.error, FAILED, reply, final=True)
+            told = ("rate_limited", *reply.error[1:])
+            self._failed(lane, ticket, reply.seconds, told, FAILED, reply, final=True)
             return
         self._refused[ticket.position] = (since, refusals + 1)
         self._tally.refused(reply.error[1] if reply.error else "busy")
         if again:
             self._backlog.rest(ticket, now + again.seconds)
-            if reply.wait:  # nobody asks before; the first of a burst of refusals says so for all
+            if wait:  # nobody asks before; the first of a burst of refusals says so for all
                 self.pause_begun |= now >= self._backlog.paused_until
                 self._backlog.pause(now + again.seconds)
+
+    def _pause(self, reply: Reply, now: float) -> float | None:
+        """Seconds for all rows, if the service serves nobody and does not say until when; the same for one burst."""
+        if reply.error is None or reply.error[3] not in UNAVAILABLE:
+            return None
+        if now < self._backlog.paused_until:
+            return self._backlog.paused_until - now
+        self._unavailable += 1
+        return pause_for_all(self._unavailable, random.random())
 
     def _failed(
         self,

@@ -81,7 +81,7 @@ def failed(ticket: Ticket, seconds: float, error: BaseException, raw: str | None
     outcome = "failed"
     if isinstance(error, Abort):
         outcome = "aborted"
-    elif isinstance(error, RetryLater) or status == 429 or (status in BUSY and wait is not None):
+    elif isinstance(error, RetryLater) or status in BUSY:
         outcome = "refused"
     told = (kind, _message(error), _valid(type(error).__qualname__), status, _trace(error))
     return Reply(ticket.position, outcome, seconds, None, raw, None, None, told, wait, counted_tokens())
