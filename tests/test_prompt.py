@@ -219,6 +219,23 @@ def test_many_jobs_learn_what_a_server_takes_and_lose_nothing_to_its_refusals(tm
     assert books.most_in_flight >= 20
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_while_a_model_is_being_loaded_all_rows_wait_and_none_is_charged(tmp_path, server, by_hand):
+    table, jobs = numbered(tmp_path, 30), ("--jobs", 8, "--retries", 0)
+    server.manner, server.most = "loading", 15
+    if by_hand:
+        (tmp_path / "tasks.py").write_text(ASKING)
+        options = ("--task", "tasks.py:double", "-o", results_of(table), *jobs)
+        done = batchrun("process", table, *options, cwd=tmp_path, env={"SERVER": server.url})
+    else:
+        done = ask(table, server, *jobs)
+    assert done.returncode == 0, done.stderr
+    assert [row["result"] for row in told(table)] == [{"double": 2 * n} for n in range(1, 31)]
+    assert len(server.books.times) == 30 + 15  # each burst is a handful, then everyone waits
+    times = server.books.times
+    assert times[15] - times[0] > 0.7
+
+
 def test_calls_by_the_minute_are_spread_over_the_minute_from_the_first_on(tmp_path, server):
     done = ask(numbered(tmp_path, 25), server, "--rpm", 600, "--jobs", 50, "--fields", "double int")
     assert done.returncode == 0, done.stderr

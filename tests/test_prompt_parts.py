@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from batchrun import Abort, process
 from batchrun.errors import UsageError
+from batchrun.options.parsing import listed
 from batchrun.prompt.answer import Answer, reply_of
 from batchrun.prompt.errors import CallError, complaint_in, failure, failure_in_answer
 from batchrun.prompt.fields import as_schema
@@ -19,6 +20,8 @@ from batchrun.prompt.template import Template
 from batchrun.redaction import Redactor
 from batchrun.reply import ReplyError, fitting, parse
 from batchrun.reply.schema import checked
+from batchrun.wire import Ticket
+from batchrun.worker.attempt import failed
 
 
 def rendered(text: str, **row: object) -> str:
@@ -183,6 +186,106 @@ def test_fields_name_types_and_close_the_object():
 
 
 @pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ("same: bool, reason: str", "a comma between fields: 'same bool'"),
+        ("same=bool", "'same bool'"),
+        ("same:bool", "'same bool'"),
+        ("reason, same (bool)", "'same bool'"),
+        ("same bool; reason", "a comma between fields"),
+        ("tags list[str]", "'tags list'"),
+        ('{"same": "bool"}', "'same bool'"),
+        ("bool same", "write the name first: 'same bool'"),
+        ("reason, string text", "write the name first"),
+        ("boolean same", "write the name first: 'same bool'"),
+        ("same bool reason", "a comma stands between fields"),
+        ("same,, reason", "nothing between two commas"),
+        ("same, ", "nothing between two commas"),
+        ("same boolean", "Did you mean 'bool'?"),
+        ("same String", "Did you mean 'str'?"),
+        ("same number", "Did you mean 'float'?"),
+        ("same bolo", "Did you mean 'bool'?"),
+        ("same bool, same", "names 'same' twice"),
+    ],
+)
+def test_fields_in_another_notation_are_refused_with_the_right_one(fields, says):
+    with pytest.raises(UsageError) as refused:
+        as_schema(fields)
+    assert says in f"{refused.value} {refused.value.hint}"
+
+
+@pytest.mark.parametrize("fields", [{"same": "bool", "reason": "str"}, {"same": bool, "reason": str}])
+def test_in_python_fields_may_be_a_dict_of_types(fields):
+    assert as_schema(listed(fields)) == as_schema("same bool, reason")
+
+
+WANTED = as_schema("verdict")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"name": "answer", "strict": True, "schema": WANTED},
+        {"name": "answer", "description": "d", "schema": WANTED},
+        {"type": "json_schema", "json_schema": {"name": "answer", "schema": WANTED}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": WANTED}}},
+        {"model": "m", "response_format": {"type": "json_schema", "json_schema": {"schema": WANTED}}},
+        {"type": "json_schema", "name": "answer", "schema": WANTED},
+        {"text": {"format": {"type": "json_schema", "name": "answer", "schema": WANTED}}},
+        {"type": "function", "function": {"name": "answer", "parameters": WANTED}},
+        {"name": "answer", "input_schema": WANTED},
+        {"format": WANTED},
+        {"structured_outputs": {"json": WANTED}},
+        json.dumps(WANTED),
+        WANTED,
+    ],
+)
+def test_a_schema_is_taken_out_of_what_services_want_around_it(said):
+    assert json.loads(checked(json.dumps(said), "--schema x")) == WANTED
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$defs": {"A": WANTED}, "$ref": "#/$defs/A"},
+        {"anyOf": [WANTED, {"type": "null"}], "title": "pydantic's"},
+        {"type": "array", "items": WANTED},
+        {"type": "object", "properties": {"schema": WANTED, "any": True}, "additionalProperties": False},
+        {"properties": {"name": {"type": "string"}}, "propertyOrdering": ["name"]},
+        {"enum": ["yes", "no"]},
+        {"pattern": "^a"},
+    ],
+)
+def test_what_is_a_schema_is_taken_as_it_is(schema):
+    text = json.dumps(schema)
+    assert checked(text, "--schema x") == text
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"same": True, "reason": "one city"}, "give --fields 'same bool, reason'"),
+        ({"same": "bool", "score": "float"}, "give --fields 'same bool, score float'"),
+        ({"text": {"type": "string"}, "same": {"type": "boolean"}}, 'put these into "properties"'),
+        ({"text": {"type": "string"}}, 'put these into "properties"'),
+        ({"format": "pdf", "pages": 3}, "none of its keys is a keyword ('format', 'pages')"),
+        ({"name": "answer", "schema": {"verdict": "str"}}, "none of its keys is a keyword ('verdict')"),
+        ({"name": "answer", "schema": {}}, "anything would fit it"),
+        ({"title": "Answer", "description": "d"}, "it says nothing of a reply"),
+        ({"$defs": {"A": WANTED}}, "it says nothing of a reply"),
+        ({"type": "object", "same": {"type": "boolean"}}, "'same' stands beside 'type'"),
+        (True, "anything would fit it"), (False, "nothing would fit it"), ({}, "anything would fit it"),
+        ([WANTED], "it holds no object"), (3, "it holds no object"), (None, "it holds no object"),
+        ("text", "no JSON"), ({"type": "json_object"}, "json_object"),
+    ],
+)  # fmt: skip
+def test_a_file_that_says_nothing_of_a_reply_is_no_schema(said, says):
+    with pytest.raises(UsageError) as refused:
+        checked(json.dumps(said), "--schema x")
+    assert says in f"{refused.value} {refused.value.hint}"
+
+
+@pytest.mark.parametrize(
     ("schema", "strict"),
     [
         (as_schema("a, b int, c float, d bool"), True),
@@ -268,6 +371,27 @@ def test_an_error_is_of_the_row_of_the_moment_or_of_the_run(status, error, meani
 
 
 @pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (503, "Loading model"), (500, "llm server loading model"), (400, "The model is loading"),
+        (404, "Model m is currently loading"), (503, "Service Unavailable"), (529, "Overloaded"),
+        (424, "model m is not ready"), (409, "Model m is still being loaded, please retry"),
+    ],
+)  # fmt: skip
+def test_a_model_that_is_being_loaded_is_busy_with_whatever_status_that_is_said(status, message):
+    error = failure(status, complaint_in({"error": {"message": message}}), {}, "m", "KEY")
+    assert failed(Ticket(1, 1, b"", ()), 0.0, error).outcome == "refused"
+
+
+@pytest.mark.parametrize(
+    ("status", "message"), [(500, "error while loading image"), (400, "the model cannot load this"), (502, "m")]
+)
+def test_other_failures_are_no_model_that_is_being_loaded(status, message):
+    error = failure(status, complaint_in({"error": {"message": message}}), {}, "m", "KEY")
+    assert failed(Ticket(1, 1, b"", ()), 0.0, error).outcome == "failed"
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ({"error": {"message": "m"}}, "m"),
@@ -293,6 +417,8 @@ def test_what_is_no_error_is_not_taken_for_one(body):
         ({"message": "m", "code": 429}, "rate_limited", 429),
         ({"message": "m", "code": "rate_limit_exceeded"}, "rate_limited", 429),
         ({"message": "m", "code": 502}, "server", 502),
+        ({"message": "m", "type": "overloaded_error"}, "server", 503),
+        ({"message": "Loading model"}, "server", 503),
         ({"message": "m"}, "server", None),
     ],
 )

@@ -91,7 +91,9 @@ def names(value: Any) -> tuple[str, ...]:
 
 
 def listed(value: Any) -> str:
-    """Text with commas, or a list of its parts."""
+    """Text with commas, a list of its parts, or a table of names and types."""
+    if isinstance(value, Mapping):
+        value = [f"{name} {kind.__name__ if isinstance(kind, type) else kind}" for name, kind in value.items()]
     return value if isinstance(value, str) else ",".join(map(str, value))
 
 
@@ -208,7 +210,11 @@ def amount(value: Any) -> float:
 
 
 def json_schema(value: Any) -> str | Mapping[str, Any]:
-    """The name of a file with a JSON Schema; in Python also the schema itself."""
+    """The name of a file with a JSON Schema; in Python also the schema itself, or a pydantic model."""
+    if isinstance(value, type) and hasattr(value, "model_json_schema"):
+        value = value.model_json_schema()
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        raise ValueError("a file is named here, not the schema itself: save it, and give the file's name")
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 

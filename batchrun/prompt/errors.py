@@ -1,7 +1,8 @@
 """What a server's refusal means: for this row, for now, or for the whole run. Pure.
 
 of the run   401, 402, 403, 404, an unknown model, no credit left     `Abort`: rows stay left
-for now      408, 409, 429, 5xx, connection, deadline, no JSON         `CallError`: tried again
+for now      408, 409, 5xx, connection, deadline, no JSON              `CallError`: tried again
+busy         429, 503, 529, a model that is being loaded               `CallError`: all rows wait
 of the row   400, 422, a text too long; filtered                       `CallError`, `ReplyError`: not tried again
 """
 
@@ -21,6 +22,12 @@ _FILTERED = frozenset({"content_filter", "content_policy_violation", "Responsibl
 _SAYS_NO_MODEL = re.compile(r"\bmodel\b.{0,120}\b(?:not exist|not found|unknown|not supported by any)", re.I | re.S)
 _SAYS_TOO_LONG = re.compile(r"context (?:length|size|window)|prompt is too long|too many (?:input )?tokens", re.I)
 _SAYS_FILTERED = re.compile(r"\bflagged\b|\bmoderation\b|content (?:filter|management policy)", re.I)
+_SAYS_LOADING = re.compile(
+    r"\bloading (?:the )?model|\bmodel\b.{0,120}\b(?:is|being|still|currently) (?:being )?load(?:ing|ed)\b|"
+    r"\bmodel\b.{0,120}\b(?:is warming up|is not ready|not (?:yet )?ready|is starting)",
+    re.IGNORECASE | re.DOTALL,
+)
+_LOADING = 503
 _SHOWN = 300
 
 
@@ -68,6 +75,8 @@ def complaint_in(body: Any) -> Complaint | None:
 def failure(status: int, complaint: Complaint, headers: Mapping[str, str], model: str, key_name: str) -> Exception:
     """The exception for an answer with an error in it."""
     said = f"HTTP {status}: {complaint.message}"
+    if status not in (401, 403) and _SAYS_LOADING.search(complaint.message):  # servers say it with any status
+        return CallError("server", said, _LOADING, headers)
     if status in (401, 402, 403) or status == 404 or _is(complaint, _NO_CREDIT) or _no_model(status, complaint):
         if status == 403 and _is_filtered(complaint):
             return ReplyError("filtered", said)
@@ -84,8 +93,13 @@ def failure_in_answer(complaint: Complaint, headers: Mapping[str, str], model: s
         return failure(statuses[0], complaint, headers, model, key_name)
     if _is(complaint, _NO_CREDIT | _NO_MODEL | _TOO_LONG | _FILTERED):
         return failure(400, complaint, headers, model, key_name)
-    kind = "rate_limited" if any("rate_limit" in word for word in complaint.words) else "server"
-    status = 429 if kind == "rate_limited" else None
+    kind, status = "server", None
+    if any("rate_limit" in word for word in complaint.words):
+        kind, status = "rate_limited", 429
+    elif any("overloaded" in word or "unavailable" in word.lower() for word in complaint.words):
+        status = 503
+    elif _SAYS_LOADING.search(complaint.message):
+        status = _LOADING
     return CallError(kind, f"HTTP 200 with an error inside: {complaint.message}", status, headers)
 
 
