@@ -43,4 +43,4 @@ def engine_of(
         return cluster_engine(settings, orders, say, stack)
     from .local.lanes import Lanes  # what starts processes takes long to import, and a finished job starts none
 
-    return stack.enter_context(Lanes(settings.workers, orders, Path(orders.inflight), printed, nursery))
+    return stack.enter_context(Lanes(settings.most_at_once, orders, Path(orders.inflight), printed, nursery))

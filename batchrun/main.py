@@ -155,8 +155,12 @@ def process(
                 checkpoint.put(owner=owners[1].as_fact())
             if died != Aftermath():
                 checkpoint.put(died=None)  # it is said below
+        if version.is_async is None and plan.to_run and not (settings.dry_run or settings.reparse):
+            job.engine().start(1)
+            version = replace(version, is_async=_version(job).is_async)
         notes = set_aside(aside) + notes_on(bound, plan, settings, spec, died, edited=not binder.unchanged)
-        reporter.planned(plan, task=places.name, input=places.input, jobs=settings.known_jobs, notes=notes)
+        jobs = settings.known_jobs(is_async=bool(version.is_async))
+        reporter.planned(plan, task=places.name, input=places.input, jobs=jobs, notes=notes)
         for note in notes:
             log.say(note)
         if settings.dry_run:
@@ -205,7 +209,8 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version, target
         if job.signals.count:
             stopped = Interrupted(job.signals.first, "interrupted; --reparse begins anew")
     elif engine:
-        stopped = _run_rows(job, engine, bound, plan, ledger, tally, task)
+        jobs = settings.rows_at_once(is_async=bool(version.is_async))
+        stopped = _run_rows(job, engine, bound, plan, ledger, tally, task, jobs)
     output = None
     try:
         if not isinstance(stopped, CheckpointError):
@@ -224,20 +229,17 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version, target
 
 def _put_up(job: Job, bound: Bound, plan: Plan, version: Version) -> StartableEngine:
     """The engine, ready for the rows that are left. Where it cannot be made ready there has been no run."""
-    settings, engine = job.settings, job.engine()
-    if version.is_async is None:
-        engine.start(1)
-        version = replace(version, is_async=_version(job).is_async)
-    slots = slots_for(settings, min(settings.workers, plan.to_run), is_async=bool(version.is_async))
+    settings, engine, is_async = job.settings, job.engine(), bool(version.is_async)
+    slots = slots_for(settings, min(settings.rows_at_once(is_async=is_async), plan.to_run), is_async=is_async)
     engine.start(len(slots))
     engine.describe(*bound.task_table(), slots)
     return engine
 
 
 def _run_rows(
-    job: Job, engine: StartableEngine, bound: Bound, plan: Plan, ledger: Ledger, tally: Tally, task: int
+    job: Job, engine: StartableEngine, bound: Bound, plan: Plan, ledger: Ledger, tally: Tally, task: int, jobs: int
 ) -> BatchrunError | None:
-    """Run what is left; returns why that ended early, if it did."""
+    """Run what is left, `jobs` rows at once at most; returns why that ended early, if it did."""
     checkpoint, settings = job.checkpoint, job.settings
     under_way = checkpoint.attempts_under_way()
     backlog = Backlog(tickets(bound, plan, checkpoint, settings.retries, under_way), plan.to_run)
@@ -248,8 +250,8 @@ def _run_rows(
     with controlled(job.places.socket) as remote:
         if remote.trouble:
             job.reporter.say(f"note: 'batchrun ctl' cannot reach this run: {remote.trouble}")
-        helm = Helm(remote, jobs=settings.workers, task=job.places.name)
-        allowance = allowance_for(settings)
+        helm = Helm(remote, jobs=jobs, task=job.places.name)
+        allowance = allowance_for(settings, jobs)
         run = Run(engine, backlog, ledger, rules, tally, job.signals, job.reporter, job.redactor, allowance, helm)
         try:
             return run.go()
@@ -262,7 +264,8 @@ def _start_early(job: Job, binder: Binder, version: Version | None) -> None:
     if version is None:
         job.engine().start(1)
     elif binder.size > BIG_TABLE_BYTES and not (version.is_async is None or binder.unchanged or job.settings.dry_run):
-        slots = slots_for(job.settings, job.settings.workers, is_async=version.is_async)
+        jobs = job.settings.rows_at_once(is_async=version.is_async)
+        slots = slots_for(job.settings, jobs, is_async=version.is_async)
         job.engine().start(len(slots))
 
 

@@ -99,11 +99,14 @@ def slots_for(settings: Settings, rows: int, *, is_async: bool) -> tuple[int, ..
     return slots_of_lanes(rows, is_async=is_async, threads=settings.threads, cpus=cpus())
 
 
-def allowance_for(settings: Settings) -> Allowance:
-    """What may be asked of the other side, and spent. Calls of a ready-made prompt cost money: careful."""
+def allowance_for(settings: Settings, jobs: int) -> Allowance:
+    """What may be asked of the other side, and spent. Calls of a ready-made prompt cost money: careful.
+
+    `jobs`: rows in flight at most.
+    """
     now = time.monotonic()
     return Allowance(
-        Throttle(settings.workers, careful=settings.prompt is not None),
+        Throttle(jobs, careful=settings.prompt is not None),
         rpm=Bucket(settings.rpm, now) if settings.rpm else None,
         tpm=Bucket(settings.tpm, now) if settings.tpm else None,
         prices=settings.prices,

@@ -4,6 +4,7 @@ How it behaves is said by `Server.manner`, or by the question itself: "manner: t
 is known by the first number in its last message.
 """
 
+import gzip
 import json
 import re
 import socket
@@ -44,6 +45,7 @@ class Books:
     most_in_flight: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     connections: int = 0
     in_flight: int = 0
     closed_from: float = 0.0
@@ -103,6 +105,7 @@ class Handler(BaseHTTPRequestHandler):
         books, lock = self.server.books, self.server.lock
         with lock:
             books.requests.append(request)
+            books.paths.append(self.path)
             books.headers.append({name.lower(): value for name, value in self.headers.items()})
             books.calls[row] += 1
             books.times.append(time.monotonic())
@@ -159,10 +162,10 @@ class Handler(BaseHTTPRequestHandler):
         self.fail(429, "slow down", later, type="rate_limit_error", code="rate_limit_exceeded")
 
     def send(
-        self, status: int, body: str, kind: str = "application/json", headers: dict[str, str] | None = None
+        self, status: int, body: str | bytes, kind: str = "application/json", headers: dict[str, str] | None = None
     ) -> None:
         """An HTTP answer."""
-        data = body.encode()
+        data = body.encode() if isinstance(body, str) else body
         self.over()
         self.send_response(status)
         for name, value in {"content-type": kind, "content-length": str(len(data)), **(headers or {})}.items():
@@ -224,6 +227,28 @@ def _at_most(handler: Handler, row: int, request: dict[str, Any]) -> None:
         handler.refuse(1.0, grace=0.5)
     else:
         handler.reply(row)
+
+
+def _encoded(kind: str, encode: Callable[[str], bytes], **headers: str) -> Callable[..., None]:
+    """A good answer, in another charset or compressed."""
+
+    def manner(handler: Handler, row: int, request: dict[str, Any]) -> None:
+        body = json.dumps(
+            handler.completion(row, json.dumps({"city": "Málaga"}, ensure_ascii=False)), ensure_ascii=False
+        )
+        handler.send(200, encode(body), kind, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    return manner
+
+
+def _elsewhere(content: Any = None, reason: str = "stop", **fields: Any) -> Callable[..., None]:
+    """The message has nothing as its content, but something in another field."""
+
+    def manner(handler: Handler, row: int, request: dict[str, Any]) -> None:
+        message = {"role": "assistant", "content": content, **fields}
+        handler.reply(row, message=message, finish_reason=reason)
+
+    return manner
 
 
 def _status(status: int, message: str, times: int = 10**9, **error: Any) -> Callable[..., None]:
@@ -324,6 +349,15 @@ MANNERS: dict[str, Callable[[Handler, int, dict[str, Any]], None]] = {
     "refusal": lambda handler, row, request: handler.reply(
         row, "", message={"role": "assistant", "content": None, "refusal": "I cannot help with that"}
     ),
+    "latin-1": _encoded("application/json; charset=ISO-8859-1", lambda body: body.encode("latin-1")),
+    "utf-16": _encoded("application/json; charset=utf-16", lambda body: body.encode("utf-16")),
+    "marked": _encoded("application/json", lambda body: body.encode("utf-8-sig")),
+    "unknown-charset": _encoded('application/json; charset="utf8mb4"', str.encode),
+    "gzip": _encoded("application/json", lambda body: gzip.compress(body.encode()), content_encoding="gzip"),
+    "wrong-charset": _encoded("application/json; charset=utf-8", lambda body: body.encode("latin-1")),
+    "reasoning": _elsewhere(reasoning_content='{"double": 4}'),
+    "thought-cut": _elsewhere("", "length", reasoning="Let me see"),
+    "tool": _elsewhere(tool_calls=[{"type": "function", "function": {"name": "f", "arguments": '{"double": 4}'}}]),
     "parts": lambda handler, row, request: handler.reply(
         row, [{"type": "text", "text": '{"double": '}, {"type": "text", "text": f"{row * 2}}}"}]
     ),

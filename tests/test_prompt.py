@@ -13,6 +13,7 @@ from support import batchrun, database, kill, lines_of, start, wait_for, write_t
 
 from batchrun import process
 from batchrun.errors import BatchrunError
+from batchrun.options.parsing import cpus
 
 KEY = "sk-not-to-be-seen-0123456789"
 
@@ -114,6 +115,7 @@ BAD = {
     "too-long": ("context_length", 1), "filter-400": ("filtered", 1), "flagged": ("filtered", 1),
     "cut": ("truncated", 1), "cut-whole": ("truncated", 1), "filtered": ("filtered", 1), "refusal": ("refused", 1),
     "no-choices": ("empty", 2), "null-choices": ("empty", 2), "no-message": ("empty", 2), "null-content": ("empty", 2),
+    "reasoning": ("empty", 2), "tool": ("empty", 2), "thought-cut": ("truncated", 1), "wrong-charset": ("server", 2),
     "an-array": ("server", 2), "just-text": ("server", 2), "never-fits": ("schema", 2),
 }  # fmt: skip
 """Manner -> the kind of failure, and the number of calls after which it is settled."""
@@ -135,6 +137,25 @@ def test_every_kind_of_answer_ends_as_a_result_or_as_a_failure_with_a_name(tmp_p
         assert server.books.calls[numbers[manner]] == calls, manner
         assert "openai" not in (rows[manner]["error"]["traceback"] or ""), manner
     assert_unseen(KEY, tmp_path, done)
+
+
+@pytest.mark.parametrize("manner", ["latin-1", "utf-16", "marked", "unknown-charset", "gzip"])
+def test_an_answer_is_read_in_the_charset_that_it_names(tmp_path, server, manner):
+    server.manner = manner
+    assert ask(numbered(tmp_path, 1), server).returncode == 0
+    assert told(tmp_path / "data.csv")[0]["result"] == {"city": "Málaga"}
+
+
+def test_what_was_thought_is_kept_but_never_a_result_and_a_tools_arguments_can_be_taken(tmp_path, server):
+    manners = ["reasoning", "tool", "thought-cut"]
+    table = write_table(tmp_path / "data.csv", enumerate(manners, 1), ("id", "manner"))
+    prompt = "Double {id}, manner: {manner}"
+    assert ask(table, server, "--retries", 0, prompt=prompt).returncode == 1
+    shown = [json.loads(batchrun("show", table, n, "--json", cwd=tmp_path).stdout) for n in (1, 2, 3)]
+    assert [row["raw"] for row in shown] == ['{"double": 4}', '{"double": 4}', "Let me see"]
+    assert "reasoning_content has: {" in shown[0]["error"]["message"]
+    ask(table, server, "--reparse", "--accept-truncated", prompt=prompt)
+    assert [row["result"] for row in told(table)] == [None, {"double": 4}, None]
 
 
 def assert_unseen(key: str, folder: Path, done) -> None:
@@ -217,6 +238,25 @@ def test_many_jobs_learn_what_a_server_takes_and_lose_nothing_to_its_refusals(tm
     assert 0 < books.refusals < 0.1 * len(books.times)
     assert books.too_early == 0
     assert books.most_in_flight >= 20
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_rows_that_wait_for_a_service_are_32_at_once_unless_said_otherwise(tmp_path, server, by_hand):
+    table = numbered(tmp_path, 150)
+    server.seconds = 0.2
+    if by_hand:
+        (tmp_path / "tasks.py").write_text(ASKING + "\n\ndef plain(row):\n    return 1\n")
+        options = ("--task", "tasks.py:double", "-o", results_of(table))
+        for version in ((), ("--task-version", 2, "--fresh")):  # known from the worker's first word, or not yet
+            done = batchrun("process", table, *options, *version, cwd=tmp_path, env={"SERVER": server.url})
+            assert "task double, 32 jobs: 150 rows" in done.stderr
+        plain = batchrun("process", table, "--task", "tasks.py:plain", "--no-output", cwd=tmp_path, env={"SERVER": "x"})
+        assert f"task plain, {cpus()} job" in plain.stderr
+    else:
+        done = ask(table, server)
+        assert "task prompt, 32 jobs: 150 rows" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert 10 < server.books.most_in_flight <= 32
 
 
 @pytest.mark.parametrize("by_hand", [False, True])

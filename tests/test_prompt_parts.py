@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchrun import Abort, process
 from batchrun.errors import UsageError
 from batchrun.options.parsing import listed
-from batchrun.prompt.answer import Answer, reply_of
+from batchrun.prompt.answer import Answer, decoded, reply_of
 from batchrun.prompt.errors import CallError, complaint_in, failure, failure_in_answer
 from batchrun.prompt.fields import as_schema
 from batchrun.prompt.formats import is_strict
@@ -437,6 +437,73 @@ def test_a_reply_that_the_service_broke_off_is_no_reply_however_whole_it_looks(b
     with pytest.raises(CallError) as raised:
         reply_of(Answer(200, json.dumps(body)), model="m", key_name="KEY", accept_truncated=False)
     assert (raised.value.kind, raised.value.status_code) == ("server", status)
+
+
+def message_with(**message: object) -> Answer:
+    return Answer(200, json.dumps({"choices": [{"message": {"content": None, **message}, "finish_reason": "stop"}]}))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "kept"),
+    [
+        (message_with(reasoning_content="So: {}"), "reasoning_content has: So: {}", "So: {}"),
+        (message_with(reasoning="So"), "reasoning has: So", "So"),
+        (message_with(reasoning_details=[{"type": "reasoning.text", "text": "So"}]), "reasoning_details has: So", "So"),
+        (message_with(reasoning_details=[{"type": "x", "summary": "So"}]), "reasoning_details has: So", "So"),
+        (message_with(thinking="So"), "thinking has: So", "So"),
+        (message_with(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "So"}]}]), "has: So", "So"),
+        (message_with(content=[{"type": "reasoning", "text": "So"}]), "content has: So", "So"),
+        (message_with(tool_calls=[{"function": {"arguments": '{"a": 1}'}}]), "called a tool instead", '{"a": 1}'),
+        (message_with(tool_calls=[{"function": {"arguments": {"a": 1}}}]), "called a tool instead", '{"a": 1}'),
+        (message_with(function_call={"arguments": '{"a": 1}'}), "called a tool instead", '{"a": 1}'),
+        (message_with(reasoning_content=None, tool_calls=[]), "the reply is empty (finish_reason stop)", None),
+        (message_with(tool_calls=7, reasoning=[3, None]), "the reply is empty (finish_reason stop)", None),
+    ],
+)
+def test_what_came_in_another_field_is_kept_and_said_but_is_no_reply(answer, said, kept):
+    with pytest.raises(ReplyError, match="the reply is empty") as raised:
+        reply_of(answer, model="m", key_name="KEY", accept_truncated=False)
+    assert said in str(raised.value)
+    assert raised.value.text == kept
+
+
+def test_parts_that_think_are_no_part_of_the_reply():
+    parts = [{"type": "reasoning", "text": "a draft"}, {"type": "text", "text": "yes"}, "!"]
+    assert reply_of(message_with(content=parts), model="m", key_name="K", accept_truncated=False) == "yes!"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "text"),
+    [
+        ("ä".encode(), "", "ä"),
+        ("ä".encode(), "application/json", "ä"),
+        ("ä".encode("latin-1"), "application/json; charset=ISO-8859-1", "ä"),
+        ("ж".encode("cp1251"), 'text/plain; Charset="windows-1251"; x=y', "ж"),
+        ("ä".encode(), "application/json; charset=no-such", "ä"),
+        ("ä".encode(), "application/json; charset=hex", "ä"),
+        ("\ufeffä".encode(), "application/json; charset=latin-1", "ä"),
+        ('{"a": 1}'.encode("utf-16-le"), "", '{"a": 1}'),
+        ('{"a": 1}'.encode("utf-16"), "application/json; charset=utf-16", '{"a": 1}'),
+        (b"\xef\xbb\xbf", "", ""),
+        (b"", "", ""),
+    ],
+)
+def test_an_answer_is_decoded_as_its_header_says(data, kind, text):
+    assert decoded(data, kind) == (text, "")
+
+
+@given(st.text(), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1", "cp1251", "gb18030"]))
+def test_an_answer_in_any_charset_that_is_named_arrives_as_it_was(text, charset):
+    data = f"{{{text}".encode(charset, "ignore")
+    assert decoded(data, f"application/json; charset={charset}") == (data.decode(charset), "")
+
+
+def test_what_cannot_be_decoded_is_a_failure_and_no_mangled_reply():
+    text, flaw = decoded('{"a": "ä"}'.encode("latin-1"), "application/json")
+    assert "not utf-8, as it says or should be (byte 8)" in flaw
+    assert decoded(b"\x8b\xff", "", "br")[1] == "the answer is compressed (br), which was not asked for"
+    with pytest.raises(CallError, match="not utf-8"):
+        reply_of(Answer(200, text, flaw=flaw), model="m", key_name="KEY", accept_truncated=False)
 
 
 def test_a_number_of_tokens_that_no_call_can_have_used_ends_nothing(tmp_path):

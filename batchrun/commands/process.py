@@ -117,7 +117,10 @@ def process(
     ] = None,
     jobs: Annotated[
         str | None,
-        Option("--jobs", "-j", rich_help_panel=_HOW, help="Rows in flight at once: N, N% of the CPUs, auto."),
+        Option(
+            "--jobs", "-j", rich_help_panel=_HOW,
+            help="Rows in flight at once: N, N% of the CPUs, auto.  \\[default: the CPUs; 32 with --prompt, async def]",
+        ),
     ] = None,
     engine: Annotated[
         str | None,
@@ -273,6 +276,6 @@ def _early(input_path: Path, settings: "Settings", stack: ExitStack) -> "Nursery
             from batchrun.local.limits import raise_descriptors
             from batchrun.local.nursery import Nursery
 
-            raise_descriptors(settings.workers)
+            raise_descriptors(settings.most_at_once)
             return stack.enter_context(closing(Nursery()))
     return None

@@ -23,6 +23,9 @@ from . import parsing
 from .config import anchored, find_config
 from .variables import variable
 
+WAITING_JOBS = 32
+"""Rows at once of a task that mostly waits, which no number of CPUs limits."""
+
 
 def _option(default: Any, read: Callable[[Any], Any]) -> Any:
     if default is parsing.NOTHING:
@@ -89,15 +92,19 @@ class Settings:
     quiet: bool = _option(False, parsing.yes_no)
     json: bool = _option(False, parsing.yes_no)
 
-    @property
-    def workers(self) -> int:
+    def rows_at_once(self, *, is_async: bool) -> int:
         """Rows in flight at once. A cluster that may have as many as it has threads is not held back by us."""
-        return self.jobs or (parsing.MOST_JOBS if self.engine == "dask" else parsing.cpus())
+        usual = WAITING_JOBS if self.prompt is not None or is_async else parsing.cpus()
+        return self.jobs or (parsing.MOST_JOBS if self.engine == "dask" else usual)
 
     @property
-    def known_jobs(self) -> int:
+    def most_at_once(self) -> int:
+        """The most rows in flight, as long as nobody knows whether the task is an `async def`."""
+        return max(self.rows_at_once(is_async=False), self.rows_at_once(is_async=True))
+
+    def known_jobs(self, *, is_async: bool) -> int:
         """Rows in flight at once; 0 if the cluster decides."""
-        return self.jobs if self.engine == "dask" else self.workers
+        return self.jobs if self.engine == "dask" else self.rows_at_once(is_async=is_async)
 
     @property
     def checkpoint_name(self) -> str:

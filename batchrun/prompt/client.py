@@ -5,20 +5,23 @@ gets out of here, and neither does the key, even if the server says it back.
 """
 
 import asyncio
+import os
 import socket
 from typing import Any
-from urllib.request import getproxies
+from urllib.parse import urlsplit
 
 from batchrun.errors import TaskError
 from batchrun.installing import how_to_install_extra
 from batchrun.redaction import MASK, SHORTEST
 
-from .answer import Answer
+from .address import CHAT, parted, proxy_for
+from .answer import Answer, decoded
 from .errors import CallError, shown
 from .needs import key_in
 from .spec import Prompt
 
 CONNECT_SECONDS = 30.0
+_OPENAI = "https://api.openai.com/v1"
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 _WHEN_TO_COME_BACK = ("retry-after", "retry-after-ms")
 
@@ -34,11 +37,16 @@ class Client:
         self._prompt = prompt
         self._openai, self._httpx = _libraries()
         self._key = key_in(prompt.key_name, required=prompt.needs_key)
+        address, query = parted(prompt.base_url or _OPENAI)
+        self._path = f"{CHAT}?{query}" if query else CHAT
+        self._headers = {"api-key": self._key} if "api-version=" in query and self._key else {}  # Azure's
+        self._proxy = proxy_for(address, os.environ)
         try:
-            self._client = self._made()
+            self._client = self._made(address)
         except Exception as error:  # noqa: BLE001 - of whatever library reads the environment
             told = self._hidden(shown(f"{type(error).__name__}: {error}"))
-            hint = "check the variables for proxies and certificates, such as HTTPS_PROXY and SSL_CERT_FILE"
+            proxy = f"{self._proxy.variable}, which names a proxy, and " if self._proxy else ""
+            hint = f"check {proxy}the variables for certificates, such as SSL_CERT_FILE"
             raise TaskError(f"no client for --prompt can be made: {told}", hint) from None
 
     async def post(self, body: dict[str, Any]) -> Answer:
@@ -52,30 +60,39 @@ class Client:
         except self._openai.OpenAIError as error:
             cause = error.__cause__ or error
             told = self._hidden(shown(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__))
-            raise CallError("connection", f"no answer from {self._client.base_url.netloc.decode()}: {told}") from None
+            way = f" through {self._proxy}" if self._proxy else ""
+            host = self._client.base_url.netloc.decode()
+            raise CallError("connection", f"no answer from {host}{way}: {told}") from None
         headers = {name: response.headers[name] for name in _WHEN_TO_COME_BACK if name in response.headers}
-        return Answer(response.status_code, self._hidden(response.content.decode("utf-8", "replace")), headers)
+        text, flaw = decoded(
+            response.content, response.headers.get("content-type", ""), response.headers.get("content-encoding", "")
+        )
+        return Answer(response.status_code, self._hidden(text), headers, flaw, str(self._proxy or ""))
 
     async def _send(self, body: dict[str, Any]) -> Any:
-        keyless = {} if self._key else {"headers": {"Authorization": self._openai.Omit()}}
+        headers = self._headers if self._key else {"Authorization": self._openai.Omit()}
         kind = self._httpx.Response
         try:
-            return await self._client.post("/chat/completions", body=body, cast_to=kind, options=keyless)
+            return await self._client.post(self._path, body=body, cast_to=kind, options={"headers": headers})
         except self._openai.APIStatusError as error:
             return error.response
 
     def _hidden(self, text: str) -> str:
-        return text.replace(self._key, MASK) if len(self._key) >= SHORTEST else text
+        """Text without the key, and without the password for a proxy."""
+        user = urlsplit(self._proxy.url).netloc.rpartition("@")[0] if self._proxy else ""
+        for secret in (self._key, user):
+            text = text.replace(secret, MASK) if len(secret) >= SHORTEST else text
+        return text
 
-    def _made(self) -> Any:
+    def _made(self, address: str) -> Any:
         httpx = self._httpx
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)  # --jobs is the limit
-        # Proxies of the environment are only found by a client that makes its own transport.
-        proxied = getproxies().keys() - {"no"}
-        transport = None if proxied else httpx.AsyncHTTPTransport(limits=limits, socket_options=_socket_options())
+        # A client with a transport of its own looks for no proxy: which one it is must be known to be said.
+        proxy = httpx.Proxy(self._proxy.url) if self._proxy else None
+        transport = httpx.AsyncHTTPTransport(limits=limits, proxy=proxy, socket_options=_socket_options())
         return self._openai.AsyncOpenAI(
             api_key=self._key or "none",
-            base_url=self._prompt.base_url,
+            base_url=address,
             max_retries=0,
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             http_client=self._openai.DefaultAsyncHttpxClient(limits=limits, transport=transport),

@@ -5,12 +5,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from batchrun.errors import UsageError
 from batchrun.reply.schema import checked
 from batchrun.run.stopping import Timeout
 
+from .address import checked_url
 from .fields import as_schema
 from .spec import DEADLINE_SECONDS, Prompt
 
@@ -49,7 +49,7 @@ def made(
         schema=_schema(schema, fields),
         params=dict(param),
         skip_empty=skip_empty or (),
-        base_url=_url(base_url or environment.get("OPENAI_BASE_URL") or None),
+        base_url=checked_url(url) if (url := base_url or environment.get("OPENAI_BASE_URL")) else None,
         key_name=_variable(api_key_env),
         deadline=timeout.number if timeout and not timeout.multiple else DEADLINE_SECONDS,
         accept_truncated=accept_truncated,
@@ -89,20 +89,6 @@ def _check_params(params: Mapping[str, Any], *, structured: bool) -> None:
             raise UsageError(f"--param {name}: {why}", "leave it out")
         if structured and name == "response_format":
             raise UsageError("--param response_format contradicts --schema or --fields", "leave one of them out")
-
-
-def _url(url: str | None) -> str | None:
-    if url is None:
-        return None
-    try:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.port == 0:
-            raise ValueError
-    except ValueError:
-        raise UsageError(f"--base-url: {url!r} is no address", "it looks like http://localhost:8000/v1") from None
-    if parts.username is not None:
-        raise UsageError("--base-url holds a password, which others could read", "--api-key-env names a variable")
-    return url
 
 
 def _variable(name: str) -> str:
