@@ -20,8 +20,10 @@ class StartableEngine(Engine, Protocol):
     def start(self, lanes: int) -> None:
         """Have so many lanes, as far as the number is up to us."""
 
-    def describe(self, names: tuple[str, ...], types: tuple[str, ...], slots: Sequence[int] = ()) -> None:
-        """Tell every lane, now and later, the columns of the rows to come. `slots`: see `Lanes.describe`."""
+    def describe(
+        self, names: tuple[str, ...], types: tuple[str, ...], slots: Sequence[int] = (), missing: tuple[str, ...] = ()
+    ) -> None:
+        """Tell every lane, now and later, the columns of the rows to come. See `Lanes.describe` and `converter`."""
 
 
 def engine_of(

@@ -103,7 +103,7 @@ def _input(bound: Bound, row: int) -> dict[str, Any]:
     for chunk in bound.table.chunks():
         if row < first + len(chunk):
             cells = pick(bound.table.columns, bound.options)(chunk[row - first])
-            return converter(names, types)([cells])[0]
+            return converter(names, types, bound.table.missing)([cells])[0]
         first += len(chunk)
     return {}
 

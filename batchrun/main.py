@@ -232,7 +232,7 @@ def _put_up(job: Job, bound: Bound, plan: Plan, version: Version) -> StartableEn
     settings, engine, is_async = job.settings, job.engine(), bool(version.is_async)
     slots = slots_for(settings, min(settings.rows_at_once(is_async=is_async), plan.to_run), is_async=is_async)
     engine.start(len(slots))
-    engine.describe(*bound.task_table(), slots)
+    engine.describe(*bound.task_table(), slots, bound.table.missing)
     return engine
 
 

@@ -8,8 +8,9 @@ from .display.words import counted, have, were
 from .errors import ChangedError
 from .options.settings import Settings
 from .plan import Plan
-from .source import Bound
+from .source import Bound, Retyped
 from .table import looks_separated, separator
+from .table.doubts import dtype_option, sentences
 from .worker.readymade import Spec
 
 
@@ -20,7 +21,11 @@ def notes_on(
 
     `edited`: the table is not what it was at the crash.
     """
-    notes = [*_doubts(bound, plan, spec), *_run_again(died, " of the table as it was then" if edited else "")]
+    notes = [
+        *_doubts(bound, plan, spec),
+        *_on_types(bound, plan),
+        *_run_again(died, " of the table as it was then" if edited else ""),
+    ]
     if plan.stale and settings.on_change != "redo":
         notes.append(
             f"{were(plan.stale, 'row')} settled under another version of the task or other content; results are kept "
@@ -56,6 +61,23 @@ def _doubts(bound: Bound, plan: Plan, spec: Spec) -> Iterator[str]:
         yield f"the only column is named {columns[0]!r}: is the separator right? (--sep)"
     if plan.to_run and not isinstance(spec, (str, bytes)) and (note := spec.note(bound.task_table()[0])):
         yield note
+
+
+def _on_types(bound: Bound, plan: Plan) -> Iterator[str]:
+    """What the task would hardly expect of the cells it is given."""
+    columns = bound.task_table()[0]
+    if plan.to_run:
+        yield from sentences(doubt for doubt in bound.doubts if doubt.column in columns)
+        yield from map(_retyped, (each for each in bound.retyped if each.column in columns))
+
+
+def _retyped(each: Retyped) -> str:
+    dtype = "str" if each.before == "text" else each.before
+    return (
+        f"column {each.column!r} is {each.now} in the table as it is now, and was {each.before} for rows that ran "
+        f"before: their results are kept (--fresh runs all of them anew; {dtype_option(each.column, dtype)} asks for "
+        f"{each.before} again)"
+    )
 
 
 def has_changed(plan: Plan, settings: Settings) -> ChangedError:

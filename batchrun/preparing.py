@@ -89,7 +89,7 @@ def preview(spec: Spec, bound: Bound, plan: Plan, checkpoint: Checkpoint, say: C
     """For a dry run: what a ready-made task would do with the first row."""
     if isinstance(spec, (str, bytes)):
         return
-    convert = converter(*bound.task_table())
+    convert = converter(*bound.task_table(), bound.table.missing)
     for ticket in islice(tickets(bound, plan, checkpoint, 0, {}), 1):
         say(f"row {ticket.position:,}:\n{spec.preview(convert([ticket.cells])[0])}")
 

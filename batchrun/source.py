@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .anchoring import roll
 from .anchoring.anchor import Moved, anchor
@@ -17,11 +17,21 @@ from .errors import InputError, Interrupted, UsageError
 from .options.settings import Settings
 from .places import Places
 from .plan import AGAIN, Plan
-from .table import ReadOptions, Table, digest_of, identities, open_table, pick, scan, task_columns
+from .table import ReadOptions, Scan, Table, digest_of, identities, open_table, pick, scan, task_columns
+from .table.column_types import RULES
+from .table.doubts import Doubt
 from .table.files import changed, files_of
 from .wire import Ticket
 
 _TWINS = 8192
+
+
+class Retyped(NamedTuple):
+    """A column whose type is another than it was for rows that have run."""
+
+    column: str
+    before: str
+    now: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,8 @@ class Bound:
     stamp: tuple[int, ...]
     moved: Moved
     bad_rows: int = 0
+    doubts: tuple[Doubt, ...] = ()
+    retyped: tuple[Retyped, ...] = ()
 
     def task_table(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Names and types of the columns that the task is given."""
@@ -57,6 +69,7 @@ def read_options(settings: Settings) -> ReadOptions:
         sep=settings.sep,
         skip_bad_rows=settings.bad_rows == "skip",
         dtypes=settings.dtype,
+        missing=settings.missing,
         columns=settings.columns,
         key=settings.key,
     )
@@ -79,6 +92,8 @@ class Binder:
             "columns": list(settings.columns or ()),
             "key": list(settings.key or ()),
             "dtype": dict(settings.dtype),
+            "missing": sorted(settings.missing),
+            "rules": RULES,
             "encoding": settings.encoding,
             "sep": settings.sep,
             "bad_rows": settings.bad_rows,
@@ -106,6 +121,7 @@ class Binder:
 
             recorder = roll.Recorder(spool, old)
             found = scan(self.table, self.options, take, recorder.memo)
+            retyped = self._retyped(found)
             moved = anchor(self.checkpoint, spool, places.folder)
             if keep_roll and recorder.entries:
                 with suppress(OSError):  # it only saves time
@@ -114,14 +130,27 @@ class Binder:
         self.checkpoint.put(
             id=name, **_whereabouts(places),
             digest=found.digest, reading=self._reading, rows=found.rows, bad_rows=found.bad_rows,
-            columns=found.columns, types=found.types,
+            columns=found.columns, types=found.types, doubts=found.doubts,
         )  # fmt: skip
-        return self._bound(moved)
+        return self._bound(moved, retyped)
 
-    def _bound(self, moved: Moved) -> Bound:
+    def _retyped(self, found: Scan) -> tuple[Retyped, ...]:
+        """Columns that rows which are settled have seen as another type."""
+        if not self.checkpoint.db.execute("SELECT 1 FROM ledger LIMIT 1").fetchone():
+            return ()
+        get = self.checkpoint.get
+        before = dict(zip(get("columns") or (), get("types") or (), strict=True))
+        now = zip(found.columns, found.types, strict=True)
+        return tuple(Retyped(name, before[name], kind) for name, kind in now if before.get(name, kind) != kind)
+
+    def _bound(self, moved: Moved, retyped: tuple[Retyped, ...] = ()) -> Bound:
         get = self.checkpoint.get
         table = open_table(self.path, self.options, tuple(get("columns")))
-        return Bound(table, self.options, get("rows"), tuple(get("types")), self.stamp, moved, get("bad_rows"))
+        doubts = tuple(
+            Doubt(column, tuple(lines), tuple(cells), dtype) for column, lines, cells, dtype in get("doubts", ())
+        )
+        types = tuple(get("types"))
+        return Bound(table, self.options, get("rows"), types, self.stamp, moved, get("bad_rows"), doubts, retyped)
 
     def _refuse_other_names(self) -> None:
         """Rows named in another way could not be found again, and would be paid for twice."""
@@ -238,6 +267,7 @@ def open_bound(checkpoint: Checkpoint, path: Path, settings: Settings) -> Bound:
         sep=reading["sep"],
         skip_bad_rows=reading["bad_rows"] == "skip",
         dtypes=reading["dtype"],
+        missing=tuple(reading.get("missing", ())),
         columns=tuple(reading["columns"]) or None,
         key=tuple(reading["key"]) or None,
     )

@@ -22,7 +22,7 @@ from batchrun.table import Memo, Page
 from .align import WIDTH
 from .spool import Spool
 
-_FORMAT = 1
+_FORMAT = 2
 _BLOCK = 1 << 20
 
 
@@ -126,5 +126,5 @@ def _told(page: Page) -> list[Any]:
     return [page.start.hex(), page.digest.hex(), *page[2:]]
 
 
-def _page(start: str, digest: str, size: int, rows: int, bad_rows: int, types: str) -> Page:
-    return Page(bytes.fromhex(start), bytes.fromhex(digest), size, rows, bad_rows, types)
+def _page(start: str, digest: str, size: int, rows: int, bad_rows: int, kinds: str, odd: list[Any]) -> Page:
+    return Page(bytes.fromhex(start), bytes.fromhex(digest), size, rows, bad_rows, kinds, tuple(map(tuple, odd)))

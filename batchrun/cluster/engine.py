@@ -70,9 +70,11 @@ class Cluster:
             )
             self._workerless = time.monotonic()
 
-    def describe(self, names: tuple[str, ...], types: tuple[str, ...], _slots: Sequence[int] = ()) -> None:
+    def describe(
+        self, names: tuple[str, ...], types: tuple[str, ...], _slots: Sequence[int] = (), missing: tuple[str, ...] = ()
+    ) -> None:
         """Tell every host, now and later, the columns of the rows to come. Slots are each host's own affair."""
-        self._account.tell_all(("table", names, types))
+        self._account.tell_all(("table", names, types, missing))
 
     def room(self) -> int:
         """Rows that could be sent now without one of them waiting for long."""

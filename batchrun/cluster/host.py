@@ -116,11 +116,11 @@ class Host:
         """Once the columns are known, and what kind of function it is: the lanes' slots."""
         if self._table is None or self._is_async is None or self._capacity:
             return
-        names, types = self._table
+        names, types, missing = self._table
         jobs, threads, cpus = self._opening.jobs, self._opening.threads, self._opening.cpus
         slots = slots_of_lanes(jobs, is_async=self._is_async, threads=threads, cpus=cpus)
         self._lanes.start(len(slots))
-        self._lanes.describe(names, types, slots)
+        self._lanes.describe(names, types, slots, missing)
         self._capacity = jobs
         self._grow()
 

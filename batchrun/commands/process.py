@@ -222,6 +222,10 @@ def process(
     dtype: Annotated[
         list[str] | None, Option(rich_help_panel=_READ, help="Type of a column: col=str|int|float|bool.")
     ] = None,
+    missing: Annotated[
+        list[str] | None,
+        Option(rich_help_panel=_READ, metavar="WORD", help="Stands for no value among numbers, as NA and its like do."),
+    ] = None,
     encoding: Annotated[str | None, Option(rich_help_panel=_READ, help="Text encoding.  \\[default: UTF-8]")] = None,
     sep: Annotated[str | None, Option(rich_help_panel=_READ, help="What separates cells: ';', tab.")] = None,
     bad_rows: Annotated[

@@ -44,7 +44,7 @@ def frame(table: Table, types: tuple[str, ...], db: sqlite3.Connection) -> pd.Da
 
 def _columns(results: Results, columns: ResultColumns) -> list[list[Any]]:
     names = results.table.columns
-    convert = converter(names, results.types)
+    convert = converter(names, results.types, results.table.missing)
     cells: list[list[Any]] = [[] for _ in range(len(names) + len(columns.names) + len(columns.told))]
     for chunk, page in results.pages():
         rows = convert(chunk)

@@ -95,9 +95,9 @@ class Lane:
         """The row that has the interpreter, in a lane with an event loop."""
         return self._cells.holder(self.first)
 
-    def describe(self, names: tuple[str, ...], types: tuple[str, ...]) -> None:
+    def describe(self, names: tuple[str, ...], types: tuple[str, ...], missing: tuple[str, ...] = ()) -> None:
         """Tell the worker the columns of the rows to come, and how many to run at once."""
-        self.pipes.put(pack(("table", names, types, self.first, self.slots)))
+        self.pipes.put(pack(("table", names, types, missing, self.first, self.slots)))
 
     def give(self, tickets: list[Ticket]) -> None:
         """Hand rows to the worker."""

@@ -48,7 +48,7 @@ class Lanes:
         self._slots: list[int] = []
         self._orders = orders
         self._printed = printed
-        self._table: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        self._table: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] | None = None
         self._selector = selectors.DefaultSelector()
         self._cells = InFlight(inflight, jobs)
         self.restarts = 0
@@ -120,12 +120,14 @@ class Lanes:
         self._births.start(lane)
         self._welcome(lane)
 
-    def describe(self, names: tuple[str, ...], types: tuple[str, ...], slots: Sequence[int] = ()) -> None:
-        """Tell every lane, now and later, the columns of the rows to come.
+    def describe(
+        self, names: tuple[str, ...], types: tuple[str, ...], slots: Sequence[int] = (), missing: tuple[str, ...] = ()
+    ) -> None:
+        """Tell every lane, now and later, the columns of the rows to come, and the words for missing (see `converter`).
 
         `slots`: how many rows each lane runs at once (nothing said: one). Call it before any row is sent.
         """
-        self._table = names, types
+        self._table = names, types, missing
         self._slots[: len(slots)] = slots
         for lane in self.lanes:
             lane.first, lane.slots = sum(self._slots[: lane.index]), self._slots[lane.index]

@@ -90,6 +90,11 @@ def names(value: Any) -> tuple[str, ...]:
     return found
 
 
+def words(value: Any) -> tuple[str, ...]:
+    """One word as it is, commas and spaces included, or a list of some."""
+    return (value,) if isinstance(value, str) else tuple(map(str, value))
+
+
 def listed(value: Any) -> str:
     """Text with commas, a list of its parts, or a table of names and types."""
     if isinstance(value, Mapping):

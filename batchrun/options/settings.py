@@ -84,6 +84,7 @@ class Settings:
     accept_truncated: bool = _option(False, parsing.yes_no)
     reparse: bool = _option(False, parsing.yes_no)
     dtype: Mapping[str, str] = _option(parsing.NOTHING, parsing.pairs)
+    missing: tuple[str, ...] = _option((), parsing.words)
     encoding: str | None = _option(None, str)
     sep: str | None = _option(None, str)
     bad_rows: str = _option("stop", parsing.one_of("stop", "skip"))

@@ -6,7 +6,7 @@ so that only errors pay for counting lines.
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -44,6 +44,7 @@ class CsvTable:
     def __init__(self, text: TextFile, sep: str, *, sep_said: bool, skip_bad_rows: bool) -> None:
         self.path: Path = text.path
         self.bad_rows = 0
+        self.missing: tuple[str, ...] = ()
         self.block_bytes = PAGE_BYTES
         self._text, self._sep, self._skip_bad_rows = text, sep, skip_bad_rows
         with self._reader() as reader:
@@ -118,9 +119,14 @@ class CsvTable:
 
     def line_of(self, row: int) -> int:
         """The line on which a row starts (rows counted from 0, those left out not counted)."""
+        return self.lines_of([row])[row]
+
+    def lines_of(self, rows: Collection[int]) -> dict[int, int]:
+        """The lines on which some rows start, found in one pass."""
         with self._reader() as reader:
             whole = (line for line, cells in self._numbered(reader) if len(cells) == len(self._header))
-            return next(islice(whole, row, None), 0)
+            numbered = enumerate(islice(whole, max(rows, default=-1) + 1))
+            return dict.fromkeys(rows, 0) | {row: line for row, line in numbered if row in rows}
 
     @contextmanager
     def _reader(self) -> Iterator["Reader"]:

@@ -33,11 +33,12 @@ def open_table(path: Path, options: ReadOptions, columns: tuple[str, ...] | None
     path = Path(path)
     check_reachable(path)
     table = _open(path, options, columns)
-    if table.kind != "csv" and options.dtypes:
-        raise InputError(
-            f"--dtype is for CSV files: the values of {path} have types of their own",
-            "Leave --dtype out and convert within the task.",
-        )
+    for option, said in (("--dtype", options.dtypes), ("--missing", options.missing)):
+        if table.kind != "csv" and said:
+            raise InputError(
+                f"{option} is for CSV files: the values of {path} have types of their own",
+                f"Leave {option} out and convert within the task.",
+            )
     if table.columns:
         check_columns(table.columns, options)
     return table
@@ -54,7 +55,9 @@ def _open(path: Path, options: ReadOptions, columns: tuple[str, ...] | None) -> 
     if _is_json_lines(text):
         return JsonLinesTable(text, columns, skip_bad_rows=options.skip_bad_rows)
     sep = separator(options, "\t" if bare_name(path).lower().endswith((".tsv", ".tab")) else ",")
-    return CsvTable(text, sep, sep_said=options.sep is not None, skip_bad_rows=options.skip_bad_rows)
+    table = CsvTable(text, sep, sep_said=options.sep is not None, skip_bad_rows=options.skip_bad_rows)
+    table.missing = options.missing
+    return table
 
 
 def _refuse_bytes(path: Path, magic: bytes) -> None:

@@ -23,6 +23,7 @@ class JsonLinesTable:
     """
 
     kind = "jsonl"
+    missing: tuple[str, ...] = ()
 
     def __init__(self, text: TextFile, columns: tuple[str, ...] | None, *, skip_bad_rows: bool) -> None:
         self.path: Path = text.path

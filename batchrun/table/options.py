@@ -18,13 +18,15 @@ class ReadOptions:
     """What the user said about the input; each field is an option of the same name on the command line.
 
     `columns`: only these are given to the task and make up a row's identity. `key`: these name a row.
-    `dtypes`: column -> `str`, `int`, `float` or `bool` (CSV only; other formats carry their own types).
+    `dtypes`: column -> `str`, `int`, `float` or `bool`; `missing`: words that stand for no value in columns of numbers
+    and booleans, beside the usual ones (both CSV only; other formats carry their own types).
     """
 
     encoding: str | None = None
     sep: str | None = None
     skip_bad_rows: bool = False
     dtypes: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
     key: tuple[str, ...] | None = None
 

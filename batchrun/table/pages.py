@@ -11,6 +11,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from xxhash import xxh3_128_digest
 
+from .column_types import Odd, Said
+
 PAGE_BYTES = 64 << 10
 """Cells of a larger block fall out of the processor's caches: 256 KiB take twice as long."""
 
@@ -21,14 +23,15 @@ _MOST_LINES = 100_000
 
 
 class Page(NamedTuple):
-    """Some records. `start`, `digest`: of its first line and of all its `size` bytes. `types`: see `ColumnTypes`."""
+    """Some records. `start`, `digest`: of its first line and of all its `size` bytes. `kinds`, `odd`: see `Said`."""
 
     start: bytes
     digest: bytes
     size: int
     rows: int
     bad_rows: int
-    types: str
+    kinds: str
+    odd: tuple[Odd, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +123,10 @@ class Walk:
         self._at = 0
 
 
-def page_of(text: str, rows: int, bad_rows: int, types: str) -> Page | None:
+def page_of(text: str, rows: int, bad_rows: int, said: Said) -> Page | None:
     """A block as a page; None if it is too large to be looked for, or if its last line could go on."""
     block = text.encode()
     if len(block) > LARGEST_PAGE or not block.endswith(b"\n"):
         return None
     start = block[: block.find(b"\n") + 1]
-    return Page(xxh3_128_digest(start), xxh3_128_digest(block), len(block), rows, bad_rows, types)
+    return Page(xxh3_128_digest(start), xxh3_128_digest(block), len(block), rows, bad_rows, *said)

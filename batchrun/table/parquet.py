@@ -17,6 +17,7 @@ class ParquetTable:
     """One Parquet file, or the files of a folder in order of their names, all of one schema."""
 
     kind = "parquet"
+    missing: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from batchrun.errors import InputError
 
-from .column_types import ColumnTypes
+from .column_types import ColumnTypes, OddCells, Said
 from .csv_table import CsvTable
+from .doubts import Doubt, dtype_option, missing_option
 from .files import digest_of, unchanged
 from .fingerprint import Cut, identities, identities_by_column
 from .options import ReadOptions, check_columns
@@ -22,6 +23,7 @@ class Scan:
 
     `types`: per column `int`, `float`, `bool` or `text`, or `native` where the format has its own.
     `digest`: see `digest_of`. `bad_rows`: rows left out by `skip_bad_rows`, not counted in `rows`.
+    `doubts`: what the user should know of the types.
     """
 
     rows: int
@@ -29,6 +31,7 @@ class Scan:
     types: tuple[str, ...]
     digest: str
     bad_rows: int
+    doubts: tuple[Doubt, ...] = ()
 
 
 def scan(table: Table, options: ReadOptions, on_identities: OnIdentities, memo: Memo | None = None) -> Scan:
@@ -40,21 +43,22 @@ def scan(table: Table, options: ReadOptions, on_identities: OnIdentities, memo: 
     """
     with unchanged(table.path):
         if isinstance(table, CsvTable):
-            rows, types = _read_text(table, options, on_identities, memo)
+            rows, types, doubts = _read_text(table, options, on_identities, memo)
         else:
-            rows, types = _read_native(table, options, on_identities)
+            rows, types, doubts = *_read_native(table, options, on_identities), ()
         check_columns(table.columns, options)
         digest = digest_of(table.path)
-    return Scan(rows, table.columns, types, digest, table.bad_rows)
+    return Scan(rows, table.columns, types, digest, table.bad_rows, doubts)
 
 
 def _read_text(
     table: CsvTable, options: ReadOptions, on_identities: OnIdentities, memo: Memo | None
-) -> tuple[int, tuple[str, ...]]:
-    identify, types, rows = identities_by_column(table.columns, options), ColumnTypes(table.columns, options.dtypes), 0
+) -> tuple[int, tuple[str, ...], tuple[Doubt, ...]]:
+    types = ColumnTypes(table.columns, options.dtypes, options.missing)
+    identify, rows = identities_by_column(table.columns, options), 0
     for piece in table.pieces(memo.known if memo else ()):
         if isinstance(piece, Page):
-            types.take(piece.types)
+            types.take(Said(piece.kinds, piece.odd), piece.rows)
             rows += piece.rows
             if memo:
                 memo.again(piece)
@@ -63,11 +67,19 @@ def _read_text(
             raise _no_fit(table, options, piece.cells, rows, *misfit)
         on_identities(*identify(piece.cells))
         said = types.look(piece.cells)
-        types.take(said)
+        types.take(said, len(piece.cells[0]))
         rows += len(piece.cells[0])
         if memo and piece.text and (page := page_of(piece.text, len(piece.cells[0]), piece.bad_rows, said)):
             memo.note(page)
-    return rows, types.settled()
+    return rows, types.settled(), _with_lines(table, list(types.doubts()))
+
+
+def _with_lines(table: CsvTable, odd: list[OddCells]) -> tuple[Doubt, ...]:
+    lines = table.lines_of({row for cells in odd for row in cells.rows}) if odd else {}
+    return tuple(
+        Doubt(table.columns[cells.place], tuple(lines[row] for row in cells.rows), cells.cells, cells.dtype)
+        for cells in odd
+    )
 
 
 def _read_native(table: Table, options: ReadOptions, on_identities: OnIdentities) -> tuple[int, tuple[str, ...]]:
@@ -86,5 +98,6 @@ def _no_fit(table: CsvTable, options: ReadOptions, cells: Cut, before: int, row:
     dtype = options.dtypes[column]
     return InputError(
         f"{table.path}, line {table.line_of(before + row)}: {cell!r} in column {column!r} is no {dtype}",
-        f"Correct the cell, or read the column as text with --dtype {column}=str.",
+        f"Correct the cell, take it as missing with {missing_option(cell)}, or read the column as text with "
+        f"{dtype_option(column, 'str')}.",
     )

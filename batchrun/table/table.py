@@ -29,6 +29,10 @@ class Table(Protocol):
         """All columns in file order. For JSON Lines: those met so far, or those handed to `open_table`."""
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """Words that stand for no value in columns of numbers and booleans, beside the usual ones. CSV only."""
+
+    @property
     def bad_rows(self) -> int:
         """Rows that the last pass left out (`skip_bad_rows`)."""
 

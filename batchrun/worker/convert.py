@@ -1,15 +1,17 @@
 """From raw cells to the dict that a task is called with. Runs in worker processes: standard library only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 MISSING = frozenset(
     (
         *("", "NA", "N/A", "n/a", "<NA>", "#NA", "#N/A", "#N/A N/A", "NULL", "null", "None"),
         *("NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+        *(".", "-", r"\N"),
     )
 )
-"""Cells that stand for "no value" in a column of numbers or booleans: the words that pandas knows."""
+"""Cells that stand for "no value" in a column of numbers or booleans: the words that pandas knows, and those of SAS and
+Stata, of tables made by hand, and of databases' dumps."""
 
 BOOLEANS = {"true": True, "True": True, "TRUE": True, "1": True}
 BOOLEANS |= {"false": False, "False": False, "FALSE": False, "0": False}
@@ -19,14 +21,18 @@ Rows = Sequence[tuple[Any, ...]]
 Column = Sequence[Any]
 
 
-def converter(columns: Sequence[str], types: Sequence[str]) -> Callable[[Rows], list[dict[str, Any]]]:
+def converter(
+    columns: Sequence[str], types: Sequence[str], missing: Iterable[str] = ()
+) -> Callable[[Rows], list[dict[str, Any]]]:
     """A function from rows of raw cells to dicts, column by column, as the scan settled their types.
 
     `columns` and `types` (`int`, `float`, `bool`, `text`, `native`) belong to the task's columns, and so do
-    the cells, in the same order. In text and native columns each cell stays exactly as it is.
+    the cells, in the same order. In text and native columns each cell stays exactly as it is. `missing`: words that
+    stand for "no value" beside the usual ones; they may be numbers.
     """
     names = tuple(columns)
-    places = [(place, _PARSERS[kind]) for place, kind in enumerate(types) if kind in _PARSERS]
+    parsers = _parsers(MISSING.union(missing))
+    places = [(place, parsers[kind]) for place, kind in enumerate(types) if kind in parsers]
 
     def as_they_are(rows: Rows) -> list[dict[str, Any]]:
         return [dict(zip(names, row)) for row in rows]  # noqa: B905 (strict costs a tenth; scan has checked)
@@ -42,20 +48,30 @@ def converter(columns: Sequence[str], types: Sequence[str]) -> Callable[[Rows], 
     return typed if places else as_they_are
 
 
-def _integers(cells: Column) -> Column:
+def _parsers(missing: frozenset[str]) -> dict[str, Callable[[Column], Column]]:
+    def integers(cells: Column) -> Column:
+        return [None if cell in missing else int(cell) for cell in cells]
+
+    def integers_mostly(cells: Column) -> Column:
+        try:
+            return list(map(int, cells))
+        except ValueError:  # a missing one among them
+            return integers(cells)
+
+    def floats(cells: Column) -> Column:
+        # Asking first, always: float("nan") would not be missing.
+        return [None if cell in missing else float(cell) for cell in cells]
+
+    def booleans(cells: Column) -> Column:
+        return [None if cell in missing else BOOLEANS[cell] for cell in cells]
+
+    plain = not any(map(_is_integer, missing))
+    return {"int": integers_mostly if plain else integers, "float": floats, "bool": booleans}
+
+
+def _is_integer(word: str) -> bool:
     try:
-        return list(map(int, cells))
-    except ValueError:  # a missing one among them
-        return [None if cell in MISSING else int(cell) for cell in cells]
-
-
-def _floats(cells: Column) -> Column:
-    # Asking first, always: float("nan") would not be missing.
-    return [None if cell in MISSING else float(cell) for cell in cells]
-
-
-def _booleans(cells: Column) -> Column:
-    return [None if cell in MISSING else BOOLEANS[cell] for cell in cells]
-
-
-_PARSERS: dict[str, Callable[[Column], Column]] = {"int": _integers, "float": _floats, "bool": _booleans}
+        int(word)
+    except ValueError:
+        return False
+    return True

@@ -93,8 +93,8 @@ class Desk:
     def rows(self, message: tuple[Any, ...]) -> list[Row]:
         """The rows that a message brings."""
         if message[0] == "table":
-            _, names, types, self.first, self.slots = message
-            self._convert = converter(names, types)
+            _, names, types, missing, self.first, self.slots = message
+            self._convert = converter(names, types, missing)
             return []
         if message[0] == "slots":
             self.slots = message[1]

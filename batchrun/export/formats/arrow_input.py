@@ -74,7 +74,7 @@ class _Typed:
 
     def __init__(self, results: Results, types: Sequence[str], kinds: Sequence[Kind]) -> None:
         self._table, self._kinds = results.table, kinds
-        self._convert = converter(results.table.columns, types)
+        self._convert = converter(results.table.columns, types, results.table.missing)
         named = zip(results.table.columns, kinds, strict=True)
         self.fields = [pa.field(name, arrow_type(kind)) for name, kind in named]
 

@@ -10,7 +10,7 @@ from batchrun.worker.convert import converter
 
 def write(results: Results, sink: IO[bytes]) -> int:
     """Write JSON Lines; returns the number of rows."""
-    typed = converter(results.table.columns, results.types)
+    typed = converter(results.table.columns, results.types, results.table.missing)
     rows = 0
     for chunk, page in results.pages():
         sink.write(b"".join(map(_line, typed(chunk), page)))

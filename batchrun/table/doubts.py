@@ -1,0 +1,75 @@
+"""What a user should know of a column's type, and which options say it otherwise. Pure."""
+
+import shlex
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from .numerals import fits
+
+_SHOWN = 5
+
+
+class Doubt(NamedTuple):
+    """Cells that a user should know of, each with the line where it is first met.
+
+    `dtype`: what the column would be but for these few words; nothing where it is a column of floats, and the cell
+    has more digits than a float keeps.
+    """
+
+    column: str
+    lines: tuple[int, ...]
+    cells: tuple[str, ...]
+    dtype: str
+
+
+def sentences(doubts: Iterable[Doubt]) -> Iterator[str]:
+    """One sentence for all columns that lose digits, and one for those in whose way the same words are."""
+    ordered = sorted(doubts, key=_what)
+    for _, found in groupby(ordered, key=_what):
+        alike = list(found)
+        yield _on_words(alike) if alike[0].dtype else _on_digits(alike)
+
+
+def missing_option(word: str) -> str:
+    """The option that takes a word as missing, as it is typed."""
+    return f"--missing={shlex.quote(word)}" if word.startswith("-") else f"--missing {shlex.quote(word)}"
+
+
+def dtype_option(column: str, dtype: str) -> str:
+    """The option that settles a column's type, as it is typed."""
+    return f"--dtype {shlex.quote(f'{column}={dtype}')}"
+
+
+def _what(doubt: Doubt) -> list[str]:
+    return sorted(doubt.cells) if doubt.dtype else []
+
+
+def _on_digits(alike: list[Doubt]) -> str:
+    who, first = _named(alike, "has", "have"), alike[0]
+    return (
+        f"{who} more digits than a float keeps: {first.cells[0]!r} (line {first.lines[0]:,}) becomes "
+        f"{float(first.cells[0])!r}. {_dtypes(alike, 'str')} keeps them, as text"
+    )
+
+
+def _on_words(alike: list[Doubt]) -> str:
+    first = alike[0]
+    where = ", ".join(f"{cell!r} (line {line:,})" for cell, line in zip(first.cells, first.lines, strict=True))
+    words = [word for word in first.cells if any(not fits(word, doubt.dtype) for doubt in alike)]
+    options = " ".join([_dtypes(alike), *map(missing_option, words)])
+    missing = f", with {', '.join(map(repr, words))} as missing" if words else ""
+    keep = "keeps" if len(first.cells) == 1 else "keep"
+    return (
+        f"{_named(alike, 'is', 'are')} text: only {where} {keep} it from being numbers. {options} reads them{missing}"
+    )
+
+
+def _named(alike: list[Doubt], one: str, some: str) -> str:
+    names = ", ".join(repr(doubt.column) for doubt in alike[:_SHOWN])
+    more = f" and {len(alike) - _SHOWN:,} more" if len(alike) > _SHOWN else ""
+    return f"columns {names}{more} {some}" if len(alike) > 1 else f"column {names} {one}"
+
+
+def _dtypes(alike: list[Doubt], dtype: str = "") -> str:
+    return " ".join(dtype_option(doubt.column, dtype or doubt.dtype) for doubt in alike[:_SHOWN])
