@@ -10,6 +10,7 @@ cannot be known is refused, for the wrong results would look right.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.machinery import PathFinder
@@ -148,7 +149,7 @@ def files_now(checkpoint: Checkpoint, places: Places) -> list[tuple[str, str]]:
 
 def refuse_other_task(before: Owner | None, now: Owner, places: Places) -> None:
     """Raise `UsageError` if the checkpoint is another task's."""
-    if before is None or is_same(before, now) or now.is_missing:
+    if before is None or now.is_missing or is_same(before, now) or _was_renamed(before, now):
         return
     own_name = f"--name {_free_name(now, places)} gives this one a checkpoint of its own"
     moved = (
@@ -160,6 +161,14 @@ def refuse_other_task(before: Owner | None, now: Owner, places: Places) -> None:
         f"the checkpoint {places.checkpoint} belongs to another task: it is that of {before}, not of {now}",
         f"{own_name}{moved}",
     )
+
+
+def _was_renamed(before: Owner, now: Owner) -> bool:
+    """Whether the function has another name in its file, which knows the old one no more."""
+    if not before.name or not os.path.isfile(now.path) or not is_same(replace(before, name=now.name), now):
+        return False
+    text = Path(now.path).read_text(encoding="utf-8", errors="replace")
+    return before.kind == FUNCTION and re.search(rf"\b{re.escape(before.name)}\b", text) is None
 
 
 def _free_name(now: Owner, places: Places) -> str:

@@ -141,6 +141,16 @@ def test_another_function_of_the_same_file_is_another_task(home):
     assert_refused(process(home, "--name", "mine", task="one.py:g"))
 
 
+def test_a_function_that_got_another_name_is_another_version(home):
+    assert ran(process(home)) == 4
+    (home / "one.py").write_text(ONE.replace("def f(", "def better("))
+    done = process(home, "--name", "f", task="one.py:better")
+    assert ran(done) == 0
+    assert "another version of the task" in done.stderr
+    (home / "one.py").write_text(ONE.replace("def f(", "def better(") + TWO)
+    assert_refused(process(home, "--name", "f", task="one.py:f"))
+
+
 def test_functions_built_ins_prompts_and_commands_are_not_each_others_versions(home):
     (home / "one.py").write_text(ONE.replace("f(", "command(") + TWO.replace("f(", "prompt("))
     assert ran(process(home, task="one.py:command")) == 4

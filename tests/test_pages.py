@@ -12,7 +12,17 @@ from support import ROOT, batchrun, numbered, write_table
 README = ROOT / "README.md"
 HOW_TO = [
     ROOT / "docs" / f"{name}.md"
-    for name in ("waiting", "cpu", "commands", "repair", "parquet", "notebooks", "ten-million-rows", "cluster")
+    for name in (
+        "waiting",
+        "cpu",
+        "commands",
+        "repair",
+        "parquet",
+        "notebooks",
+        "ten-million-rows",
+        "moving",
+        "cluster",
+    )
 ]
 NEEDS = {"cluster": "distributed"}
 
