@@ -1,6 +1,7 @@
 """batchrun in scripts, notebooks and orchestrators: `process` and `results`."""
 
 import inspect
+import marshal
 import os
 import sys
 from collections.abc import Callable
@@ -90,7 +91,8 @@ def _digest(function: Callable[[dict[str, Any]], Any]) -> str:
     try:
         text = inspect.getsource(function).encode()
     except (OSError, TypeError):
-        text = getattr(getattr(function, "__code__", None), "co_code", repr(function).encode())
+        code = getattr(function, "__code__", None)
+        text = repr(function).encode() if code is None else marshal.dumps(code.replace(co_filename=""), 2)
     return xxhash.xxh3_128_hexdigest(text)
 
 

@@ -190,6 +190,18 @@ def test_a_copy_of_a_results_file_under_another_name_is_not_ours(folder: Path, t
     assert not has_written(folder, kept)
 
 
+def test_a_file_that_was_renamed_is_ours_until_another_has_its_old_name(folder: Path, target: Path) -> None:
+    write(folder, target, "ours", "1")
+    renamed = target.rename(target.with_name("renamed.csv"))
+    assert is_current(folder, renamed, "1")
+    assert not has_written(folder, renamed)
+    renamed.write_text("mine")
+    assert not may_replace(folder, renamed)
+    renamed.write_text("ours")
+    write(folder, target, "more", "2")
+    assert not may_replace(folder, renamed)
+
+
 def test_a_register_of_an_earlier_version_is_known_where_it_was_and_where_it_was_moved(
     folder: Path, target: Path, tmp_path: Path
 ) -> None:

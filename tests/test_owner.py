@@ -244,7 +244,10 @@ def test_a_function_given_by_value_and_by_its_file_is_one_task(home):
 def test_a_function_that_was_typed_is_another_version_when_it_is_typed_anew(home):
     typed = SCRIPT.format(function=ONE, name="f")
     assert python(home, "-c", typed) == ["4", "4"]
-    assert python(home, "-c", typed.replace("'one'", "'edited'")) == ["0", "4"]
+    edited = typed.replace("'one'", "'edited'")
+    assert python(home, "-c", edited) == ["0", "4"]
+    assert python(home, "-c", edited.replace("quiet=True", "quiet=True, on_change='redo'")) == ["4", "4"]
+    assert makers(home) == ["edited"] * 4
     assert_refused(process(home))
 
 

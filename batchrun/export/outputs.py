@@ -7,7 +7,7 @@ which task was the table's first.
 
 A file is known by its place relative to the register, so that a project may be moved and copied, or by its absolute
 path, for one that stays where it is when the project moves. It is as it was left if size and time are the same, or
-its digest: copies have a time of their own.
+its digest: copies have a time of their own. A file that has been renamed is known as long as none has its old name.
 """
 
 import fcntl
@@ -48,7 +48,7 @@ def may_replace(folder: Path, target: Path) -> bool:
 
 def has_written(folder: Path, target: Path) -> bool:
     """Did batchrun write a file of this name, whatever has become of it?"""
-    return bool(_known(folder, target))
+    return bool(_written_at(folder, target))
 
 
 def is_current(folder: Path, target: Path, marker: str) -> bool:
@@ -72,7 +72,7 @@ def remember(folder: Path, target: Path, written: IO[bytes], marker: str = "") -
 
 def marker_at(folder: Path, target: Path) -> str:
     """The state that the file which was written there last shows; empty if none was."""
-    known = _known(folder, target)
+    known = _written_at(folder, target)
     return known[-1].marker if known else ""
 
 
@@ -94,6 +94,14 @@ def claim(folder: Path, name: str) -> str:
 
 
 def _known(folder: Path, target: Path) -> list[Record]:
+    """What may be at the place of `target`, the latest last: what was written there, or else was moved there."""
+    if written := _written_at(folder, target):
+        return written
+    files = _read(folder).items()
+    return [record for place, records in files if not (folder / place).exists() for record in records]
+
+
+def _written_at(folder: Path, target: Path) -> list[Record]:
     """What was written at the place of `target`, the latest last."""
     files = _read(folder)
     path = os.path.realpath(target)
