@@ -64,7 +64,7 @@ from .source import Binder, Bound, check_rows, tickets
 from .summary import Summary, advice
 from .versions import Version, first_hello, found_version, known_version, options_of, versions
 from .worker.notice import heard
-from .worker.readymade import Spec, described, schema_of
+from .worker.readymade import Spec, described
 
 BIG_TABLE_BYTES = 8 << 20
 PATIENCE_SECONDS = 3.0
@@ -204,7 +204,7 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version, target
     ledger = Ledger(checkpoint, number, plan.rows, plan.settled, job.witness, plan.to_run)
     stopped: BatchrunError | None = None
     if settings.reparse:
-        changed = reparse(checkpoint, ledger, settings, tally, schema_of(job.spec), lambda: job.signals.count > 0)
+        changed = reparse(checkpoint, ledger, settings, job.spec, tally, lambda: job.signals.count > 0)
         job.reporter.say(f"parsed the kept replies again: {changed:,} came out otherwise")
         if job.signals.count:
             stopped = Interrupted(job.signals.first, "interrupted; --reparse begins anew")

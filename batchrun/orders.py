@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from .worker.readymade import Spec
+
+Reading = Literal["auto", "json", "text", "answer"]
+"""What text that a task returns is. `text`: it is the result; `answer`: so is a model's, but for its thinking."""
 
 
 @dataclass(frozen=True)
@@ -12,12 +15,14 @@ class Orders:
     """All that a worker is told at its start (travels pickled; plain data only).
 
     `spec`: see `loading.load`. `inflight`: path of the in-flight file. `schema`: the JSON Schema, as text, that
-    replies must fit. `args`: what the task's function is given beside the row, by name.
+    replies must fit. `reply`: what text that the task returns is, see `batchrun.reply`. `args`: what the task's
+    function is given beside the row, by name.
     """
 
     spec: Spec
     inflight: str
     strict: bool
     accept_truncated: bool
+    reply: Reading
     schema: str | None = None
     args: Mapping[str, Any] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from .log import Log
 from .notes import has_changed
 from .options.parsing import cpus
 from .options.settings import Settings
-from .orders import Orders
+from .orders import Orders, Reading
 from .places import Places, places_of
 from .plan import Plan, Policy, make_plan
 from .run.allowance import Allowance
@@ -24,7 +24,7 @@ from .shape import slots_of_lanes
 from .source import Bound, read_options, tickets
 from .table import open_table, task_columns
 from .worker.convert import converter
-from .worker.readymade import Spec, schema_of
+from .worker.readymade import Spec, asks_for_json, schema_of
 
 
 def find_places(input_path: Path, settings: Settings, stack: ExitStack) -> Places:
@@ -53,9 +53,19 @@ def orders_for(settings: Settings, spec: Spec, places: Places, stack: ExitStack)
         inflight=str(inflight.absolute()),
         strict=settings.strict_json,
         accept_truncated=settings.accept_truncated,
+        reply=reading_of(settings, spec),
         schema=schema_of(spec),
         args=dict(settings.args),
     )
+
+
+def reading_of(settings: Settings, spec: Spec) -> Reading:
+    """What text that the task returns is. Of a model's answer in words, its thinking is no part."""
+    if schema_of(spec) is not None:
+        return "json"
+    if settings.reply == "text":
+        return "answer" if settings.prompt is not None else "text"
+    return settings.reply or ("json" if asks_for_json(spec) else "auto")
 
 
 def teller(reporter: Reporter, log: Log) -> Callable[[str], None]:

@@ -7,9 +7,12 @@ from .checkpoint.checkpoint import Checkpoint
 from .checkpoint.ledger import Ledger
 from .checkpoint.records import DONE, FAILED, Failure, Settled
 from .options.settings import Settings
+from .preparing import reading_of
+from .program.running import without_line_end
 from .run.tally import Tally
 from .wire import Reply, Ticket
 from .worker.attempt import finisher
+from .worker.readymade import Spec, schema_of
 
 _KEPT = """
 SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, r.body, r.how,
@@ -26,18 +29,22 @@ def reparse(
     checkpoint: Checkpoint,
     ledger: Ledger,
     settings: Settings,
+    spec: Spec,
     tally: Tally,
-    schema: str | None,
     stop: Callable[[], bool],
 ) -> int:
     """Parse the kept replies of the table (of --rows) again; rows that come out otherwise are settled anew.
 
-    `schema`: the JSON Schema that they must fit. `stop`: asked between rows. Returns how many changed. No attempt is
-    made, none is counted.
+    `stop`: asked between rows. Returns how many changed. No attempt is made, none is counted.
     """
     # What the service said of a reply holds, however the reply looks; a cut-off one is taken if that was asked for.
-    unless = "" if settings.accept_truncated else "truncated"
-    finish = finisher(strict=settings.strict_json, accept_truncated=settings.accept_truncated, schema=schema)
+    unless = "truncated" if settings.prompt is not None and not settings.accept_truncated else "refused"
+    finish = finisher(
+        reading_of(settings, spec),
+        strict=settings.strict_json,
+        accept_truncated=settings.accept_truncated,
+        schema=schema_of(spec),
+    )
     changed = 0
     for row in _kept(checkpoint, unless):
         position, fingerprint, key, status, attempts, task, seconds, body, how, raw, kind, at, lane = row
@@ -45,6 +52,8 @@ def reparse(
             break
         if settings.rows and position not in settings.rows:
             continue
+        if settings.command is not None:  # earlier versions kept it with its last line end
+            raw = without_line_end(raw)
         reply = finish(Ticket(position, attempts, fingerprint, ()), seconds or 0.0, raw)
         told = reply.error[0] if reply.error else None
         if (reply.body, reply.how, told) == (body, how, kind if status == FAILED else None):

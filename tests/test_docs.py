@@ -154,7 +154,7 @@ def words_in(heading: str, column: int = 1) -> set[str]:
 def test_the_reference_has_every_state_kind_and_way_and_no_other():
     assert words_in("States") == set(STATUS_NAMES)
     assert words_in("Kinds of error") == set(REMEDIES)
-    assert words_in("From reply to result") == {"value", "json", "think", "fence", "embedded", "repaired"}
+    assert words_in("From reply to result") == {"value", "text", "json", "think", "fence", "embedded", "repaired"}
 
 
 def test_the_reference_has_all_that_is_public_in_python():

@@ -40,7 +40,9 @@ def table(tmp_path_factory):
     folder = tmp_path_factory.mktemp("errors")
     (folder / "tasks.py").write_text(TASK)
     table = numbered(folder / "data.csv", 20)
-    ran = batchrun("process", table, "-t", "tasks.py:task", "--retries", 0, "--no-output", cwd=folder)
+    ran = batchrun(
+        "process", table, "-t", "tasks.py:task", "--reply", "json", "--retries", 0, "--no-output", cwd=folder
+    )
     assert ran.returncode == 1, ran.stderr
     return table
 
@@ -161,7 +163,7 @@ def test_mended_rows_run_anew_and_only_they(table, tmp_path):
     (tmp_path / "tasks.py").write_text(TASK)
     mended = tmp_path / "data.csv"
     mended.write_text(table.read_text())
-    command = ("process", mended, "-t", "tasks.py:task", "--retries", 0, "--no-output", "--json")
+    command = ("process", mended, "-t", "tasks.py:task", "--reply", "json", "--retries", 0, "--no-output", "--json")
     batchrun(*command, cwd=tmp_path)
     mended.write_text(mended.read_text().replace("\n13,", "\n1300001,"))
     record = json.loads(batchrun(*command, "--retry", "none", cwd=tmp_path).stdout.splitlines()[-1])

@@ -55,7 +55,7 @@ def table(tmp_path_factory):
     folder = tmp_path_factory.mktemp("show")
     (folder / "tasks.py").write_text(TASK)
     table = numbered(folder / "data.csv", 8)
-    options = ("--retries", 1, "--timeout", 1, "--no-output", "--jobs", 3)
+    options = ("--reply", "json", "--retries", 1, "--timeout", 1, "--no-output", "--jobs", 3)
     ran = batchrun("process", table, "-t", "tasks.py:task", *options, cwd=folder)
     assert ran.returncode == 1, ran.stderr
     return table

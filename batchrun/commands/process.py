@@ -208,6 +208,12 @@ def process(
         str | None,
         Option(rich_help_panel=_AGAIN, help="Say by hand when the task has changed.  \\[default: its source's digest]"),
     ] = None,
+    reply: Annotated[
+        str | None,
+        Option(rich_help_panel=_HOW,
+               help="What text is that a task returns: auto, json, text.  "
+                    "\\[default: auto; json where JSON is asked for]"),
+    ] = None,
     strict_json: Annotated[
         bool | None, Option("--strict-json", rich_help_panel=_HOW, help="No repair of replies.")
     ] = None,

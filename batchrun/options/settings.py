@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from batchrun.errors import UsageError
 from batchrun.money import Prices
@@ -80,6 +80,7 @@ class Settings:
     dir: Path | None = _option(None, Path)
     name: str | None = _option(None, str)
     task_version: str | None = _option(None, str)
+    reply: Literal["auto", "json", "text"] | None = _option(None, parsing.one_of("auto", "json", "text"))
     strict_json: bool = _option(False, parsing.yes_no)
     accept_truncated: bool = _option(False, parsing.yes_no)
     reparse: bool = _option(False, parsing.yes_no)

@@ -32,8 +32,8 @@ class ProgramError(Exception):
     """A program could not be started, or did not end well. The end of its stderr is a note."""
 
 
-def runner(program: Program) -> Callable[[dict[str, Any]], str]:
-    """The function of a row that runs the program and returns what it wrote to stdout.
+def runner(program: Program) -> Callable[[dict[str, Any]], str | None]:
+    """The function of a row that runs the program and returns what it wrote to stdout, but for its last line end.
 
     Raises `TaskError` if there is no such program on this machine. The function raises `ProgramError`.
     """
@@ -41,12 +41,18 @@ def runner(program: Program) -> Callable[[dict[str, Any]], str]:
     executable = None if name is None else found(name)
     arguments_for = cache(program.arguments)
 
-    def run_on(row: dict[str, Any]) -> str:
+    def run_on(row: dict[str, Any]) -> str | None:
         arguments = arguments_for(tuple(row))
         given = None if program.stdin is None else _bytes(as_text(row[program.stdin]))
-        return run([_argument(word) for word in arguments.of(row)], executable, given)
+        said = run([_argument(word) for word in arguments.of(row)], executable, given)
+        return without_line_end(said) if said else None
 
     return run_on
+
+
+def without_line_end(text: str) -> str:
+    """A text without the end of its last line."""
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
 def run(words: Sequence[bytes], executable: str | None, given: bytes | None, most: int = MAX_RESULT_BYTES) -> str:

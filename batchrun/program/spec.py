@@ -19,7 +19,7 @@ from .arguments import Arguments, arguments_of
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program that is started for each row; what it writes to stdout is the reply.
+    """A program that is started for each row; what it writes to stdout is the reply, and nothing is null.
 
     `text`: the command, with `{column}` in it. `shell`: let `/bin/sh` read it. `stdin`: the column whose cell
     the program reads from its standard input; without one it finds nothing there. `elsewhere`: rows run on other
@@ -45,6 +45,11 @@ class Program:
     def schema(self) -> None:
         """Any JSON will do."""
 
+    @property
+    def asks_for_json(self) -> bool:
+        """A command's words are not read by anybody who would answer."""
+        return False
+
     def check(self, columns: Sequence[str]) -> None:
         """Raise `UsageError` for a command that cannot be read, or that names a column that is not there."""
         self.arguments(columns).check()
@@ -67,7 +72,7 @@ class Program:
         if name is not None and not self.elsewhere:
             found(name)
 
-    def function(self) -> Callable[[dict[str, Any]], str]:
+    def function(self) -> Callable[[dict[str, Any]], str | None]:
         """The function that runs the program on a row. Raises `TaskError` if there is no such program."""
         from .running import runner
 

@@ -10,7 +10,7 @@ import xxhash
 from batchrun.suggest import listing
 
 from .needs import check_package, key_in
-from .template import Template, check_system
+from .template import Template, check_system, says
 
 DEADLINE_SECONDS = 600.0
 
@@ -47,6 +47,11 @@ class Prompt:
         schema = None if self.schema is None else json.loads(self.schema)
         said = [self.model, self.text, self.system, schema, dict(self.params)]
         return xxhash.xxh3_128_hexdigest(json.dumps(said, sort_keys=True).encode())
+
+    @property
+    def asks_for_json(self) -> bool:
+        """Whether prompt or system text say "JSON"; the names of columns, whose cells stand in their place, don't."""
+        return says("json", self.text) or "json" in (self.system or "").lower()
 
     def check(self, columns: Sequence[str]) -> None:
         """Raise `UsageError` if the template or `--skip-empty` names a column that is not there, or nearly names one,

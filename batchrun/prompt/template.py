@@ -122,6 +122,11 @@ def check_system(text: str, columns: Sequence[str]) -> None:
             )
 
 
+def says(word: str, template: str) -> bool:
+    """Whether a template's own text has a word, in whatever case; what stands in braces is a column's name."""
+    return word in _TOKEN.sub(lambda token: token[0] if re.search("[\"':]", token[1] or '"') else "", template).lower()
+
+
 class _Place:
     """Where a column's cell goes."""
 

@@ -1,6 +1,7 @@
-"""From the text that a task returned to one JSON value. Read `ladder` first.
+"""From the text that a task returned to its value. Read `ladder` first.
 
 ladder      the steps, from certain to likely, and a named failure at the end
+auto        what text is: JSON, or text that is kept (`--reply`)
 thinking    the reply without what the model thought before; `marks` knows how models mark it
 candidates  what could be the JSON in a text: fences, embedded objects
 schema      which values count, where a JSON Schema is given
@@ -10,9 +11,10 @@ jsontext    strict reading and comparing of JSON; `scan` cuts nearly-JSON into t
 
 from collections.abc import Callable
 
+from .auto import read
 from .ladder import Parsed, ReplyError, parse
 
-__all__ = ["Parsed", "ReplyError", "fitting", "parse"]
+__all__ = ["Parsed", "ReplyError", "fitting", "parse", "read"]
 
 
 def fitting(schema: str | None) -> Callable[[object], str | None] | None:

@@ -68,11 +68,12 @@ def opens(text: str) -> bool:
 
 def fences(text: str) -> list[Fence]:
     """The fences of `text`; if any is marked as JSON, only those."""
-    found = list(_fences(text))
+    found = list(all_fences(text))
     return [fence for fence in found if fence.is_json] or found
 
 
-def _fences(text: str) -> Iterator[Fence]:
+def all_fences(text: str) -> Iterator[Fence]:
+    """Every fence of `text`, in order."""
     opening = _FENCE.search(text)
     while opening:
         body, end = _closing(text, opening["mark"], opening.end())

@@ -15,7 +15,7 @@ from .mend import close, mend
 from .relaxed import Unreadable
 from .thinking import SPACE, answer
 
-How = Literal["json", "think", "fence", "embedded", "repaired"]
+How = Literal["value", "text", "json", "think", "fence", "embedded", "repaired"]
 Kind = Literal["empty", "no_json", "ambiguous", "truncated", "schema", "filtered", "refused"]
 Fits = Callable[[object], str | None]
 
@@ -24,11 +24,15 @@ _QUOTES = re.compile(r"[\"'“”‘’＂`]")
 
 @dataclass(frozen=True)
 class Parsed:
-    """The JSON value of a reply, the step that found it, and how many NaN and infinities became None."""
+    """The value of a reply, the step that found it, and how many NaN and infinities became None.
+
+    `note`: what else is worth saying of it.
+    """
 
     value: object
     how: How
     nulled: int
+    note: str | None = None
 
 
 class ReplyError(Exception):
@@ -69,7 +73,7 @@ def parse(
     Raises ReplyError and nothing else (unless `fits` does).
     """
     try:
-        return _ladder(text.strip(SPACE), strict, accept_truncated, fits or _anything)
+        return _ladder(text.strip(SPACE), strict, accept_truncated, fits or anything)
     except RecursionError:
         raise ReplyError("no_json", "the reply is nested too deeply") from None
 
@@ -86,6 +90,11 @@ def _ladder(body: str, strict: bool, accept_truncated: bool, fits: Fits) -> Pars
         raise ReplyError("empty", "the reply holds nothing but what the model thought")
     if said != body and (found := _whole(said, "think")):
         return _only([found], fits)
+    return search(said, accept_truncated, fits)
+
+
+def search(said: str, accept_truncated: bool, fits: Fits) -> Parsed:
+    """The one JSON value in a text that is none as a whole, and has no thinking before it. Raises ReplyError."""
     seen = _in_fences(said, accept_truncated)
     if all(fits(found.parsed.value) for found in seen):  # none in the fences, or none that fits
         seen += _in_text(said, "embedded", accept_truncated)
@@ -94,7 +103,7 @@ def _ladder(body: str, strict: bool, accept_truncated: bool, fits: Fits) -> Pars
     return _only(seen, fits)
 
 
-def _anything(_: object) -> None:
+def anything(_: object) -> None:
     return None
 
 

@@ -17,7 +17,9 @@ UNAVAILABLE = frozenset({503, 529})
 """Nobody is served just now, such as while a model is being loaded."""
 MAX_PAUSE = 10.0
 HOPELESS_STATUS = frozenset({400, 401, 403, 404, 422})
-HOPELESS_TYPES = frozenset({"ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError"})
+HOPELESS_TYPES = frozenset(
+    {"ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError", "UnreadableCell"}
+)
 HOPELESS_KINDS = frozenset({"truncated", "filtered", "refused", "unencodable", "context_length"})
 
 _KIND_OF_STATUS = {400: "bad_request", 401: "auth", 403: "auth", 404: "bad_request", 422: "bad_request"}

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from batchrun.control import Abort, RetryLater, Skip, counted_tokens, set_current
+from batchrun.orders import Reading
 from batchrun.prompt.errors import CallError
-from batchrun.reply import ReplyError, fitting, parse
+from batchrun.reply import Parsed, ReplyError, fitting, read
 from batchrun.run.retry import BUSY, http_status_of, kind_of, retry_after_of
 from batchrun.wire import Reply, Ticket
 
@@ -44,8 +45,8 @@ async def attempt_async(
     return finish(ticket, time.monotonic() - started, value)
 
 
-def finisher(*, strict: bool, accept_truncated: bool, schema: str | None = None) -> Finish:
-    """What becomes of a value that a task returned: text goes down the ladder, all else is encoded.
+def finisher(reply: Reading, *, strict: bool, accept_truncated: bool, schema: str | None = None) -> Finish:
+    """What becomes of a value that a task returned: text is read as `reply` says, all else is encoded.
 
     `schema`: a JSON Schema, as text, that what is found in a text must fit.
     """
@@ -54,18 +55,20 @@ def finisher(*, strict: bool, accept_truncated: bool, schema: str | None = None)
     def finish(ticket: Ticket, seconds: float, value: Any) -> Reply:
         # Exactly text, and valid: neither a subclass nor half a character can be kept by the coordinator.
         raw = _valid(str.__str__(value)) if isinstance(value, str) else None
-        how, nulled = "value", 0
+        how, nulled, note = "value", 0, None
         try:
             if raw is not None:
-                parsed = parse(str.__str__(value), strict=strict, accept_truncated=accept_truncated, fits=fits)
-                value, how, nulled = parsed.value, parsed.how, parsed.nulled
+                value = read(str.__str__(value), reply, strict=strict, accept_truncated=accept_truncated, fits=fits)
+            if type(value) is Parsed:  # the built-in has read texts by itself
+                value, how, nulled, note = value.value, value.how, value.nulled, value.note
             body, more = encode(value)
             if len(body) > MAX_RESULT_BYTES:
                 raise Unencodable("result", f"{len(body):,} bytes of JSON are more than a row can hold")
         except BaseException as error:  # noqa: BLE001 - a result may run the user's code while it is encoded
             return failed(ticket, seconds, error, raw)
-        nulled += more
-        note = f"{nulled} NaN or infinite number(s) became null" if nulled else None
+        if nulled or more:
+            lost = f"{nulled + more} NaN or infinite number(s) became null"
+            note = f"{note}; {lost}" if note else lost
         return Reply(ticket.position, "done", seconds, body, raw, how, note, None, None, counted_tokens())
 
     return finish

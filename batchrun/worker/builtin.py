@@ -1,67 +1,73 @@
 """The built-in task `repair`: text cells that hold JSON, however broken, become the JSON they hold."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
-from batchrun.reply import Parsed, ReplyError, parse
+from batchrun.reply import Parsed, ReplyError, read
 from batchrun.reply.candidates import could_open
 
-_FENCE_OR_THOUGHT = re.compile(r"```|~~~|</?think(?:ing)?>", re.IGNORECASE)
-_MARKED = re.compile(r"(?:```|~~~)[ \t]*json|</?think(?:ing)?>", re.IGNORECASE)
-_QUOTED = re.compile(r"\{\s*[\"'“”＂]|\[\s*\{")
-_AT_START = re.compile(r"\s*(?:\{\s*[\w\"'“”＂}]|\[\s*[\[{\"'“”＂\]])|\s*[{\[]\s*\Z")
+_FENCE = re.compile(r"```|~~~")
+_STEPS = ("value", "json", "think", "fence", "embedded", "repaired")
+"""From what needs the least to what needs the most."""
 
 
-def repair(row: dict[str, object], *, strict: bool = False, accept_truncated: bool = False) -> dict[str, object]:
+class UnreadableCell(ReplyError):
+    """A cell was meant as JSON and cannot be read. Nothing will be otherwise at a further attempt."""
+
+
+def repair(row: dict[str, object], *, strict: bool = False, accept_truncated: bool = False) -> Parsed:
     """The row, each text cell that holds JSON replaced by the value.
 
-    A cell *counts* if it has a bracket that could open JSON, a fence or a `<think>` tag; `42`, `true`
-    and `[sic]` stay text. A cell that counts is read as any reply is (see `batchrun.reply`), and then:
+    A cell *counts* if it has a bracket that could open JSON, or a fence; `42`, `true` and `[sic]` stay text. A cell
+    that counts is read as the text of any task is (see `batchrun.reply.auto`): prose with brackets in it stays as it
+    is, too, and what was meant as JSON and cannot be read fails the row, with the column's name.
 
-    - one value was found: it is the cell's new value. The exception is an array of plain numbers or words,
-      or an empty object, in the midst of prose, as in `Smith et al. [1, 2]`: that is prose.
-    - none was found, and the cell was *meant* to hold JSON (it begins with such a bracket, has a bracket
-      before a quote or an array of objects anywhere, a fence marked `json`, or a `<think>` tag): the row
-      fails, with the reason as its kind (truncated, ambiguous, no_json, …) and the column's name.
-    - none was found otherwise: prose, which stays as it is. So does a model's answer without any JSON:
-      one row cannot know that other rows have objects there, and a text is never mistaken for one.
-
-    `strict`, `accept_truncated`: as for a reply. Raises ReplyError for the first such column.
+    `how` is that of the cell that needed most, `value` where none held JSON; the note names repaired columns.
+    `strict`, `accept_truncated`: as for a reply. Raises UnreadableCell for the first such column.
     """
-    read = partial(parse, strict=strict, accept_truncated=accept_truncated)
-    return {name: _cell(name, value, read) if isinstance(value, str) else value for name, value in row.items()}
+    reading = partial(read, strict=strict, accept_truncated=accept_truncated)
+    texts = {name: cell for name, cell in row.items() if isinstance(cell, str)}
+    found = {name: parsed for name, text in texts.items() if (parsed := _parsed(name, text, reading))}
+    if not found:
+        return Parsed(row, "value", 0)
+    how = max((parsed.how for parsed in found.values()), key=_STEPS.index)
+    repaired = [name for name, parsed in found.items() if parsed.how == "repaired"]
+    values = {name: parsed.value for name, parsed in found.items()}
+    return Parsed({**row, **values}, how, sum(parsed.nulled for parsed in found.values()), _note(repaired))
 
 
-def _cell(name: str, text: str, read: Callable[[str], Parsed]) -> object:
-    if not _counts(text):
-        return text
+def holds_json(cells: Iterable[object]) -> bool:
+    """Whether `repair` would find JSON, whole or broken, in any of these cells."""
+    return any(isinstance(cell, str) and _is_json(cell) for cell in cells)
+
+
+def _is_json(text: str) -> bool:
     try:
-        parsed = read(text)
+        return _parsed("", text, read) is not None
+    except UnreadableCell:
+        return True
+
+
+def _parsed(name: str, text: str, reading: Callable[[str], Parsed]) -> Parsed | None:
+    """What a cell holds; None if it stays as it is."""
+    if not _counts(text):
+        return None
+    try:
+        parsed = reading(text)
     except ReplyError as error:
-        if _was_meant(text):
-            raise ReplyError(error.kind, f"column {name!r}: {error.message}") from None
-        return text
-    return text if _is_prose(parsed) else parsed.value
+        raise UnreadableCell(error.kind, f"column {name!r}: {error.message}") from None
+    return None if parsed.how == "text" else parsed
 
 
 def _counts(text: str) -> bool:
-    # Most cells have none of these characters: two searches for them cost less than one pattern.
-    if "{" not in text and "[" not in text and "`" not in text and "~" not in text and "<" not in text:
+    # Most cells have none of these characters: to search for them costs less than one pattern.
+    if "{" not in text and "[" not in text and "`" not in text and "~" not in text:
         return False
-    return could_open(text) or _FENCE_OR_THOUGHT.search(text) is not None
+    return could_open(text) or _FENCE.search(text) is not None
 
 
-def _was_meant(text: str) -> bool:
-    return bool(_MARKED.search(text) or _AT_START.match(text) or (_QUOTED.search(text) and could_open(text)))
-
-
-def _is_prose(parsed: Parsed) -> bool:
-    """A plain array, or an empty object, found between words."""
-    return parsed.how in ("embedded", "repaired") and not _has_members(parsed.value)
-
-
-def _has_members(value: object) -> bool:
-    if isinstance(value, list):
-        return any(_has_members(item) for item in value)
-    return isinstance(value, dict) and bool(value)
+def _note(repaired: list[str]) -> str | None:
+    if not repaired:
+        return None
+    return f"repaired in column{'s' if len(repaired) > 1 else ''} {', '.join(map(repr, repaired))}"

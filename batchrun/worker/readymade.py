@@ -19,6 +19,10 @@ class ReadyMade(Protocol):
     def schema(self) -> str | None:
         """The JSON Schema, as text, that replies must fit; None if any JSON will do."""
 
+    @property
+    def asks_for_json(self) -> bool:
+        """Whether its own words, not those of a row, ask for JSON."""
+
     def check(self, columns: Sequence[str]) -> None:
         """Raise `UsageError` if the task cannot be done on a table with these columns."""
 
@@ -52,3 +56,8 @@ def described(spec: Spec) -> str:
 def schema_of(spec: Spec) -> str | None:
     """The JSON Schema of a task's replies, if it has one."""
     return None if isinstance(spec, (str, bytes)) else spec.schema
+
+
+def asks_for_json(spec: Spec) -> bool:
+    """Whether a task's own words ask for JSON, so that other text is no answer."""
+    return not isinstance(spec, (str, bytes)) and spec.asks_for_json

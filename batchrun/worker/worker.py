@@ -41,7 +41,9 @@ def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> N
     # Where it is, said by a handler in C: also in a module whose import does not come back to Python.
     faulthandler.register(signal.SIGUSR1, file=output, all_threads=False)
     # Before the coordinator hears of this worker: rows that had to wait for its imports would start in a burst.
-    finish = finisher(strict=orders.strict, accept_truncated=orders.accept_truncated, schema=orders.schema)
+    finish = finisher(
+        orders.reply, strict=orders.strict, accept_truncated=orders.accept_truncated, schema=orders.schema
+    )
     function, is_async = _introduce(orders, outbox)
     if function is None:
         return
