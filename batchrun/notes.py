@@ -37,6 +37,8 @@ def notes_on(
         notes.append(f"{have(bound.moved.back, 'row')} come back to the input, and so have the results")
     if bound.bad_rows:
         notes.append(f"{were(bound.bad_rows, 'malformed row')} left out of the input (--bad-rows skip)")
+    if bound.empty_rows:
+        notes.append(f"{have(bound.empty_rows, 'row')} nothing but separators, with others below; they count as rows")
     return notes
 
 
@@ -59,6 +61,8 @@ def _doubts(bound: Bound, plan: Plan, spec: Spec) -> Iterator[str]:
     one_column = bound.table.kind == "csv" and len(columns) == 1
     if one_column and sep is not None and looks_separated(columns[0], separator(bound.options, sep)):
         yield f"the only column is named {columns[0]!r}: is the separator right? (--sep)"
+    if bound.table.kind == "csv" and columns[0].startswith("# ") and bound.options.skip_lines is None:
+        yield f"the first column is named {columns[0]!r}: if that line is a comment, --skip-lines N passes over it"
     if plan.to_run and not isinstance(spec, (str, bytes)) and (note := spec.note(bound.task_table()[0])):
         yield note
 

@@ -17,6 +17,7 @@ from .errors import InputError, Interrupted, UsageError
 from .options.settings import Settings
 from .places import Places
 from .plan import AGAIN, Plan
+from .suggest import listing
 from .table import ReadOptions, Scan, Table, digest_of, identities, open_table, pick, scan, task_columns
 from .table.column_types import RULES
 from .table.doubts import Doubt
@@ -47,6 +48,7 @@ class Bound:
     bad_rows: int = 0
     doubts: tuple[Doubt, ...] = ()
     retyped: tuple[Retyped, ...] = ()
+    empty_rows: int = 0
 
     def task_table(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Names and types of the columns that the task is given."""
@@ -72,6 +74,9 @@ def read_options(settings: Settings) -> ReadOptions:
         missing=settings.missing,
         columns=settings.columns,
         key=settings.key,
+        no_header=settings.no_header,
+        skip_lines=settings.skip_lines,
+        escape=settings.escape,
     )
 
 
@@ -97,6 +102,9 @@ class Binder:
             "encoding": settings.encoding,
             "sep": settings.sep,
             "bad_rows": settings.bad_rows,
+            "no_header": settings.no_header,
+            "skip_lines": settings.skip_lines or 0,
+            "escape": settings.escape,
         }
         self.table = open_table(path, self.options)
         self.stamp = stamp_of(path)
@@ -130,7 +138,7 @@ class Binder:
         self.checkpoint.put(
             id=name, **_whereabouts(places),
             digest=found.digest, reading=self._reading, rows=found.rows, bad_rows=found.bad_rows,
-            columns=found.columns, types=found.types, doubts=found.doubts,
+            columns=found.columns, types=found.types, doubts=found.doubts, empty_rows=found.empty_rows,
         )  # fmt: skip
         return self._bound(moved, retyped)
 
@@ -149,8 +157,18 @@ class Binder:
         doubts = tuple(
             Doubt(column, tuple(lines), tuple(cells), dtype) for column, lines, cells, dtype in get("doubts", ())
         )
-        types = tuple(get("types"))
-        return Bound(table, self.options, get("rows"), types, self.stamp, moved, get("bad_rows"), doubts, retyped)
+        return Bound(
+            table,
+            self.options,
+            get("rows"),
+            tuple(get("types")),
+            self.stamp,
+            moved,
+            get("bad_rows"),
+            doubts,
+            retyped,
+            get("empty_rows", 0),
+        )
 
     def _refuse_other_names(self) -> None:
         """Rows named in another way could not be found again, and would be paid for twice."""
@@ -270,7 +288,15 @@ def open_bound(checkpoint: Checkpoint, path: Path, settings: Settings) -> Bound:
         missing=tuple(reading.get("missing", ())),
         columns=tuple(reading["columns"]) or None,
         key=tuple(reading["key"]) or None,
+        no_header=reading.get("no_header", False),
+        skip_lines=reading.get("skip_lines", 0),
+        escape=reading.get("escape"),
     )
     table = open_table(path, options, tuple(columns))
+    if table.columns != tuple(columns):  # an earlier version took another line for the header
+        raise InputError(
+            f"{path} is read otherwise by this version: its columns were taken to be {listing(columns)}",
+            "'batchrun process' reads it anew (with --limit 0 it runs nothing)",
+        )
     types = tuple(checkpoint.get("types"))
     return Bound(table, options, checkpoint.get("rows"), types, stamp_of(path), Moved(0, 0, 0))

@@ -346,7 +346,7 @@ def test_json_lines_hold_results_byte_by_byte(make: Make) -> None:
 
 
 def test_parquet_has_the_types_of_the_input_and_of_the_results(make: Make) -> None:
-    table = make("i,f,b,t\n1,2.5,true,x\n,,,\n").settle(
+    table = make('i,f,b,t\n1,2.5,true,x\n,,,""\n').settle(
         {"n": 1, "s": "a", "l": [1], "o": {"k": "v"}}, {"n": 2.5, "l": [None], "o": {"m": True}}
     )
     found = table.parquet()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.table.escapes import Dialect
 from batchrun.table.tokens import columns, records
 
 
@@ -30,6 +31,6 @@ def test_quotes_and_lines_of_other_widths_do_not(text: str) -> None:
 
 
 def test_an_open_quote_is_noticed_wherever_it_opens() -> None:
-    assert records('1,2\n3,"4', ",") is None
-    assert records('1,2\n3,"4\n', ",") is None
-    assert records('1,2"\n3,4\n', ",") == [["1", '2"'], ["3", "4"]]
+    assert records('1,2\n3,"4', Dialect(",")) is None
+    assert records('1,2\n3,"4\n', Dialect(",")) is None
+    assert records('1,2"\n3,4\n', Dialect(",")) == [["1", '2"'], ["3", "4"]]

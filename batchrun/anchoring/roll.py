@@ -126,5 +126,8 @@ def _told(page: Page) -> list[Any]:
     return [page.start.hex(), page.digest.hex(), *page[2:]]
 
 
-def _page(start: str, digest: str, size: int, rows: int, bad_rows: int, kinds: str, odd: list[Any]) -> Page:
-    return Page(bytes.fromhex(start), bytes.fromhex(digest), size, rows, bad_rows, kinds, tuple(map(tuple, odd)))
+def _page(
+    start: str, digest: str, size: int, rows: int, bad_rows: int, kinds: str, odd: list[Any], empty_rows: int
+) -> Page:
+    told = tuple(map(tuple, odd))
+    return Page(bytes.fromhex(start), bytes.fromhex(digest), size, rows, bad_rows, kinds, told, empty_rows)

@@ -237,6 +237,19 @@ def process(
     bad_rows: Annotated[
         str | None, Option(rich_help_panel=_READ, help="Rows with too few or too many cells: stop, skip.")
     ] = None,
+    no_header: Annotated[
+        bool | None,
+        Option("--no-header", rich_help_panel=_READ, help="The first line is a row: columns are column1, column2, …"),
+    ] = None,
+    skip_lines: Annotated[
+        str | None,
+        Option(rich_help_panel=_READ, metavar="N", help="Lines above the header; 0 insists that there are none."),
+    ] = None,
+    escape: Annotated[
+        str | None,
+        Option(rich_help_panel=_READ, metavar="CHAR",
+               help="What escapes quotes within quotes: '\\'.  \\[default: a quote]"),
+    ] = None,
     dry_run: Annotated[
         bool | None, Option("--dry-run", rich_help_panel=_WHAT, help="Print the plan and stop.")
     ] = None,

@@ -5,51 +5,79 @@ so that only errors pay for counting lines.
 """
 
 import csv
+import io
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from batchrun.errors import InputError
 
+from .escapes import texts_after_quotes
 from .files import changed
 from .header import column_names
 from .pages import PAGE_BYTES, Blocks, Page, Walk
-from .table import Cells
+from .ragged import census, ragged
+from .table import CHUNK_ROWS, Cells
 from .text import TextFile
 from .tokens import NUL, Column, columns, reader_of, records
+from .top import Layout, Numbered, is_bare
 
 if TYPE_CHECKING:
     from _csv import Reader
 
-_SHOWN = 3
 _LINE_END = re.compile("\r\n|\r|\n")
 
 
 class Piece(NamedTuple):
-    """Some rows by columns. `text`: what they were read from, if a page can be made of it. `bad_rows`: left out."""
+    """Some rows by columns. `text`: what they were read from, if a page can be made of it. `bad_rows`: left out.
+
+    `empty_rows`: see `Page`.
+    """
 
     cells: list[Column]
     text: str | None
-    bad_rows: int
+    bad_rows: int = 0
+    empty_rows: int = 0
+
+
+@dataclass(slots=True)
+class _Ending:
+    """Rows of separators only at the end of what has been read: they are none if the file ends there.
+
+    `rows`: those of the right width. `bad`: others.
+    """
+
+    rows: int = 0
+    bad: int = 0
+
+    def take(self, text: str, row: str) -> None:
+        lines = Counter(filter(None, _LINE_END.split(text)))
+        self.rows += lines[row]
+        self.bad += lines.total() - lines[row]
 
 
 class CsvTable:
-    """A CSV file; `sep_said` tells whether the user chose the separator."""
+    """A CSV file."""
 
     kind = "csv"
 
-    def __init__(self, text: TextFile, sep: str, *, sep_said: bool, skip_bad_rows: bool) -> None:
+    def __init__(self, text: TextFile, layout: Layout, *, skip_bad_rows: bool) -> None:
         self.path: Path = text.path
-        self.bad_rows = 0
+        self.bad_rows = self.empty_rows = 0
         self.missing: tuple[str, ...] = ()
         self.block_bytes = PAGE_BYTES
-        self._text, self._sep, self._skip_bad_rows = text, sep, skip_bad_rows
-        with self._reader() as reader:
-            self._header = self._read_header(reader)
-        self.columns = column_names(self.path, self._header, None if sep_said else sep)
+        self._text, self._layout, self._skip_bad_rows = text, layout, skip_bad_rows
+        self._dialect, self._sep = layout.dialect, layout.dialect.sep
+        self._top, self._header = self._read_top()
+        if layout.header:
+            self.columns = column_names(self.path, self._header[1], None if layout.sep_said else self._sep)
+        else:
+            self.columns = tuple(f"column{place}" for place in range(1, len(self._header[1]) + 1))
 
     def chunks(self) -> Iterator[list[Cells]]:
         """See `Table`. Blank lines are no rows, as in pandas."""
@@ -63,52 +91,86 @@ class CsvTable:
                 yield piece.cells
 
     def pieces(self, known: Iterable[Page]) -> Iterator[Page | Piece]:
-        """All rows in order: known pages that are met again, and what is read between them."""
-        self.bad_rows = 0
+        """All rows in order: known pages that are met again, and what is read between them.
+
+        Rows of separators only are none where nothing but such rows is below them.
+        """
+        self.bad_rows = self.empty_rows = 0
+        ending = _Ending()
         with self._text.blocks(self.block_bytes, known) as blocks:
-            yield from self._first(blocks)
+            text = self._below_top(blocks)
             while True:
-                if page := blocks.page():
+                if text:
+                    yield from self._piece(text, blocks, ending)
+                    text = ""
+                elif page := blocks.page():
+                    yield from self._amid(ending)
                     self.bad_rows += page.bad_rows
+                    self.empty_rows += page.empty_rows
                     yield page
-                elif text := blocks.text():
-                    yield from self._piece(text, blocks)
-                else:
+                elif not (text := blocks.text()):
                     return
 
-    def _first(self, blocks: Blocks) -> Iterator[Piece]:
-        """What stands in the block with the header, which is never a known page: there are no rows like it."""
-        while text := blocks.text():
-            found, _ = self._records(text, blocks)
-            place = next((place for place, record in enumerate(found) if not _is_blank(record)), None)
-            if place is not None:
-                if found[place] != self._header:
-                    break
-                if rows := self._rectangular(found[place + 1 :]):
-                    yield Piece(list(zip(*rows, strict=True)), None, 0)
-                return
-        raise changed(self.path)
+    def _below_top(self, blocks: Blocks) -> str:
+        """The text below the header. What stands above is never a known page: there are no rows like it."""
+        text = _at_least(len(self._top), blocks)
+        if not text.startswith(self._top):
+            raise changed(self.path)
+        return text[len(self._top) :]
 
-    def _piece(self, text: str, blocks: Blocks) -> Iterator[Piece]:
-        before = self.bad_rows
-        cells = columns(text, self._sep, len(self._header))
+    def _piece(self, text: str, blocks: Blocks, ending: _Ending) -> Iterator[Piece]:
+        width, found = len(self.columns), None
+        cells = columns(text, self._sep, width)
         if cells is None:
             found, text = self._records(text, blocks)
-            cells = list(zip(*self._rectangular(found), strict=True))
-        if cells:
-            yield Piece(cells, text if isinstance(blocks, Walk) else None, self.bad_rows - before)
+        if (end := _end_of_rows(text, self._sep)) < len(text) and width > 1:
+            text, below = text[:end], text[end:]
+            cells = columns(text, self._sep, width)
+            found = None if cells else self._cut(text)
+        else:
+            below = ""
+        if text:
+            yield from self._amid(ending)
+            before = self.bad_rows
+            if cells is None:
+                cells = list(zip(*self._rectangular(found or []), strict=True))
+            if cells:
+                empty_rows = _empty_rows(cells)
+                self.empty_rows += empty_rows
+                yield Piece(cells, text if isinstance(blocks, Walk) else None, self.bad_rows - before, empty_rows)
+        ending.take(below, self._sep * (width - 1))
+
+    def _amid(self, ending: _Ending) -> Iterator[Piece]:
+        """Rows of separators that were held back, now that others come below them."""
+        if ending.bad and not self._skip_bad_rows:
+            raise self.ragged()
+        self.bad_rows += ending.bad
+        self.empty_rows += ending.rows
+        for first in range(0, ending.rows, CHUNK_ROWS):
+            yield Piece([("",) * min(CHUNK_ROWS, ending.rows - first)] * len(self.columns), None)
+        ending.rows = ending.bad = 0
 
     def _records(self, text: str, blocks: Blocks) -> tuple[list[list[str]], str]:
         """The records of a block, with the blocks after it while a quote is open; and all their text."""
+        while (found := self._cut(text)) is None:
+            more = _at_least(len(text), blocks)
+            if not more:
+                self._complain()
+            text += more
+        return found, text
+
+    def _cut(self, text: str) -> list[list[str]] | None:
+        """See `records`. Text after a closing quote belongs to the cell, unless an escape is the likely reason."""
         try:
-            while (found := records(text, self._sep)) is None:
-                more = _at_least(len(text), blocks)
-                if not more:
-                    self._complain()
-                text += more
+            try:
+                return records(text, self._dialect)
+            except csv.Error:
+                lines = io.StringIO(text, newline="")
+                if any(escaped or self._dialect.escape for _, escaped in texts_after_quotes(lines, self._dialect)):
+                    raise self._escaped() from None
+                return records(text, self._dialect, strict=False)
         except csv.Error:
             self._complain()
-        return found, text
 
     def _complain(self) -> NoReturn:
         """Read record by record, which raises for what is wrong."""
@@ -124,86 +186,125 @@ class CsvTable:
     def lines_of(self, rows: Collection[int]) -> dict[int, int]:
         """The lines on which some rows start, found in one pass."""
         with self._reader() as reader:
-            whole = (line for line, cells in self._numbered(reader) if len(cells) == len(self._header))
+            whole = (line for line, cells in self._numbered(reader) if len(cells) == len(self.columns))
             numbered = enumerate(islice(whole, max(rows, default=-1) + 1))
             return dict.fromkeys(rows, 0) | {row: line for row, line in numbered if row in rows}
 
     @contextmanager
-    def _reader(self) -> Iterator["Reader"]:
+    def _reader(self, seen: list[str] | None = None) -> Iterator["Reader"]:
+        """A reader of the lines below those that are passed over. `seen` receives all lines as they are read."""
         with self._text.lines() as lines:
-            reader = reader_of(lines, self._sep)
+            told = lines if seen is None else _recorded(lines, seen)
+            rest = iter(told)
+            for _ in islice(rest, self._layout.above):
+                pass
+            reader = reader_of(rest, self._dialect)
             try:
                 yield reader
             except csv.Error as error:
                 raise self._no_csv(reader, error) from None
 
-    def _read_header(self, reader: "Reader") -> list[str]:
+    def _read_top(self) -> tuple[str, Numbered]:
+        """All text above the rows, and the header with its line, or the first row if there is none."""
+        seen: list[str] = []
+        with self._reader(seen) as reader:
+            header = self._read_header(reader)
+        if not self._layout.header:
+            return "".join(seen[: self._layout.above]), header
+        return "".join(seen), header
+
+    def _read_header(self, reader: "Reader") -> Numbered:
+        line = reader.line_num
         for record in reader:
             if self._is_end(record, reader):
                 break
-            if not _is_blank(record):
-                return record
+            if not _is_blank(record) and not (self._layout.header and is_bare(record)):
+                return self._layout.above + line + 1, record
+            line = reader.line_num
+        if self._layout.above:
+            raise InputError(
+                f"{self.path} has nothing below the lines that are passed over ({self._layout.above:,})",
+                "Give a smaller --skip-lines.",
+            )
         raise InputError(
             f"{self.path} has no header: all its lines are blank",
             "The first line must hold the columns' names.",
         )
 
     def _rectangular(self, rows: list[list[str]]) -> list[list[str]]:
-        width = len(self._header)
+        width = len(self.columns)
         if width > 1 and set(map(len, rows)) == {width}:
             return rows
         rows = [row for row in rows if not _is_blank(row)]
         whole = [row for row in rows if len(row) == width]
         if len(whole) < len(rows) and not self._skip_bad_rows:
-            raise self._ragged()
+            raise self.ragged()
         self.bad_rows += len(rows) - len(whole)
         return whole
 
-    def _numbered(self, reader: "Reader") -> Iterator[tuple[int, list[str]]]:
+    def _numbered(self, reader: "Reader") -> Iterator[Numbered]:
         """Data rows with the line on which each starts."""
-        self._read_header(reader)
+        if self._layout.header:
+            self._read_header(reader)
         line = reader.line_num
         for record in reader:
             if self._is_end(record, reader):
                 return
             if not _is_blank(record):
-                yield line + 1, record
+                yield self._layout.above + line + 1, record
             line = reader.line_num
 
     def _is_end(self, record: list[str], reader: "Reader") -> bool:
         if record == [NUL, NUL]:
             return True
         if record and record[-1].endswith(NUL):
-            raise self._open_quote(record[-1], reader.line_num)
+            raise self._open_quote(record[-1], self._layout.above + reader.line_num)
         return False
 
     def _open_quote(self, cell: str, last_line: int) -> InputError:
         text = cell[: -len(f"{NUL}{self._sep}{NUL}")]
         ends = _LINE_END.findall(text)
         within = len(ends) - text.endswith(("\r", "\n"))
+        where = f"{self.path}, line {last_line - 1 - within}: a quote opens here and is never closed"
+        if '\\"' in text and not self._dialect.escape:
+            return InputError(where, "If a backslash escapes quotes, read them with --escape '\\'; else close it.")
         return InputError(
-            f"{self.path}, line {last_line - 1 - within}: a quote opens here and is never closed",
+            where,
             'Close it, or write a quote that belongs to the text as "" within a quoted cell.',
         )
 
-    def _ragged(self) -> InputError:
-        width = len(self._header)
-        with self._reader() as reader:
-            total, found = _count_bad(self._numbered(reader), width)
-        shown = ", ".join(f"line {line} has {cells}" for line, cells in found[:_SHOWN])
-        more = ", …" if len(found) > _SHOWN else ""
+    def _escaped(self) -> InputError:
+        """The error for a quote that has ended a cell too early."""
+        with self._text.lines() as lines:
+            for _ in islice(rest := iter(lines), self._layout.above):
+                pass
+            found = texts_after_quotes(rest, self._dialect)
+            line = self._layout.above + next((n for n, escaped in found if escaped or self._dialect.escape), 0)
+        if escape := self._dialect.escape:
+            return InputError(
+                f"{self.path}, line {line}: text follows a closing quote, though --escape {escape} is said",
+                "Leave --escape out if quotes are doubled; else correct the cell.",
+            )
         return InputError(
-            f"{self.path}: {len(found):,} of {total:,} rows do not have the header's {width:,} cells: {shown}{more}",
-            "Quote cells that hold the separator, or leave such rows out with --bad-rows skip.",
+            f"{self.path}, line {line}: a quote within a cell is escaped by a backslash",
+            "Read the table with --escape '\\', or export it with such quotes doubled.",
         )
 
+    def ragged(self) -> InputError:
+        """The error for rows that do not have the header's number of cells."""
+        with self._reader() as reader:
+            found = census(self._numbered(reader), len(self.columns))
+        ends = len(_LINE_END.findall(self._top))
+        return ragged(self.path, self._header, ends, found, self._dialect, self._text.encoding)
+
     def _no_csv(self, reader: "Reader", error: csv.Error) -> InputError:
+        where = f"{self.path}, line {self._layout.above + reader.line_num}"
         if "field larger" in str(error):
             return InputError(
-                f"{self.path}, line {reader.line_num}: a cell is larger than {csv.field_size_limit() >> 20} MiB",
+                f"{where}: a cell is larger than {csv.field_size_limit() >> 20} MiB",
                 "Probably a quote was left open some lines above: close it.",
             )
-        return InputError(f"{self.path}, line {reader.line_num}: {error}", "Export the table as CSV again.")
+        return InputError(f"{where}: {error}", "Export the table as CSV again.")
 
 
 def _is_blank(record: list[str]) -> bool:
@@ -223,9 +324,22 @@ def _at_least(size: int, blocks: Blocks) -> str:
     return "".join(found)
 
 
-def _count_bad(rows: Iterable[tuple[int, list[str]]], width: int) -> tuple[int, list[tuple[int, int]]]:
-    total, found = 0, []
-    for total, (line, cells) in enumerate(rows, 1):  # noqa: B007 (the last number is the count)
-        if len(cells) != width:
-            found.append((line, len(cells)))
-    return total, found
+def _recorded(lines: Iterable[str], seen: list[str]) -> Iterator[str]:
+    for line in lines:
+        seen.append(line)
+        yield line
+
+
+def _end_of_rows(text: str, sep: str) -> int:
+    """Where the last row with anything but separators ends, if there are such rows below it; else the text's end."""
+    filled = len(text.rstrip(f"{sep}\r\n"))
+    line = _LINE_END.search(text, filled) if filled else None
+    end = line.end() if line else 0 if not filled else len(text)
+    return end if sep in text[end:] else len(text)
+
+
+def _empty_rows(cells: list[Column]) -> int:
+    """How many rows are separators only; asked of all of them only if there may be some."""
+    if len(cells) < 2 or "" not in cells[0] or "" not in cells[-1]:
+        return 0
+    return sum(not any(row) for row in zip(*cells, strict=True))

@@ -12,11 +12,12 @@ from .csv_table import CsvTable
 from .files import PARQUET_MAGIC, check_reachable, head_of
 from .json_lines import JsonLinesTable
 from .lookalikes import error_page, lookalike_of_bytes, lookalike_of_text, one_object, rows_within
-from .options import ReadOptions, check_columns, separator
+from .options import ReadOptions, check_columns, check_for_csv
 from .parquet import ParquetTable
 from .remedies import bare_name, converted
 from .table import Table
 from .text import TextFile, text_file
+from .top import check_top, layout_of
 
 _HEAD = 1 << 16
 _SHOWN = 100
@@ -33,12 +34,8 @@ def open_table(path: Path, options: ReadOptions, columns: tuple[str, ...] | None
     path = Path(path)
     check_reachable(path)
     table = _open(path, options, columns)
-    for option, said in (("--dtype", options.dtypes), ("--missing", options.missing)):
-        if table.kind != "csv" and said:
-            raise InputError(
-                f"{option} is for CSV files: the values of {path} have types of their own",
-                f"Leave {option} out and convert within the task.",
-            )
+    if table.kind != "csv":
+        check_for_csv(path, options)
     if table.columns:
         check_columns(table.columns, options)
     return table
@@ -54,8 +51,11 @@ def _open(path: Path, options: ReadOptions, columns: tuple[str, ...] | None) -> 
     text = text_file(path, options.encoding)
     if _is_json_lines(text):
         return JsonLinesTable(text, columns, skip_bad_rows=options.skip_bad_rows)
-    sep = separator(options, "\t" if bare_name(path).lower().endswith((".tsv", ".tab")) else ",")
-    table = CsvTable(text, sep, sep_said=options.sep is not None, skip_bad_rows=options.skip_bad_rows)
+    head = text.head(_HEAD)
+    layout = layout_of(head, options, "\t" if bare_name(path).lower().endswith((".tsv", ".tab")) else ",")
+    if columns is None and options.skip_lines is None:  # nobody has taken the first line for what it is
+        check_top(path, head, layout, text.encoding, whole=len(head.encode(text.encoding, "replace")) < _HEAD - 4)
+    table = CsvTable(text, layout, skip_bad_rows=options.skip_bad_rows)
     table.missing = options.missing
     return table
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batchrun.errors import InputError
 
-_OTHERS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
+SEPARATORS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
 
 
 def column_names(path: Path, header: Sequence[str], guessed_sep: str | None) -> tuple[str, ...]:
@@ -35,12 +35,12 @@ def check_distinct(path: Path, names: Sequence[str]) -> None:
 
 def looks_separated(name: str, sep: str) -> str | None:
     """What else than `sep` a column's name seems to be separated by, as `--sep` takes it."""
-    return next((said for other, said in _OTHERS.items() if other != sep and other in name), None)
+    return next((said for other, said in SEPARATORS.items() if other != sep and other in name), None)
 
 
 def _check_separator(path: Path, name: str, sep: str) -> None:
     if said := looks_separated(name, sep):
         raise InputError(
             f"{path}: the header is one column, {name!r}, that looks separated by {said}",
-            f"Read it with --sep {said}, or insist on one column with --sep {_OTHERS[sep]}.",
+            f"Read it with --sep {said}, or insist on one column with --sep {SEPARATORS.get(sep, repr(sep))}.",
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from pathlib import Path
 
 from batchrun.errors import InputError
 from batchrun.suggest import listing, suggest
@@ -20,6 +21,7 @@ class ReadOptions:
     `columns`: only these are given to the task and make up a row's identity. `key`: these name a row.
     `dtypes`: column -> `str`, `int`, `float` or `bool`; `missing`: words that stand for no value in columns of numbers
     and booleans, beside the usual ones (both CSV only; other formats carry their own types).
+    `no_header`, `skip_lines`, `escape` are for CSV, too. `skip_lines` None: nobody has said where the header is.
     """
 
     encoding: str | None = None
@@ -29,6 +31,9 @@ class ReadOptions:
     missing: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
     key: tuple[str, ...] | None = None
+    no_header: bool = False
+    skip_lines: int | None = None
+    escape: str | None = None
 
 
 def separator(options: ReadOptions, default: str) -> str:
@@ -42,6 +47,32 @@ def separator(options: ReadOptions, default: str) -> str:
             "Give one character that is no quote and no line break, such as --sep ';' or --sep tab.",
         )
     return sep
+
+
+def escape_of(options: ReadOptions, sep: str) -> str | None:
+    """What stands before a quote within quotes; None for a doubled one. Raises `InputError` if it cannot."""
+    escape = options.escape
+    if escape in (None, '"'):
+        return None
+    if len(escape) != 1 or escape in f"{sep}\r\n\0":
+        raise InputError(
+            f"--escape {escape!r} cannot stand before a quote",
+            "Give one character that is neither the separator nor a line break, such as --escape '\\'.",
+        )
+    return escape
+
+
+def check_for_csv(path: Path, options: ReadOptions) -> None:
+    """Raise `InputError` if an option is said that a table of another kind has no use for."""
+    said = {"--no-header": options.no_header, "--skip-lines": options.skip_lines, "--escape": options.escape}
+    for option in (name for name, value in said.items() if value):
+        raise InputError(f"{option} is for CSV files, and {path} is none", f"Leave {option} out.")
+    for option, told in (("--dtype", options.dtypes), ("--missing", options.missing)):
+        if told:
+            raise InputError(
+                f"{option} is for CSV files: the values of {path} have types of their own",
+                f"Leave {option} out and convert within the task.",
+            )
 
 
 def check_columns(columns: Sequence[str], options: ReadOptions) -> None:

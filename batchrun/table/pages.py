@@ -23,7 +23,10 @@ _MOST_LINES = 100_000
 
 
 class Page(NamedTuple):
-    """Some records. `start`, `digest`: of its first line and of all its `size` bytes. `kinds`, `odd`: see `Said`."""
+    """Some records. `start`, `digest`: of its first line and of all its `size` bytes. `kinds`, `odd`: see `Said`.
+
+    `empty_rows`: those of its rows that are separators only; never the last one, which may come to end the file.
+    """
 
     start: bytes
     digest: bytes
@@ -32,6 +35,7 @@ class Page(NamedTuple):
     bad_rows: int
     kinds: str
     odd: tuple[Odd, ...]
+    empty_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +127,10 @@ class Walk:
         self._at = 0
 
 
-def page_of(text: str, rows: int, bad_rows: int, said: Said) -> Page | None:
+def page_of(text: str, rows: int, bad_rows: int, said: Said, empty_rows: int = 0) -> Page | None:
     """A block as a page; None if it is too large to be looked for, or if its last line could go on."""
     block = text.encode()
     if len(block) > LARGEST_PAGE or not block.endswith(b"\n"):
         return None
     start = block[: block.find(b"\n") + 1]
-    return Page(xxh3_128_digest(start), xxh3_128_digest(block), len(block), rows, bad_rows, *said)
+    return Page(xxh3_128_digest(start), xxh3_128_digest(block), len(block), rows, bad_rows, *said, empty_rows)

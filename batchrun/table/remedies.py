@@ -30,6 +30,36 @@ def converted(path: Path, program: str, ending: str, encoding: str = "utf-8") ->
     return f"{pipe} > {shlex.quote(str(_free(path, ending)))}"
 
 
+def with_longer_header(path: Path, line: int, sep: str, encoding: str) -> str:
+    """The command that ends the header, on this line, with a separator as each row does."""
+    edit = rf"{line}s/\r*$/{_in_sed(sep)}&/"
+    return _fixed(path, f"sed {shlex.quote(edit)}", encoding)
+
+
+def with_first_name(path: Path, line: int, name: str, sep: str, encoding: str) -> str:
+    """The command that puts a name before the header on this line."""
+    return _fixed(path, f"sed {shlex.quote(f'{line}s/^/{name}{_in_sed(sep)}/')}", encoding)
+
+
+def without_space_before_quotes(path: Path, sep: str, encoding: str) -> str:
+    """The command that removes spaces after separators, where a quote may follow."""
+    program = (
+        "import csv, sys; sys.stdout.reconfigure(encoding='utf-8', newline=''); "
+        f"csv.writer(sys.stdout, delimiter={sep!r}).writerows(csv.reader(open(0, encoding='utf-8-sig', newline=''), "
+        f"delimiter={sep!r}, skipinitialspace=True))"
+    )
+    quoted = shlex.quote(program) if sep in "$`\\!" else f'"{program}"'
+    return _fixed(path, f"python3 -c {quoted}", encoding)
+
+
+def _fixed(path: Path, program: str, encoding: str) -> str:
+    return converted(path, program, f".fixed{os.path.splitext(bare_name(path))[1]}", encoding)
+
+
+def _in_sed(sep: str) -> str:
+    return f"\\{sep}" if sep in "/&\\" else sep
+
+
 def _free(path: Path, ending: str) -> Path:
     """A name for a file that is not there yet."""
     stem = os.path.splitext(bare_name(path))[0]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from batchrun.errors import InputError
 
 from .column_types import ColumnTypes, OddCells, Said
-from .csv_table import CsvTable
+from .csv_table import CsvTable, Piece
 from .doubts import Doubt, dtype_option, missing_option
 from .files import digest_of, unchanged
 from .fingerprint import Cut, identities, identities_by_column
@@ -22,8 +22,8 @@ class Scan:
     """What the first pass found.
 
     `types`: per column `int`, `float`, `bool` or `text`, or `native` where the format has its own.
-    `digest`: see `digest_of`. `bad_rows`: rows left out by `skip_bad_rows`, not counted in `rows`.
-    `doubts`: what the user should know of the types.
+    `digest`: see `digest_of`. `bad_rows`: rows left out by `skip_bad_rows`, not counted in `rows`. `empty_rows`: those
+    of a CSV file that are separators only, with others below them. `doubts`: what the user should know of the types.
     """
 
     rows: int
@@ -32,6 +32,7 @@ class Scan:
     digest: str
     bad_rows: int
     doubts: tuple[Doubt, ...] = ()
+    empty_rows: int = 0
 
 
 def scan(table: Table, options: ReadOptions, on_identities: OnIdentities, memo: Memo | None = None) -> Scan:
@@ -48,7 +49,8 @@ def scan(table: Table, options: ReadOptions, on_identities: OnIdentities, memo: 
             rows, types, doubts = *_read_native(table, options, on_identities), ()
         check_columns(table.columns, options)
         digest = digest_of(table.path)
-    return Scan(rows, table.columns, types, digest, table.bad_rows, doubts)
+    empty_rows = table.empty_rows if isinstance(table, CsvTable) else 0
+    return Scan(rows, table.columns, types, digest, table.bad_rows, doubts, empty_rows)
 
 
 def _read_text(
@@ -69,8 +71,10 @@ def _read_text(
         said = types.look(piece.cells)
         types.take(said, len(piece.cells[0]))
         rows += len(piece.cells[0])
-        if memo and piece.text and (page := page_of(piece.text, len(piece.cells[0]), piece.bad_rows, said)):
+        if memo and piece.text and (page := _page_of(piece, said)):
             memo.note(page)
+    if table.bad_rows and not rows:
+        raise table.ragged()
     return rows, types.settled(), _with_lines(table, list(types.doubts()))
 
 
@@ -82,6 +86,10 @@ def _with_lines(table: CsvTable, odd: list[OddCells]) -> tuple[Doubt, ...]:
     )
 
 
+def _page_of(piece: Piece, said: Said) -> Page | None:
+    return page_of(piece.text or "", len(piece.cells[0]), piece.bad_rows, said, piece.empty_rows)
+
+
 def _read_native(table: Table, options: ReadOptions, on_identities: OnIdentities) -> tuple[int, tuple[str, ...]]:
     chunks = table.chunks()
     columns, identify, rows = table.columns, identities(table.columns, options), 0
@@ -90,6 +98,11 @@ def _read_native(table: Table, options: ReadOptions, on_identities: OnIdentities
             columns, identify = table.columns, identities(table.columns, options)
         on_identities(*identify(chunk))
         rows += len(chunk)
+    if table.bad_rows and not rows:
+        raise InputError(
+            f"{table.path}: none of its {table.bad_rows:,} lines is a JSON object, so that no row would be left",
+            "Give a file with one object a line (jq -c writes such files).",
+        )
     return rows, ("native",) * len(table.columns)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from .escapes import Dialect, unescaped
+
 if TYPE_CHECKING:
     from _csv import Reader
 
@@ -21,15 +23,22 @@ NUL = "\0"
 Column = Sequence[str]
 
 
-def reader_of(lines: Iterable[str], sep: str) -> "Reader":
-    """A csv reader over `lines` and the line of our own."""
+def reader_of(lines: Iterable[str], dialect: Dialect, *, strict: bool = False) -> "Reader":
+    """A csv reader over `lines` and the line of our own. If `strict`, text after a closing quote is an error."""
     csv.field_size_limit(LARGEST_CELL)
-    return csv.reader(chain(lines, [f"{NUL}{sep}{NUL}"]), delimiter=sep)
+    if dialect.escape:
+        lines = unescaped(lines, dialect)
+    return csv.reader(chain(lines, [f"{NUL}{dialect.sep}{NUL}"]), delimiter=dialect.sep, strict=strict)
 
 
-def records(text: str, sep: str) -> list[list[str]] | None:
-    """All records, blank ones included; None if a quote is open at the end. Raises `csv.Error`."""
-    found = list(reader_of(io.StringIO(text, newline=""), sep))
+def records(text: str, dialect: Dialect, *, strict: bool = True) -> list[list[str]] | None:
+    """All records, blank ones included; None if a quote is open at the end. Raises `csv.Error`; see `reader_of`."""
+    try:
+        found = list(reader_of(io.StringIO(text, newline=""), dialect, strict=strict))
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):  # so says a strict one of an open quote
+            return None
+        raise
     return found[:-1] if found[-1] == [NUL, NUL] else None
 
 
