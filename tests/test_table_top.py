@@ -231,6 +231,20 @@ def test_a_space_before_a_quote_is_told_and_the_remedy_works(tmp_path: Path, sep
     assert read(tmp_path / "it's.fixed.csv", sep=sep) == [("id", "name"), tuple(expected)]
 
 
+@pytest.mark.parametrize("sep", [",", ";"])
+def test_single_quotes_are_told_and_the_remedy_works(tmp_path: Path, sep: str) -> None:
+    error = refused(written(tmp_path, f"id{sep}name\n1{sep}'a{sep} b'\n2{sep}c\n"), sep=sep)
+    assert "quoted by '" in str(error)
+    fixed(error)
+    assert read(tmp_path / "data.fixed.csv", sep=sep)[1:] == [("1", f"a{sep} b"), ("2", "c")]
+
+
+def test_without_a_header_rows_are_held_against_the_first(tmp_path: Path) -> None:
+    error = refused(written(tmp_path, "1,2\n1,2,\n1,2,\n"), no_header=True)
+    assert "the first row's 2 cells" in str(error)
+    assert "--bad-rows skip" in error.hint
+
+
 def test_spaces_and_quotes_that_are_meant_are_cells(tmp_path: Path) -> None:
     assert read(written(tmp_path, 'a,b\n1," ""x"""\n2," ""y"""\n'))[1] == ("1", ' "x"')
     assert read(written(tmp_path, 'a,b\n1, "x" he said\n'))[1] == ("1", ' "x" he said')

@@ -21,7 +21,7 @@ from .escapes import texts_after_quotes
 from .files import changed
 from .header import column_names
 from .pages import PAGE_BYTES, Blocks, Page, Walk
-from .ragged import census, ragged
+from .ragged import Place, census, ragged
 from .table import CHUNK_ROWS, Cells
 from .text import TextFile
 from .tokens import NUL, Column, columns, reader_of, records
@@ -295,7 +295,7 @@ class CsvTable:
         with self._reader() as reader:
             found = census(self._numbered(reader), len(self.columns))
         ends = len(_LINE_END.findall(self._top))
-        return ragged(self.path, self._header, ends, found, self._dialect, self._text.encoding)
+        return ragged(Place(self.path, self._text.encoding, self._layout, self._header, ends), found)
 
     def _no_csv(self, reader: "Reader", error: csv.Error) -> InputError:
         where = f"{self.path}, line {self._layout.above + reader.line_num}"

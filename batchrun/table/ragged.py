@@ -2,16 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from batchrun.errors import InputError
 
-from .escapes import Dialect
-from .remedies import with_first_name, with_longer_header, without_space_before_quotes
-from .top import Numbered, above_header, is_bare, title_said
+from .files import changed
+from .remedies import with_double_quotes, with_first_name, with_longer_header, without_space_before_quotes
+from .top import Layout, Numbered, above_header, is_bare, title_said
 
 _SHOWN = 3
 _KEPT = 20
@@ -65,48 +65,78 @@ def census(rows: Iterable[Numbered], width: int) -> Census:
     return found if found.bad else found.with_more(ending)
 
 
-def ragged(path: Path, header: Numbered, ends: int, found: Census, dialect: Dialect, encoding: str) -> InputError:
-    """The error, with the likeliest cause. `header`: its first line and cells; `ends`: its last line."""
-    width, whole = found.width, found.bad == found.rows
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where rows are. `header`: its first line and cells, or those of the first row; `ends`: its last line."""
+
+    path: Path
+    encoding: str
+    layout: Layout
+    header: Numbered
+    ends: int
+
+
+def ragged(place: Place, found: Census) -> InputError:
+    """The error, with the likeliest cause."""
     if not found.bad:
-        return InputError(f"{path} changed while it was being read", "Give the same command again.")
+        return changed(place.path)
     shown = ", ".join(f"line {line} has {len(record)}" for line, record in found.first[:_SHOWN])
     more = ", …" if found.bad > _SHOWN else ""
-    which = f"all {found.rows:,}" if whole else f"{found.bad:,} of {found.rows:,}"
-    cells = f"{width:,} cells" if width > 1 else "one cell"
-    said = f"{path}: {which} rows do not have the header's {cells}: {shown}{more}"
-    kept = [(line, cell) for line, record in found.first for cell in record]
-    if spaced := next((one for one in kept if _SPACED.match(one[1])), None):
-        return InputError(
-            f"{said}. A space stands before a quote in line {spaced[0]}, which is then a part of the cell",
-            f"Remove such spaces: {without_space_before_quotes(path, dialect.sep, encoding)}",
+    which = f"all {found.rows:,}" if found.bad == found.rows else f"{found.bad:,} of {found.rows:,}"
+    cells = f"{found.width:,} cells" if found.width > 1 else "one cell"
+    whose = "header" if place.layout.header else "first row"
+    said = f"{place.path}: {which} rows do not have the {whose}'s {cells}: {shown}{more}"
+    what, hint = next(_causes(place, found))
+    return InputError(f"{said}. {what}", hint)
+
+
+def _causes(place: Place, found: Census) -> Iterator[tuple[str, str]]:
+    """What is wrong, and what to do; the likeliest cause first, and at last what is always true."""
+    path, sep, encoding = place.path, place.layout.dialect.sep, place.encoding
+    whole = found.bad == found.rows
+    line, record = found.first[0]
+    spaced = (line for line, record in found.first if any(map(_SPACED.match, record)))
+    if at := next(spaced, 0):
+        command = without_space_before_quotes(path, sep, encoding)
+        yield (
+            f"A space stands before a quote in line {at}, which is then a part of the cell",
+            f"Remove such spaces: {command}",
         )
-    if not dialect.escape and any(_broken_off(record) for _, record in found.first):
-        return InputError(
-            f"{said}. In line {found.first[0][0]} a quote seems to be escaped by a backslash",
-            "Read such quotes with --escape '\\'.",
-        )
-    if found.one_too_many == found.bad and whole:
-        return InputError(
-            f"{said}. Each row ends with a separator, but the header does not",
-            f"End the header with one, too: {with_longer_header(path, ends, dialect.sep, encoding)}",
+    if not place.layout.dialect.escape and any(_broken_off(record) for _, record in found.first):
+        yield f"In line {line} a quote seems to be escaped by a backslash", "Read such quotes with --escape '\\'."
+    if any(_in_single_quotes(record) for _, record in found.first):
+        command = with_double_quotes(path, sep, encoding)
+        yield f"In line {line} cells seem to be quoted by ', which is no quote here", f'Quote them by ": {command}'
+    if place.layout.header:
+        yield from _about_header(place, found, whole=whole)
+    leave = "" if whole else ", or leave such rows out with --bad-rows skip"
+    yield f"Line {line}: {sep.join(record)[:80]!r}", f"Quote cells that hold the separator{leave}."
+
+
+def _about_header(place: Place, found: Census, *, whole: bool) -> Iterator[tuple[str, str]]:
+    """The same, where it is the header that differs from nearly all rows."""
+    path, sep, encoding, header = place.path, place.layout.dialect.sep, place.encoding, place.header
+    if whole and found.one_too_many == found.bad:
+        yield (
+            "Each row ends with a separator, but the header does not",
+            f"End the header with one, too: {with_longer_header(path, place.ends, sep, encoding)}",
         )
     usual = found.widths.most_common(1)[0][0]
-    if usual == width + 1 and width > 1 and whole:
-        return InputError(
-            f"{said}. The header has one name too few; R leaves out that of the row names, which come first",
-            f"Name the first column: {with_first_name(path, header[0], 'row', dialect.sep, encoding)}",
+    first_cells = [record[0] for _, record in found.first]
+    if whole and found.width > 1 and usual == found.width + 1 and len(set(first_cells)) == len(first_cells) > 1:
+        yield (
+            "The header has one name too few; R leaves out that of the row names, which come first",
+            f"Name the first column: {with_first_name(path, header[0], 'row', sep, encoding)}",
         )
     below = next((row for row in found.first if len(row[1]) == usual), None)
-    if below and usual > width and (whole or width == 1) and found.widths[usual] > found.rows // 2:
+    if below and usual > found.width and (whole or found.width == 1) and found.widths[usual] > max(1, found.rows // 2):
         odd = title_said(header, below)
-        return InputError(f"{said}. {odd[0].upper()}{odd[1:]}", above_header(path, header, below).hint)
-    leave = "" if whole else ", or leave such rows out with --bad-rows skip"
-    line, record = found.first[0]
-    return InputError(
-        f"{said}. Line {line}: {dialect.sep.join(record)[:80]!r}",
-        f"Quote cells that hold the separator{leave}.",
-    )
+        yield f"{odd[0].upper()}{odd[1:]}", above_header(path, header, below).hint
+
+
+def _in_single_quotes(record: list[str]) -> bool:
+    """Has a separator within single quotes cut a cell?"""
+    return any(one.lstrip().startswith("'") and other.rstrip().endswith("'") for one, other in pairwise(record))
 
 
 def _broken_off(record: list[str]) -> bool:

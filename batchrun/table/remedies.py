@@ -43,10 +43,19 @@ def with_first_name(path: Path, line: int, name: str, sep: str, encoding: str) -
 
 def without_space_before_quotes(path: Path, sep: str, encoding: str) -> str:
     """The command that removes spaces after separators, where a quote may follow."""
+    return _read_as(path, sep, "skipinitialspace=True", encoding)
+
+
+def with_double_quotes(path: Path, sep: str, encoding: str) -> str:
+    """The command that puts double quotes in place of single ones, where they are needed."""
+    return _read_as(path, sep, "quotechar=chr(39)", encoding)
+
+
+def _read_as(path: Path, sep: str, how: str, encoding: str) -> str:
     program = (
         "import csv, sys; sys.stdout.reconfigure(encoding='utf-8', newline=''); "
         f"csv.writer(sys.stdout, delimiter={sep!r}).writerows(csv.reader(open(0, encoding='utf-8-sig', newline=''), "
-        f"delimiter={sep!r}, skipinitialspace=True))"
+        f"delimiter={sep!r}, {how}))"
     )
     quoted = shlex.quote(program) if sep in "$`\\!" else f'"{program}"'
     return _fixed(path, f"python3 -c {quoted}", encoding)
