@@ -139,7 +139,7 @@ def test_a_cell_stays_one_argument_in_whatever_a_shell_substitutes(inner, cell):
         ({"command": "tool {nmae}"}, "given no column 'nmae'", "Did you mean 'name'?"),
         ({"command": "tool 'x {id}"}, "cannot be split into words: No closing quotation", ""),
         ({"command": "tool {name!r}"}, "the command has {name!r}, which is not filled in", "write {name} for the cell"),
-        ({"command": "tool { name }"}, "the command has { name }", "or {{ name }} for the text"),
+        ({"command": "tool { name }"}, "the command has { name }", "or {{name}} for the text"),
         ({"command": "tool {My Name}"}, "the command has {My Name}", "write {my name} for the cell"),
         ({"command": "tool {name|lower}", "shell": True}, "the command has {name|lower}", "write {name} for the cell"),
         ({"command": "tool {my name}"}, "{my name} is cut into words at its space", "put it in quotes: '{my name}'"),

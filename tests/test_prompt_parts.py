@@ -96,9 +96,9 @@ def test_braces_that_nearly_name_a_column_are_refused_with_the_column_that_was_m
     assert f"{{{inside}}}, which is not filled in" in str(refused.value)
     assert refused.value.hint.startswith(f"write {{{column}}} for the cell")
     # The other remedy works, too.
-    text = Template(f"{{name}} costs {{{{{inside}}}}}", COLUMNS)
-    text.check()
-    assert text.render({"name": "a"}) == f"a costs {{{inside}}}"
+    remedy = refused.value.hint.partition(", or ")[2].partition(" for the text")[0]
+    Prompt(f"{{name}} costs {remedy}", "m").check(COLUMNS)
+    assert rendered(f"{{name}} costs {remedy}", name="a") == f"a costs {{{inside.strip()}}}"
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,10 @@ class Template:
             )
         for inside in self._literal:
             if column := meant_column(inside, self._columns):
+                text = inside.strip()  # with spaces, doubled braces are taken for those of other languages
                 raise UsageError(
                     f"the {what} has {{{inside}}}, which is not filled in: braces take a column's name alone",
-                    f"write {{{column}}} for the cell as it is, or {{{{{inside}}}}} for the text {{{inside}}}",
+                    f"write {{{column}}} for the cell as it is, or {{{{{text}}}}} for the text {{{text}}}",
                 )
         for name in also:
             if name not in self._columns:
