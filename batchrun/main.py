@@ -125,7 +125,7 @@ def process(
         witness.forget_failures(checkpoint.reached())
         owners = known_owner(checkpoint, places), owner_of(spec, settings, origin, places.folder)
         refuse_other_task(*owners, places)
-        binder = Binder(checkpoint, places.input, settings)
+        binder = Binder(checkpoint, places.input, settings, spec)
         died = _last_death(checkpoint, places, settings)
         redactor = Redactor(os.environ, (settings.api_key_env,))
         log = stack.enter_context(Log(places.log, redactor))

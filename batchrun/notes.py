@@ -4,11 +4,14 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from .aftermath import Aftermath
+from .anchoring.anchor import Moved
+from .anchoring.naming import BY_PLACE, Change
 from .display.words import counted, have, were
 from .errors import ChangedError
 from .options.settings import Settings
 from .plan import Plan
 from .source import Bound, Retyped
+from .suggest import listing
 from .table import looks_separated, separator
 from .table.doubts import dtype_option, sentences
 from .worker.readymade import Spec
@@ -26,6 +29,8 @@ def notes_on(
         *_on_types(bound, plan),
         *_run_again(died, " of the table as it was then" if edited else ""),
     ]
+    if (change := bound.moved.change) and (why := _named_anew(change, settings)):
+        notes.append(f"{why}: {_known_again(bound.moved, change)}")
     if plan.stale and settings.on_change != "redo":
         notes.append(
             f"{were(plan.stale, 'row')} settled under another version of the task or other content; results are kept "
@@ -84,17 +89,53 @@ def _retyped(each: Retyped) -> str:
     )
 
 
-def has_changed(plan: Plan, settings: Settings) -> ChangedError:
+def _named_anew(change: Change, settings: Settings) -> str:
+    """Why rows are named otherwise than before; nothing where that is no matter to the user."""
+    before, now = change.before, change.now
+    if before.key != now.key:
+        return f"rows are named by --key {','.join(now.key)} now" if now.key else "rows are named without --key now"
+    if settings.ready_made:
+        return ""
+    if before.chosen or now.chosen:
+        return (
+            f"rows are made of --columns {','.join(now.content)} now"
+            if now.chosen
+            else "--columns is not said any more"
+        )
+    return ", ".join([*_told("gone", change.went), *_told("come", change.came)])
+
+
+def _told(what: str, names: tuple[str, ...]) -> Iterator[str]:
+    if names:
+        nouns, have_ = ("column", "has") if len(names) == 1 else ("columns", "have")
+        yield f"{nouns} {listing(names)} {have_} {what}"
+
+
+def _known_again(moved: Moved, change: Change) -> str:
+    """How many rows keep their results, and what they are known by."""
+    one = moved.kept == 1
+    place = "its place" if one else "their place"
+    by = place if change.by == BY_PLACE else "the columns that both tables have"
+    text = f"{counted(moved.kept, 'row')}, known by {by}, {'keeps its' if one else 'keep their'} results"
+    if moved.unclear:
+        text += f"; {counted(moved.unclear, 'row')} could be any of several that were different, and "
+        text += "is new" if moved.unclear == 1 else "are new"
+    return text
+
+
+def has_changed(plan: Plan, settings: Settings, moved: Moved) -> ChangedError:
     """The error of `--on-change stop`, which is the default of tasks that are made of options."""
+    why = _named_anew(moved.change, settings) if moved.change else ""
+    because = f" ({why})" if why else ""
     if settings.ready_made:
         what = "prompt" if settings.prompt is not None else "command"
         return ChangedError(
-            f"{were(plan.stale, 'row')} settled under another {what}, or with other content; nothing was run",
+            f"{were(plan.stale, 'row')} settled under another {what}, or with other content{because}; nothing was run",
             "--on-change keep keeps their results, --on-change redo runs them again, "
             "--name NAME gives this one results of its own",
         )
     return ChangedError(
-        f"{were(plan.stale, 'row')} settled under another version of the task, or with other content",
+        f"{were(plan.stale, 'row')} settled under another version of the task, or with other content{because}",
         "--on-change keep keeps their results, redo runs them again; --task-version says by hand what counts",
     )
 

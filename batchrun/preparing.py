@@ -85,7 +85,7 @@ def plan_of(checkpoint: Checkpoint, settings: Settings, bound: Bound, task: int)
     gone = checkpoint.db.execute("SELECT count(*) FROM ledger WHERE position < 0").fetchone()[0]
     plan = make_plan(bound.rows, checkpoint.stretches(), policy, task=task, changed=changed, gone=gone)
     if plan.stale and settings.on_change == "stop" and not settings.redo:  # the others keep their results
-        raise has_changed(plan, settings)
+        raise has_changed(plan, settings, bound.moved)
     return plan
 
 

@@ -8,21 +8,22 @@ from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .anchoring import roll
-from .anchoring.anchor import Moved, anchor
-from .anchoring.spool import Spool, occurrence_of
+from .anchoring.anchor import Moved
+from .anchoring.binding import bind
+from .anchoring.spool import occurrence_of
 from .checkpoint.checkpoint import Checkpoint
 from .display.words import counted
-from .errors import InputError, Interrupted, UsageError
+from .errors import InputError, UsageError
 from .options.settings import Settings
 from .places import Places
 from .plan import AGAIN, Plan
 from .suggest import listing
-from .table import ReadOptions, Scan, Table, digest_of, identities, open_table, pick, scan, task_columns
+from .table import ReadOptions, Scan, Table, digest_of, identities, open_table, pick, task_columns
 from .table.column_types import RULES
 from .table.doubts import Doubt
 from .table.files import changed, files_of
 from .wire import Ticket
+from .worker.readymade import Spec, named_columns
 
 _TWINS = 8192
 
@@ -64,8 +65,8 @@ class Bound:
         raise changed(self.table.path)
 
 
-def read_options(settings: Settings) -> ReadOptions:
-    """How to read the table."""
+def read_options(settings: Settings, spec: Spec | None = None) -> ReadOptions:
+    """How to read the table. `spec`: the task, if it matters what makes a row's content."""
     return ReadOptions(
         encoding=settings.encoding,
         sep=settings.sep,
@@ -77,6 +78,7 @@ def read_options(settings: Settings) -> ReadOptions:
         no_header=settings.no_header,
         skip_lines=settings.skip_lines,
         escape=settings.escape,
+        content=named_columns(spec) if spec is not None else None,
     )
 
 
@@ -89,13 +91,14 @@ def stamp_of(path: Path) -> tuple[int, ...]:
 class Binder:
     """Decides whether the table must be read to know what is in it, and binds the checkpoint to it."""
 
-    def __init__(self, checkpoint: Checkpoint, path: Path, settings: Settings) -> None:
+    def __init__(self, checkpoint: Checkpoint, path: Path, settings: Settings, spec: Spec) -> None:
         self.checkpoint = checkpoint
         self.path = path
-        self.options = read_options(settings)
+        self.options = read_options(settings, spec)
         self._reading: dict[str, Any] = {
             "columns": list(settings.columns or ()),
             "key": list(settings.key or ()),
+            "content": None if self.options.content is None else list(self.options.content),
             "dtype": dict(settings.dtype),
             "missing": sorted(settings.missing),
             "rules": RULES,
@@ -117,23 +120,9 @@ class Binder:
             if not os.path.exists(self.checkpoint.get("input") or ""):  # it was moved
                 self.checkpoint.put(**_whereabouts(places))
             return self._bound(Moved(0, 0, 0))
-        self._refuse_other_names()
         self._refuse_other_table(places)
-        reading = {**self._reading, "header": list(self.table.columns)}
-        with Spool(places.folder) as spool, roll.opened(places.roll, reading) as old:
-
-            def take(fingerprints: list[bytes], keys: list[bytes] | None) -> None:
-                if signum := stop():
-                    raise Interrupted(signum, "interrupted while the table was read; nothing was changed")
-                spool.add(fingerprints, keys)
-
-            recorder = roll.Recorder(spool, old)
-            found = scan(self.table, self.options, take, recorder.memo)
-            retyped = self._retyped(found)
-            moved = anchor(self.checkpoint, spool, places.folder)
-            if keep_roll and recorder.entries:
-                with suppress(OSError):  # it only saves time
-                    roll.keep(places.roll, spool, recorder.entries, reading)
+        found, moved = bind(self.checkpoint, self.table, self.options, self._reading, places, stop, keep_roll=keep_roll)
+        retyped = self._retyped(found)
         name = self.checkpoint.get("id") or os.urandom(16).hex()
         self.checkpoint.put(
             id=name, **_whereabouts(places),
@@ -169,21 +158,6 @@ class Binder:
             retyped,
             get("empty_rows", 0),
         )
-
-    def _refuse_other_names(self) -> None:
-        """Rows named in another way could not be found again, and would be paid for twice."""
-        before = self.checkpoint.get("reading")
-        settled = self.checkpoint.db.execute("SELECT 1 FROM ledger LIMIT 1").fetchone()
-        if not before or not settled:
-            return
-        for option in ("key", "columns"):
-            if sorted(before[option]) != sorted(self._reading[option]):
-                was = ",".join(before[option])
-                how = f"with --{option} {was}" if was else f"without --{option}"
-                raise UsageError(
-                    f"the rows of this checkpoint were named {how}",
-                    f"say the same --{option} as before, or --name another checkpoint, or --fresh to start over",
-                )
 
     def _refuse_other_table(self, places: Places) -> None:
         """Under --key, the rows of two tables that are called the same would pass for each other's.
@@ -291,6 +265,7 @@ def open_bound(checkpoint: Checkpoint, path: Path, settings: Settings) -> Bound:
         no_header=reading.get("no_header", False),
         skip_lines=reading.get("skip_lines", 0),
         escape=reading.get("escape"),
+        content=None if reading.get("content") is None else tuple(reading["content"]),
     )
     table = open_table(path, options, tuple(columns))
     if table.columns != tuple(columns):  # an earlier version took another line for the header

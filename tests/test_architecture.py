@@ -18,7 +18,7 @@ DOORS = {
     "jsonschema": {"reply/schema.py"},
     "openai": {"prompt/client.py"},
     "httpx2": {"prompt/client.py"},
-    "sqlite3": {"about.py", "checkpoint/", "anchoring/anchor.py", "verify.py", "export/"},
+    "sqlite3": {"about.py", "checkpoint/", "anchoring/", "verify.py", "export/"},
     "dask": {"cluster/connect.py", "cluster/scheduler.py"},
     "distributed": {"cluster/"},
     "pandas": {"export/", "library.py"},

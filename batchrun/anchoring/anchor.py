@@ -6,7 +6,7 @@ Rows that are gone get negative positions: their results serve again when they c
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from operator import itemgetter
@@ -16,6 +16,7 @@ from batchrun.checkpoint import seal
 from batchrun.checkpoint.checkpoint import Checkpoint
 
 from .align import MOST_ASIDE, WIDTH, Aligned, Segment, align, gaps
+from .naming import Change
 from .partition import Partition
 from .spool import Spool
 
@@ -26,26 +27,48 @@ _FAR = 1 << 60
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What binding found: rows that moved, rows that are gone, rows that came back."""
+    """What binding found: rows that moved, rows that are gone, rows that came back.
+
+    `change`: how they were named anew, if they were; then `kept` counts those that keep their results, and `unclear`
+    those of which nobody can say which of several rows they are.
+    """
 
     moved: int
     gone: int
     back: int
+    change: Change | None = None
+    kept: int = 0
+    unclear: int = 0
 
 
-def anchor(checkpoint: Checkpoint, spool: Spool, folder: Path) -> Moved:
-    """Bind the ledger to the spooled rows, inside the caller's transaction. Raises `InputError` if a key repeats."""
+def anchor(checkpoint: Checkpoint, spool: Spool, folder: Path, *, renamed: bool = False) -> Moved:
+    """Bind the ledger to the spooled rows, inside the caller's transaction. Raises `InputError` if a key repeats.
+
+    `renamed`: lines may bear another name than that of their content though there is no key (see `rebind`).
+    """
     db = checkpoint.db
-    # Attempts at a row that was never settled are known by its position only, which says nothing any more.
-    db.execute("DELETE FROM failure WHERE position NOT IN (SELECT position FROM ledger)")
+    forget_unsettled(db)
     aligned = _told_apart(db, spool)
     db.execute("DELETE FROM twin")
     db.executemany("INSERT INTO twin VALUES (?, ?)", spool.twins())
     moved = Moved(0, 0, 0) if _stands(db, spool, aligned) else _move(db, spool, aligned, folder)
     db.execute("DELETE FROM changed")
+    if spool.keyed or renamed:
+        mark_changed(db, spool)
+    return moved
+
+
+def forget_unsettled(db: sqlite3.Connection) -> None:
+    """Attempts at a row that was never settled are known by its position only, which may say nothing any more."""
+    db.execute("DELETE FROM failure WHERE position NOT IN (SELECT position FROM ledger)")
+
+
+def mark_changed(db: sqlite3.Connection, spool: Spool) -> None:
+    """Note the settled rows whose content is not what it was then."""
     if spool.keyed:
         db.executemany("INSERT INTO changed VALUES (?)", _other_content(db, spool))
-    return moved
+    else:
+        db.execute("INSERT INTO changed SELECT position FROM ledger WHERE position > 0 AND key IS NOT NULL")
 
 
 def _told_apart(db: sqlite3.Connection, spool: Spool) -> Aligned | None:
@@ -117,12 +140,16 @@ def _other_content(db: sqlite3.Connection, spool: Spool) -> Iterator[tuple[int]]
 
 
 def _move(db: sqlite3.Connection, spool: Spool, aligned: Aligned | None, folder: Path) -> Moved:
-    """Move the ledger's lines to where their rows stand now."""
+    return move(db, _with_lost(db, aligned) if aligned else _joined(db, spool, folder))
+
+
+def move(db: sqlite3.Connection, moves: Iterable[Segment]) -> Moved:
+    """Move the ledger's lines to where their rows stand now; every line is in one of the segments."""
     db.execute("CREATE TEMP TABLE move(new INTEGER PRIMARY KEY, old INTEGER NOT NULL, length INTEGER NOT NULL)")
-    moves = _with_lost(db, aligned) if aligned else _joined(db, spool, folder)
     db.executemany("INSERT INTO move(old, length, new) VALUES (?, ?, ?)", moves)
     try:
-        return _apply(db)
+        stands = db.execute("SELECT 1 FROM move WHERE old != new LIMIT 1").fetchone() is None
+        return Moved(0, 0, 0) if stands else _apply(db)
     finally:
         db.execute("DROP TABLE move")
 
@@ -130,13 +157,14 @@ def _move(db: sqlite3.Connection, spool: Spool, aligned: Aligned | None, folder:
 def _with_lost(db: sqlite3.Connection, aligned: Aligned) -> Iterator[Segment]:
     """The segments, and for each row that is nowhere a negative position: its own, or a fresh one."""
     yield from aligned.segments
-    lowest = _lowest(db)
+    lowest = lowest_position(db)
     for old in aligned.aside.values():
         new = old if old < 0 else (lowest := lowest - 1)
         yield Segment(old, 1, new)
 
 
-def _lowest(db: sqlite3.Connection) -> int:
+def lowest_position(db: sqlite3.Connection) -> int:
+    """The lowest position of a line, at most 0."""
     return db.execute("SELECT min(0, min(position)) FROM ledger").fetchone()[0] or 0
 
 
@@ -145,7 +173,7 @@ def _joined(db: sqlite3.Connection, spool: Spool, folder: Path) -> Iterator[Segm
     with Partition(folder) as then, Partition(folder) as now:
         now.add(zip(spool.identities(), count(1), strict=False))
         then.add(db.execute("SELECT coalesce(key, fingerprint), position FROM ledger ORDER BY position"))
-        lowest = _lowest(db)
+        lowest = lowest_position(db)
         for new_bucket, old_bucket in zip(now.buckets(), then.buckets(), strict=True):
             place = dict(new_bucket)
             for identity, old in old_bucket:

@@ -20,6 +20,7 @@ from batchrun.export.atomic import replacing
 from batchrun.table import Memo, Page
 
 from .align import WIDTH
+from .sheet import Sheet
 from .spool import Spool
 
 _FORMAT = 2
@@ -60,17 +61,25 @@ class Roll:
 
 
 class Recorder:
-    """Fills the spool of a pass, from an old roll where it can, and remembers the pages for the next roll."""
+    """Fills the spool of a pass, from an old roll where it can, and remembers the pages for the next roll.
 
-    def __init__(self, spool: Spool, old: Roll) -> None:
+    `sheet`: is told of the pages that are met again, too; those that it does not know are read.
+    """
+
+    def __init__(self, spool: Spool, old: Roll, sheet: Sheet | None = None) -> None:
         self._spool = spool
         self._old = old
+        self._sheet = sheet
         self.entries: list[Entry] = []
-        self.memo = Memo(old.pages, self._again, self._note)
+        known = old.pages if sheet is None else [page for page in old.pages if sheet.holds(old.identities(page))]
+        self.memo = Memo(known, self._again, self._note)
 
     def _again(self, page: Page) -> None:
         self.entries.append(Entry(self._spool.rows + 1, page))
-        self._spool.add_joined(self._old.identities(page), self._old.contents(page))
+        identities = self._old.identities(page)
+        self._spool.add_joined(identities, self._old.contents(page))
+        if self._sheet:
+            self._sheet.again(identities)
 
     def _note(self, page: Page) -> None:
         self.entries.append(Entry(self._spool.rows - page.rows + 1, page))

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from batchrun.errors import UsageError
-from batchrun.prompt.template import Template, as_text
+from batchrun.prompt.template import Template, as_text, names_in
 
 SHELL = "/bin/sh"
 _SHELLS_OWN = re.compile(r"\$\{([^{}]*)\}")
@@ -48,6 +48,18 @@ def arguments_of(text: str, columns: Sequence[str], *, shell: bool) -> Arguments
     if not text.strip():
         raise UsageError("--command is empty", "give a program and its arguments: --command 'tool --id {id}'")
     return ByShell(text, columns) if shell else Words(text, columns)
+
+
+def named_in(text: str, *, shell: bool) -> set[str]:
+    """What stands in a command's braces: those that are columns are put in, others are text."""
+    if shell:
+        return names_in(_without_variables(text))
+    return {name for word in shlex.split(text) for name in names_in(word)}
+
+
+def _without_variables(text: str) -> str:
+    """`${HOME}` is the shell's own."""
+    return _SHELLS_OWN.sub(r"${{\1}}", text)
 
 
 class Words:
@@ -89,8 +101,7 @@ class ByShell:
     program = SHELL
 
     def __init__(self, text: str, columns: Sequence[str]) -> None:
-        # `${HOME}` is the shell's own.
-        self._template = Template(_SHELLS_OWN.sub(r"${{\1}}", text), columns)
+        self._template = Template(_without_variables(text), columns)
         self.used = sorted(self._template.used, key=list(columns).index)
         marks = {column: f"\0{number}\0" for number, column in enumerate(self.used, start=1)}
         self._marked = self._template.render(marks)

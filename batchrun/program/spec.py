@@ -14,7 +14,7 @@ from batchrun.errors import TaskError, UsageError
 from batchrun.prompt.template import as_text
 from batchrun.suggest import listing, suggest
 
-from .arguments import Arguments, arguments_of
+from .arguments import Arguments, arguments_of, named_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,11 @@ class Program:
     def asks_for_json(self) -> bool:
         """A command's words are not read by anybody who would answer."""
         return False
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The columns that the command inserts, and that of `--stdin`."""
+        return frozenset((*named_in(self.text, shell=self.shell), *([] if self.stdin is None else [self.stdin])))
 
     def check(self, columns: Sequence[str]) -> None:
         """Raise `UsageError` for a command that cannot be read, or that names a column that is not there."""

@@ -15,6 +15,11 @@ _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 _DOUBLED = re.compile(r"\{\{([^{}]*)\}\}")
 
 
+def names_in(text: str) -> set[str]:
+    """What stands in a template's braces: those that are columns are inserted, others are text."""
+    return {token[1] for token in _TOKEN.finditer(text) if token[1] is not None}
+
+
 class Template:
     """A text with the places of some of a table's columns in it.
 

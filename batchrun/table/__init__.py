@@ -10,7 +10,7 @@ What raw cells are to the task is said in `batchrun.worker.convert`. pyarrow is 
 
 from .detect import open_table
 from .files import digest_of
-from .fingerprint import identities
+from .fingerprint import CELL, cell_digests, identities
 from .header import looks_separated
 from .options import ReadOptions, pick, separator, task_columns
 from .pages import Memo, Page
@@ -18,11 +18,13 @@ from .scan import Scan, scan
 from .table import Table
 
 __all__ = [
+    "CELL",
     "Memo",
     "Page",
     "ReadOptions",
     "Scan",
     "Table",
+    "cell_digests",
     "digest_of",
     "identities",
     "looks_separated",

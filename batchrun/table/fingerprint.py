@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from math import isfinite
 from typing import Any, TypeVar
 
 from orjson import dumps
-from xxhash import xxh3_128_digest
+from xxhash import xxh3_64_digest, xxh3_128_digest
 
 from .options import ReadOptions, cells_at, present
 from .table import Cells
@@ -32,8 +33,8 @@ _Chunk = TypeVar("_Chunk")
 def identities(columns: Sequence[str], options: ReadOptions) -> Callable[[Sequence[Cells]], Identified]:
     """A function from full rows to their fingerprints (16 bytes each) and, with `--key`, their keys' ones.
 
-    Neither depends on the order of the columns, nor on columns that the task is not given. Names that the
-    table does not have are taken as null.
+    Neither depends on the order of the columns, nor on columns that are no part of a row's content. Names that
+    the table does not have are taken as null.
     """
     return _identified(columns, options, _Chosen.of_rows)
 
@@ -46,11 +47,36 @@ def identities_by_column(columns: Sequence[str], options: ReadOptions) -> Callab
 def _identified(
     columns: Sequence[str], options: ReadOptions, digests: "Callable[[_Chosen, _Chunk], list[bytes]]"
 ) -> Callable[[_Chunk], Identified]:
-    content = partial(digests, _chosen(columns, options.columns))
+    content = partial(digests, _chosen(columns, options.identity))
     if options.key is None:
         return lambda chunk: (content(chunk), None)
     keys = partial(digests, _chosen(columns, options.key))
     return lambda chunk: (content(chunk), keys(chunk))
+
+
+CELL = 8
+"""Bytes of a cell's digest."""
+
+
+def cell_digests(columns: Sequence[str], rows: Sequence[Cells]) -> list[bytes]:
+    """Of full rows: for each column the digests of its cells, joined; they are the same in a table read by columns."""
+    return [b"".join(map(_cell_digest, cells)) for cells in zip(*rows, strict=True)] if rows else [b""] * len(columns)
+
+
+def cell_digests_by_column(cells: Cut) -> list[bytes]:
+    """The same for rows of text that come by columns."""
+    try:
+        return [b"".join(map(xxh3_64_digest, map(str.encode, column))) for column in cells]
+    except UnicodeEncodeError:  # half a surrogate pair
+        return [b"".join(map(_cell_digest, column)) for column in cells]
+
+
+def _cell_digest(cell: Any) -> bytes:
+    if cell is None:
+        return bytes(CELL)
+    if type(cell) is str:
+        return xxh3_64_digest(cell.encode("utf-8", "surrogatepass"))
+    return xxh3_64_digest(b"\0" + _encode([cell]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +94,8 @@ class _Chosen:
 
     def of_columns(self, cells: Cut) -> list[bytes]:
         chosen = [cells[place] for place in self.places]
+        if not chosen:  # a task that asks the same of every row
+            return [*repeat(xxh3_128_digest(_encode([]) * 2), len(cells[0]))]
         return self._of_text(zip(*chosen, strict=True)) or self._of_any(zip(*chosen, strict=True))
 
     def _of_text(self, rows: Iterable[Cells]) -> list[bytes]:

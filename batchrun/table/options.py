@@ -18,7 +18,8 @@ _SEPARATORS = {"tab": "\t", "\\t": "\t"}
 class ReadOptions:
     """What the user said about the input; each field is an option of the same name on the command line.
 
-    `columns`: only these are given to the task and make up a row's identity. `key`: these name a row.
+    `columns`: only these are given to the task. `content`: those of them that make up a row's content, where the task
+    says which ones it reads (names that the table does not have don't count). `key`: these name a row.
     `dtypes`: column -> `str`, `int`, `float` or `bool`; `missing`: words that stand for no value in columns of numbers
     and booleans, beside the usual ones (both CSV only; other formats carry their own types).
     `no_header`, `skip_lines`, `escape` are for CSV, too. `skip_lines` None: nobody has said where the header is.
@@ -34,6 +35,12 @@ class ReadOptions:
     no_header: bool = False
     skip_lines: int | None = None
     escape: str | None = None
+    content: tuple[str, ...] | None = None
+
+    @property
+    def identity(self) -> tuple[str, ...] | None:
+        """The columns that make up a row's content; None for all."""
+        return self.columns if self.content is None else self.content
 
 
 def separator(options: ReadOptions, default: str) -> str:

@@ -1,6 +1,6 @@
 """The first pass over a table: all that must be known before any row runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from batchrun.errors import InputError
@@ -9,12 +9,14 @@ from .column_types import ColumnTypes, OddCells, Said
 from .csv_table import CsvTable, Piece
 from .doubts import Doubt, dtype_option, missing_option
 from .files import digest_of, unchanged
-from .fingerprint import Cut, identities, identities_by_column
-from .options import ReadOptions, check_columns
+from .fingerprint import Cut, cell_digests, cell_digests_by_column, identities, identities_by_column
+from .options import ReadOptions, check_columns, present
 from .pages import Memo, Page, page_of
 from .table import Table
 
 OnIdentities = Callable[[list[bytes], list[bytes] | None], None]
+OnCells = Callable[[list[bytes], Sequence[str], list[bytes]], None]
+"""Is told a chunk's fingerprints, the columns, and for each of them the digests of its cells (see `cell_digests`)."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,16 @@ class Scan:
     empty_rows: int = 0
 
 
-def scan(table: Table, options: ReadOptions, on_identities: OnIdentities, memo: Memo | None = None) -> Scan:
+def scan(
+    table: Table,
+    options: ReadOptions,
+    on_identities: OnIdentities,
+    memo: Memo | None = None,
+    on_cells: OnCells | None = None,
+) -> Scan:
     """Read the whole table, handing each chunk's fingerprints (and keys, with `--key`) to `on_identities`.
+
+    After that, `on_cells` is told of the same chunk's cells.
 
     With a `memo`, what an earlier pass has found in the same bytes is taken from there. Raises `InputError`
     for whatever is wrong with any row, for a cell that does not fit its `--dtype`, and if the file changes
@@ -44,9 +54,9 @@ def scan(table: Table, options: ReadOptions, on_identities: OnIdentities, memo: 
     """
     with unchanged(table.path):
         if isinstance(table, CsvTable):
-            rows, types, doubts = _read_text(table, options, on_identities, memo)
+            rows, types, doubts = _read_text(table, options, on_identities, memo, on_cells)
         else:
-            rows, types, doubts = *_read_native(table, options, on_identities), ()
+            rows, types, doubts = *_read_native(table, options, on_identities, on_cells), ()
         check_columns(table.columns, options)
         digest = digest_of(table.path)
     empty_rows = table.empty_rows if isinstance(table, CsvTable) else 0
@@ -54,7 +64,7 @@ def scan(table: Table, options: ReadOptions, on_identities: OnIdentities, memo: 
 
 
 def _read_text(
-    table: CsvTable, options: ReadOptions, on_identities: OnIdentities, memo: Memo | None
+    table: CsvTable, options: ReadOptions, on_identities: OnIdentities, memo: Memo | None, on_cells: OnCells | None
 ) -> tuple[int, tuple[str, ...], tuple[Doubt, ...]]:
     types = ColumnTypes(table.columns, options.dtypes, options.missing)
     identify, rows = identities_by_column(table.columns, options), 0
@@ -67,7 +77,12 @@ def _read_text(
             continue
         if misfit := types.misfit(piece.cells):
             raise _no_fit(table, options, piece.cells, rows, *misfit)
-        on_identities(*identify(piece.cells))
+        fingerprints, keys = identify(piece.cells)
+        on_identities(fingerprints, keys)
+        if on_cells:
+            chosen = present(table.columns, options.identity)
+            cells = [piece.cells[table.columns.index(name)] for name in chosen]
+            on_cells(fingerprints, chosen, cell_digests_by_column(cells))
         said = types.look(piece.cells)
         types.take(said, len(piece.cells[0]))
         rows += len(piece.cells[0])
@@ -90,13 +105,18 @@ def _page_of(piece: Piece, said: Said) -> Page | None:
     return page_of(piece.text or "", len(piece.cells[0]), piece.bad_rows, said, piece.empty_rows)
 
 
-def _read_native(table: Table, options: ReadOptions, on_identities: OnIdentities) -> tuple[int, tuple[str, ...]]:
+def _read_native(
+    table: Table, options: ReadOptions, on_identities: OnIdentities, on_cells: OnCells | None
+) -> tuple[int, tuple[str, ...]]:
     chunks = table.chunks()
     columns, identify, rows = table.columns, identities(table.columns, options), 0
     for chunk in chunks:
         if table.columns != columns:  # JSON Lines: this chunk brought new ones
             columns, identify = table.columns, identities(table.columns, options)
-        on_identities(*identify(chunk))
+        fingerprints, keys = identify(chunk)
+        on_identities(fingerprints, keys)
+        if on_cells:
+            on_cells(fingerprints, columns, cell_digests(columns, chunk))
         rows += len(chunk)
     if table.bad_rows and not rows:
         raise InputError(

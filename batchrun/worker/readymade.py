@@ -23,6 +23,10 @@ class ReadyMade(Protocol):
     def asks_for_json(self) -> bool:
         """Whether its own words, not those of a row, ask for JSON."""
 
+    @property
+    def named(self) -> frozenset[str]:
+        """The columns that decide what is asked of a row, if the table has them: those that the task names."""
+
     def check(self, columns: Sequence[str]) -> None:
         """Raise `UsageError` if the task cannot be done on a table with these columns."""
 
@@ -61,3 +65,8 @@ def schema_of(spec: Spec) -> str | None:
 def asks_for_json(spec: Spec) -> bool:
     """Whether a task's own words ask for JSON, so that other text is no answer."""
     return not isinstance(spec, (str, bytes)) and spec.asks_for_json
+
+
+def named_columns(spec: Spec) -> tuple[str, ...] | None:
+    """The columns that a ready-made task names, sorted. None for other tasks, which are given whole rows."""
+    return None if isinstance(spec, (str, bytes)) else tuple(sorted(spec.named))
