@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import jsontext
-from .scan import extent
+from .scan import ends_open, extent
 
 MAX_REGIONS = 1000  # no honest reply has as many; each failure to decode costs a look at the text before it
 
 # An array of numbers goes on with a comma or closes: [12:30], [0, 1) and [2nd] are prose.
 _NUMBERS = r"-?\d[\d\s.,eE+-]*(?:[\]\[{\"'“]|true|false|null|None|True|False|NaN|//|/\*|\Z)"
+_LITERALS = r"(?:true|false|null|None|True|False|NaN|undefined)\s*,"
 _OPENS = re.compile(
-    r"\{(?=\s*(?:[\"'“”‘’„`＂}]|[^\W\d][\w$-]*[\"']?\s*[:：]|\d+\s*[:：]\s*[\"'\[{]|//|/\*|\Z))"
-    rf"|\[(?=\s*(?:[{{\[\"'“”„＂\]]|{_NUMBERS}|\Z))"
+    r"\{(?=\s*(?:[\"'“”‘’„`＂}]|[^\W\d][\w$-]*[\"']?\s*[:：]|\d+\s*[:：]\s*[\"'\[{]|//|/\*|\Z)|\s+#[ \t])"
+    rf"|\[(?=\s*(?:[{{\[\"'“”‘„＂\]]|{_NUMBERS}|{_LITERALS}|//|/\*|\Z)|\s+#[ \t])"
 )
 _FENCE = re.compile(r"(?:^|(?<=[\s:：*]))(?P<mark>```+|~~~+)[ \t]*(?P<tag>[\w+-]*)[ \t]*", re.MULTILINE)
 _JSON_TAGS = frozenset({"json", "json5", "jsonc", "jsonl", "ndjson"})
@@ -126,7 +127,7 @@ def _region(text: str, start: int) -> Region:
 def _broken(text: str, start: int, state: str) -> Region:
     end = extent(text, start)
     if end is None:
-        return Region(text[start:], start, "cut", alone=start == 0)
+        return Region(text[start:], start, "cut" if ends_open(text, start) else "damaged", alone=start == 0)
     return Region(text[start:end], start, state, alone=end - start == len(text))
 
 

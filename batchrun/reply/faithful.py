@@ -1,125 +1,153 @@
-"""Whether a repaired value says what the text says.
+"""Whether a text, however damaged, says just what a repaired value says.
 
-The same words and numbers, in order, none missing; and as many objects, arrays and keys as the text has
-brackets and colons, in the same nesting. Else a repair has moved a member, or made two of one.
+The text is read along the value: each bracket, key, colon and leaf must come next, with nothing between them
+but white space, comments and commas. So nothing can have been dropped, moved, split or merged.
 """
 
 import re
-from collections.abc import Iterator
 from math import isfinite
 
-from .relaxed import LITERALS
-from .scan import PAIRS, tokens
+from .relaxed import LITERALS, PHONE, has_clear_escapes, is_one_text
+from .scan import CLOSERS, COMMENT
 
-_WORD = re.compile(r"\w+")
-# What may stand around a number or a literal, and says nothing: a sign or a unit there would be lost.
-_BEFORE = re.compile(r"[\s{}\[\],:，：;\"'“”‘’`＂]*")
-_AFTER_NUMBER = re.compile(r"\s*(?:[,:，：;{}\[\]\"'“”‘’`＂]|\Z)|\s+[+-]?\.?\w")
+_GAP = re.compile(rf"(?:\s+|{COMMENT})*", re.DOTALL)
+_COMMAS = ",，;；、"
+_AFTER = re.compile(rf"[\s{_COMMAS}:：{{}}\[\]]|//|/\*|\Z")
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)?(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[bfnrt])")
-_LITERALS = {True: ("true",), False: ("false",), None: ("null", "none")}
+_LITERAL = re.compile(r"\w+")
+_BARE = re.compile(r"[^\W\d][\w$-]*")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([\"'\\/bfnrt`“”‘’„＂]))")
+_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_WORDS = {True: ("true",), False: ("false",), None: ("null", "none")}
+
+
+class _Differs(Exception):
+    """The text says something else here."""
 
 
 def says(value: object, text: str) -> bool:
-    """Whether walking through `value` passes each word of `text` but its comments, and nothing else."""
-    if _written_shape(text) != _shape(value):
+    """Whether `text`, from bracket to bracket, says `value` and nothing else."""
+    try:
+        return _past(value, text, 0) == len(text)
+    except _Differs:
         return False
-    said = _without_comments(text)
-    position = 0
-    for leaf in _leaves(value):
-        after = _pass(leaf, said, position)
-        if after is None:
-            return False
-        position = after
-    return not _WORD.search(said, position)
 
 
-def _leaves(value: object) -> Iterator[object]:
-    """Keys and values in the order in which they were written."""
+def _past(value: object, text: str, at: int) -> int:
+    """The place in `text` behind `value`, which begins at `at`. Raises _Differs."""
     if isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
+        return _past_object(value, text, at)
+    if isinstance(value, list):
+        return _past_array(value, text, at)
+    if isinstance(value, str):
+        return _past_text(value, text, at)
+    if value is None or isinstance(value, bool):
+        return _past_literal(value, text, at)
+    return _past_number(value, text, at)
 
 
-def _pass(leaf: object, said: str, position: int) -> int | None:
-    """The position after `leaf` in `said`, if that is what comes next; else None."""
-    if isinstance(leaf, str):
-        return _pass_text(leaf, said, position)
-    if leaf is None or isinstance(leaf, bool):
-        word = _WORD.match(said, _after_gap(said, position))
-        return word.end() if word and word[0].lower() in _LITERALS[leaf] else None
-    return _pass_number(leaf, said, position)
+def _past_object(value: dict[str, object], text: str, at: int) -> int:
+    at = _expect("{", text, at)
+    for index, (key, item) in enumerate(value.items()):
+        at = _past_comma(text, at) if index else _gap(text, at)
+        at = _gap(text, _past_text(key, text, at))
+        at = _gap(text, _expect(":：", text, at))
+        at = _past(item, text, at)
+    return _past_close("}", text, at)
 
 
-def _pass_text(leaf: str, said: str, position: int) -> int | None:
-    if leaf in LITERALS:
-        return None  # a NaN or an undefined made text
-    words = _WORD.findall(leaf)
-    if not words and not re.match(r"\W*?([\"'“”‘’`＂])\W*?[\"'“”‘’`＂]", said[position : position + 200]):
-        return None  # an empty text that nobody wrote
-    for word in words:
-        found = _WORD.search(said, position)
-        if found is None or found[0] != word:
-            return None
-        position = found.end()
-    # What is behind the last word belongs to this text (`($)` of `price ($)`), and is no sign of what comes next.
-    rest = leaf[leaf.rindex(words[-1]) + len(words[-1]) :] if words else leaf
-    at = position if words else _after_gap(said, position)
-    return at + len(rest) if rest and said.startswith(rest, at) else position
+def _past_array(value: list[object], text: str, at: int) -> int:
+    at = _expect("[", text, at)
+    for index, item in enumerate(value):
+        at = _past(item, text, _past_comma(text, at) if index else _gap(text, at))
+    return _past_close("]", text, at)
 
 
-def _pass_number(leaf: object, said: str, position: int) -> int | None:
-    number = _NUMBER.match(said, _after_gap(said, position))
-    if number is None or not number[0].strip("+-.eE") or not _AFTER_NUMBER.match(said, number.end()):
-        return None
-    found = float(number[0])
-    return number.end() if isfinite(found) and found == leaf else None
+def _expect(any_of: str, text: str, at: int) -> int:
+    if not text[at : at + 1] or text[at] not in any_of:
+        raise _Differs
+    return at + 1
 
 
-def _after_gap(said: str, position: int) -> int:
-    gap = _BEFORE.match(said, position)
-    return gap.end() if gap else position
+def _gap(text: str, at: int) -> int:
+    gap = _GAP.match(text, at)
+    return gap.end() if gap else at
 
 
-def _without_comments(text: str) -> str:
-    pieces, position = [], 0
-    for token in tokens(text):
-        if token.kind == "comment":
-            pieces.append(text[position : token.start])
-            position = token.end
-    plain = "".join(pieces) + text[position:]
-    return _ESCAPE.sub(lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "u" else "\n", plain)
+def _past_comma(text: str, at: int) -> int:
+    """Behind one comma; where there is none, two values must stand apart: `"a""b"` may be one of them."""
+    after = _gap(text, at)
+    if text[after : after + 1] and text[after] in _COMMAS:
+        return _gap(text, after + 1)
+    if after == at and text[at - 1 : at] not in ("}", "]") and text[at : at + 1] not in ("{", "["):
+        raise _Differs
+    return after
 
 
-def _shape(value: object) -> tuple[int, int, int]:
-    """How many objects, arrays and keys there are in a value."""
-    if isinstance(value, dict):
-        inner, own = [_shape(item) for item in value.values()], (1, 0, len(value))
-    elif isinstance(value, list):
-        inner, own = [_shape(item) for item in value], (0, 1, 0)
-    else:
-        return 0, 0, 0
-    objects, arrays, keys = zip(own, *inner, strict=True)
-    return sum(objects), sum(arrays), sum(keys)
+def _past_close(bracket: str, text: str, at: int) -> int:
+    at = _gap(text, at)
+    if text[at : at + 1] and text[at] in _COMMAS:
+        at = _gap(text, at + 1)
+    if text[at : at + 1] == bracket:
+        return at + 1
+    if at == len(text) - 1 and text[at] in "}]":
+        return at  # the last bracket closes those that were left open, too
+    raise _Differs
 
 
-def _written_shape(text: str) -> tuple[int, int, int] | None:
-    """The same for a text from bracket to bracket; None if its nesting is unclear before its last bracket."""
-    counts, stack = {"{": 0, "[": 0, ":": 0}, [""]
-    for token in tokens(text):
-        if token.kind == "open":
-            stack.append(text[token.start])
-            counts[stack[-1]] += 1
-        elif token.kind == "colon":
-            counts[":"] += 1
-            if stack[-1] != "{":
-                return None
-        elif token.kind == "close" and token.end < len(text) and stack.pop() != PAIRS[text[token.start]]:
-            return None
-    return counts["{"], counts["["], counts[":"]
+def _past_text(value: str, text: str, at: int) -> int:
+    closers = CLOSERS.get(text[at : at + 1])
+    if closers is None:
+        if value in LITERALS or not _BARE.fullmatch(value) or not text.startswith(value, at):
+            raise _Differs
+        return _ended(text, at + len(value))
+    end = _past_characters(value, text, at + 1)
+    inner = text[at + 1 : end]
+    if not text[end : end + 1] or text[end] not in closers:
+        raise _Differs
+    if not is_one_text(inner, text[at]) or not has_clear_escapes(inner):
+        raise _Differs
+    return _ended(text, end + 1)
+
+
+def _past_characters(value: str, text: str, at: int) -> int:
+    if "\\" not in value and text.startswith(value, at):
+        return at + len(value)
+    for character in value:
+        escape = _ESCAPE.match(text, at)
+        if escape and _meant(escape) == character:
+            at = escape.end()
+        elif text[at : at + 1] == character:
+            at += 1
+        else:
+            raise _Differs
+    return at
+
+
+def _meant(escape: re.Match[str]) -> str:
+    digits = escape[1] or escape[2]
+    return chr(int(digits, 16)) if digits else _ESCAPED.get(escape[3], escape[3])
+
+
+def _past_literal(value: bool | None, text: str, at: int) -> int:
+    word = _LITERAL.match(text, at)
+    if word is None or word[0].lower() not in _WORDS[value]:
+        raise _Differs
+    return _ended(text, word.end())
+
+
+def _past_number(value: object, text: str, at: int) -> int:
+    number = _NUMBER.match(text, at)
+    if number is None or not number[0].strip("+-.eE") or PHONE.fullmatch(number[0]):
+        raise _Differs
+    found = int(number[0]) if re.fullmatch(r"[+-]?\d+", number[0]) else float(number[0])
+    if found != value or not isfinite(found):
+        raise _Differs
+    return _ended(text, number.end())
+
+
+def _ended(text: str, at: int) -> int:
+    """`at`, where a value may end: no sign, unit or letter of it is left."""
+    if not _AFTER.match(text, at):
+        raise _Differs
+    return at

@@ -5,25 +5,28 @@ nobody escaped. One pass, linear in the text, and never an error: broken text ha
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 # A quote ends a string only where a string can end: before a comma, colon, bracket, comment or the end.
 _AFTER = r"(?=\s*(?:[,:}\]，：]|\Z|//|/\*))"
-_CLOSERS = {
+CLOSERS = {
     **{quote: quote for quote in "\"'`＂"},
-    **dict.fromkeys("“”", "[”“]"),
-    **dict.fromkeys("‘’", "[’‘]"),
-    "„": "[“”]",
+    **dict.fromkeys("“”", "”“"),
+    **dict.fromkeys("‘’", "’‘"),
+    "„": "“”",
 }
+COMMENT = r"(?<![:\w])//[^\n]*|/\*.*?(?:\*/|\Z)|(?<!\S)#[ \t][^\n]*"
 _STRINGS = {
-    opener: re.compile(rf"((?:\\.|[^\\])*?)(?:{closer}{_AFTER}|\Z)", re.DOTALL) for opener, closer in _CLOSERS.items()
+    opener: re.compile(rf"((?:\\.|[^\\])*?)(?:[{closers}]{_AFTER}|\Z)", re.DOTALL)
+    for opener, closers in CLOSERS.items()
 }
 _TOKEN = re.compile(
     r"\s+"
     r"|(?P<open>[{\[])|(?P<close>[}\]])|(?P<comma>[,，])|(?P<colon>[:：])"
-    r"|(?P<comment>(?<![:\w])//[^\n]*|/\*.*?(?:\*/|\Z)|(?<!\S)#[ \t][^\n]*)"
-    rf"|(?P<quote>[{''.join(_CLOSERS)}])"
+    rf"|(?P<comment>{COMMENT})"
+    rf"|(?P<quote>[{''.join(CLOSERS)}])"
     r"|(?P<bare>[^\s{}\[\],:，：]+)",
     re.DOTALL,
 )
@@ -75,6 +78,22 @@ def extent(text: str, start: int) -> int | None:
             if not stack:
                 return token.end
     return None
+
+
+def ends_open(text: str, start: int) -> bool:
+    """Whether a text in which the bracket at `start` is not closed breaks off, and is not complete but confused.
+
+    It is confused if all brackets are closed behind a quote that does not fit (`{"a": "b";}`, `["5"x]`), or in
+    a comment that takes the rest of its line.
+    """
+    last = max(tokens(text, start), key=lambda token: token.end)
+    if last.kind not in ("cut", "comment"):
+        return True
+    inside = re.sub(r"\\.", "", text[last.start + 1 : last.end], flags=re.DOTALL)
+    if last.kind == "cut" and not set(inside) & set(CLOSERS[text[last.start]]):
+        return True
+    counts = Counter(text[start:])
+    return counts["{"] > counts["}"] or counts["["] > counts["]"]
 
 
 def _close(opener: str, stack: list[str], unclosed: dict[str, int]) -> None:
