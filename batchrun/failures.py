@@ -32,11 +32,27 @@ REMEDIES = {
     "schema": "the answer is no such object: mend the schema, or say in the prompt what is wanted",
 }
 """What to do next, by the kind of error."""
+OF_TASKS = {
+    "empty": "the text that the task returned holds nothing: mend what writes it",
+    "no_json": "mend what writes it: 'show' has the text as it came; --reply text takes text as it is",
+    "ambiguous": "let it write one value: 'show' has the text as it came; --reply text takes text as it is",
+    "truncated": "mend what cuts it off, or take what there is: --accept-truncated (--reparse: with no new call)",
+}
+"""The same for text that no model of ours was asked for: a function or a program returned it."""
+OF_CELLS = {
+    "empty": "mend these cells, or leave the column out: --columns names those that are read",
+    "no_json": "mend these cells, or leave the column out: --columns names those that are read",
+    "ambiguous": "mend these cells, or leave the column out: --columns names those that are read",
+    "truncated": "take them as far as they go: --accept-truncated; or leave the column out: --columns names the others",
+}
+"""The same for the cells of `repair`."""
 
 
 @dataclass(slots=True)
 class Group:
-    """Failures that are alike. `rows`: the first ten row numbers; `sample`: one message as it was."""
+    """Failures that are alike. `rows`: the first ten row numbers; `sample`: one message as it was. `task`: see
+    `groups`.
+    """
 
     kind: str
     pattern: str
@@ -45,6 +61,7 @@ class Group:
     same: bool = True
     rows: list[int] = field(default_factory=list)
     traceback: str | None = None
+    task: str = ""
 
     @property
     def message(self) -> str:
@@ -54,7 +71,8 @@ class Group:
     @property
     def remedy(self) -> str:
         """What to do next; a kind that is not known is treated like any exception."""
-        return REMEDIES.get(self.kind, REMEDIES["exception"])
+        special = {} if self.task.startswith("prompt ") else OF_CELLS if self.task == "repair" else OF_TASKS
+        return special.get(self.kind) or REMEDIES.get(self.kind, REMEDIES["exception"])
 
     def as_record(self, total: int) -> dict[str, Any]:
         """For machines. `total`: failed rows in all, of which `share` is the part in this group."""
@@ -62,16 +80,17 @@ class Group:
         return {**told, "share": round(self.count / total, 4), "sample": self.sample, "next": self.remedy}
 
 
-def groups(failed: Iterable[tuple[int, str, str, str | None]]) -> list[Group]:
+def groups(failed: Iterable[tuple[int, str, str, str | None]], task: str = "") -> list[Group]:
     """Failures that are alike together, the most common first.
 
-    `failed`: position, kind, message and traceback of each row that has failed, in order.
+    `failed`: position, kind, message and traceback of each row that has failed, in order. `task`: as it is described
+    in the checkpoint.
     """
     folded = lru_cache(maxsize=1024)(fold)
     found: dict[tuple[str, str], Group] = {}
     for position, kind, message, trace in failed:
         key = (kind, folded(message))
-        group = found.get(key) or found.setdefault(key, Group(kind, key[1], message, traceback=trace))
+        group = found.get(key) or found.setdefault(key, Group(kind, key[1], message, traceback=trace, task=task))
         group.count += 1
         group.same = group.same and message == group.sample
         if len(group.rows) < _SHOWN_ROWS:

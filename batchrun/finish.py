@@ -177,6 +177,7 @@ def summarise(
         errors=tuple(tally.errors.most_common(3)),
         tokens=tally.tokens,
         settled=tally.rows,
+        replies=checkpoint.replies() if tally.hows.keys() - {"value"} else {},
         cost=settings.prices.cost(tally.tokens) if settings.prices and tally.tokens else None,
         **counts,
     )

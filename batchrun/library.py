@@ -22,6 +22,7 @@ from .options import settings as settings_module
 from .options.settings import OPTIONS, Settings
 from .owner import FUNCTION, TYPED, Owner
 from .places import Places, find, places_of, safe
+from .preparing import check_named
 from .source import open_bound
 from .suggest import suggest
 from .summary import Summary
@@ -137,6 +138,10 @@ def _run_frame(frame: "pd.DataFrame", settings: Settings, origin: Owner | None) 
     """A DataFrame is written down, for a run must be able to read it twice; one for a dry run is not kept."""
     path = _frame_path(settings)
     settings = replace(settings, dir=path.parent.parent, no_output=settings.output is None)
+    if settings.names_no_task:
+        with TemporaryDirectory(prefix="batchrun-") as folder:
+            _keep(frame, Path(folder) / path.name)
+            check_named(Path(folder) / path.name, settings, lambda: 0, "the DataFrame")
     if not settings.dry_run:
         return _run(path, settings, origin, lambda: _keep(frame, path))
     with TemporaryDirectory(prefix="batchrun-") as folder:

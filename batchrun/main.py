@@ -42,6 +42,7 @@ from .plan import Plan
 from .preparing import (
     allowance_for,
     check_early,
+    check_named,
     find_places,
     orders_for,
     plan_of,
@@ -113,6 +114,7 @@ def process(
         spec = settings.spec
         if bring is None:
             check_early(spec, input_path, settings)
+            check_named(input_path, settings, lambda: signals.first)
             refuse_renamed(places.input, settings)
         output = check_output(places, settings)
         prepare(places.folder)
@@ -221,7 +223,7 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version, target
     summary = summarise(job.places, settings, checkpoint, plan, tally, output, stopped)
     with suppress(CheckpointError) if stopped else nullcontext():  # a full disk: that is said already
         checkpoint.end_run(number, summary.exit_code, summary.as_record())
-    job.reporter.ended(summary, advice(summary, job.typed))
+    job.reporter.ended(summary, advice(summary, job.typed, again=job.spec != "repair"))
     if stopped:
         raise stopped
     return summary

@@ -145,6 +145,10 @@ def find(input_path: Path, directory: Path | None, name: str | None) -> Places:
     wanted = safe(name) if name else "".join(names)
     if wanted not in names:
         which = f" of a task called {name!r}" if name else ""
-        have = f"it has: {', '.join(names)}" if names else f"'batchrun process {input_path}' makes one"
+        have = (
+            f"it has: {', '.join(names)}"
+            if names
+            else f"'batchrun process {input_path} --task file.py:function' makes one"
+        )
         raise UsageError(f"{input_path} has no checkpoint{which} in {folder}", have)
     return places_of(input_path, directory, wanted)

@@ -67,6 +67,7 @@ def reparse(
         ledger.settle([now])
         ledger.unsettle(status)
         tally.settled(failed=failure is not None)
+        tally.found([reply.how])
         ledger.commit_if_due(idle=False)
     ledger.commit()
     return changed

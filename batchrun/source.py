@@ -246,7 +246,7 @@ def open_bound(checkpoint: Checkpoint, path: Path, settings: Settings) -> Bound:
     columns = checkpoint.get("columns")
     reading = checkpoint.get("reading")
     if columns is None:
-        raise UsageError(f"no run of this task has read {path} yet", f"'batchrun process {path}' does")
+        raise UsageError(f"no run of this task has read {path} yet", f"'batchrun process {path}' with its --task does")
     if checkpoint.get("digest") != digest_of(path):
         raise InputError(
             f"{path} has changed since the last run, so that results could be joined to other rows",

@@ -119,7 +119,8 @@ def _iso(seconds: float | None) -> str | None:
 def in_words(record: dict[str, Any]) -> str:
     """The tasks of one table for people; `record` as `status --json` prints it."""
     if not record["tasks"]:
-        return f"{record['input']}: nothing has been run yet; 'batchrun process {record['input']}' starts"
+        command = f"batchrun process {record['input']} --task file.py:function"
+        return f"{record['input']}: nothing has been run yet; '{command}' starts"
     return "\n".join([record["input"], *(f"  {line}" for task in record["tasks"] for line in _task(task))])
 
 

@@ -2,12 +2,12 @@
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .display.words import from_here
+from .display.words import counted, from_here
 from .money import Tokens
 
 _NAMING = {"--dir", "--name", "--task", "-t"}
@@ -21,7 +21,8 @@ class Summary:
 
     `seconds`: how long it took. `output`: the results file, if there is one. `errors`: kind, message and
     count of its failed attempts, most common first. `tokens`, `cost`: what its attempts used, where that is
-    known, failed ones included. `settled`: rows that it settled.
+    known, failed ones included. `settled`: rows that it settled. `replies`: those of the table, by how their results
+    were found, if this run had any that were no plain values.
     """
 
     rows: int
@@ -41,6 +42,17 @@ class Summary:
     tokens: Tokens | None = None
     cost: float | None = None
     settled: int = 0
+    replies: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def kept_as_text(self) -> int:
+        """Replies that are text, where others held JSON; 0 where all are of one kind."""
+        return self.replies.get("text", 0) if self.held_json else 0
+
+    @property
+    def held_json(self) -> int:
+        """Replies that held JSON, whole or broken."""
+        return sum(count for how, count in self.replies.items() if how not in ("text", "value"))
 
     def as_record(self) -> dict[str, Any]:
         """Plain values, for machines."""
@@ -50,6 +62,7 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "exit": self.exit_code,
             "output": str(self.output) if self.output else None,
+            **({"how": dict(self.replies)} if self.replies else {}),
             **({"tokens": self.tokens._asdict(), "cost": self.cost} if self.tokens else {}),
         }
 
@@ -60,9 +73,9 @@ def as_typed(argv: Sequence[str]) -> list[str]:
     return [*program, *argv[1:]]
 
 
-def advice(summary: Summary, typed: Sequence[str]) -> list[str]:
+def advice(summary: Summary, typed: Sequence[str], *, again: bool = True) -> list[str]:
     """The next steps, each as `what for: command to paste`. `typed`: the command of this run, word by word
-    (empty: there was none, as in a notebook).
+    (empty: there was none, as in a notebook). `again`: rows that failed may come out otherwise at another attempt.
     """
     if not typed:
         return ["the same call goes on"] if summary.exit_code > 1 else []
@@ -74,7 +87,10 @@ def advice(summary: Summary, typed: Sequence[str]) -> list[str]:
     if summary.left:
         # Takes up failed rows as well, which the same command with --limit would mix with new ones.
         return [*steps, f"run the other {summary.left:,}: {_again(typed, without=_SELECTING)}"]
-    return [*steps, *_retry(summary, typed)]
+    if summary.kept_as_text:
+        command = _again(typed, "--reparse", "--reply", "json", without=_SELECTING | {"--reply", "--redo"})
+        steps.append(f"make failures of the {counted(summary.kept_as_text, 'text')}: {command}")
+    return [*steps, *_retry(summary, typed)] if again else steps
 
 
 def _retry(summary: Summary, typed: Sequence[str]) -> list[str]:
@@ -102,7 +118,7 @@ def _groups(typed: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """The words of a command line, each option that matters here together with its value."""
     words = iter(typed)
     for word in words:
-        if word in _NAMING | _SELECTING | {"--retry"}:
+        if word in _NAMING | _SELECTING | {"--retry", "--reply"}:
             yield (word, *(value for value in [next(words, None)] if value is not None))
         else:
             yield (word,)

@@ -112,14 +112,14 @@ def test_a_long_list_of_options_or_functions_is_cut_off_behind_what_may_have_bee
 def test_a_variable_of_the_environment_that_is_no_setting_is_said_with_what_may_have_been_meant(folder):
     numbered(folder / "data.csv", 2)
     env = {"BATCHRUN_JOB": "5", "BATCHRUN_ZZZ": "1", "BATCHRUN_JOBS": "1", "BATCHRUN_DEBUG": "1", "BATCHRUN_KEY": ""}
-    for words in (["process", "data.csv"], ["status", "data.csv"], ["verify", "data.csv"]):
+    for words in (["process", "data.csv", "-t", "repair"], ["status", "data.csv"], ["verify", "data.csv"]):
         told = batchrun(*words, cwd=folder, env=env)
         assert told.returncode == 0, told.stderr
         notes = [line for line in told.stderr.splitlines() if "BATCHRUN_" in line]
         assert notes[0] == "note: BATCHRUN_JOB is no setting of batchrun: did you mean BATCHRUN_JOBS?"
         assert notes[1].startswith("note: BATCHRUN_ZZZ is no setting of batchrun: 'batchrun process --help' ")
         assert len(notes) == 2
-    quiet = batchrun("process", "data.csv", "--quiet", cwd=folder, env=env)
+    quiet = batchrun("process", "data.csv", "-t", "repair", "--quiet", cwd=folder, env=env)
     assert (quiet.returncode, quiet.stderr) == (0, "")
 
 
@@ -137,7 +137,7 @@ def test_a_misspelt_variable_is_also_said_where_its_lack_ends_the_command(folder
 )  # fmt: skip
 def test_a_table_of_one_column_that_looks_like_several_is_said(folder, header, sep, doubtful):
     (folder / "data.csv").write_text(f"{header}\n" + header.replace("id", "1") + "\n")
-    told = batchrun("process", "data.csv", "--sep", sep, cwd=folder)
+    told = batchrun("process", "data.csv", "-t", "repair", "--sep", sep, cwd=folder)
     assert told.returncode == 0, told.stderr
     note = f"note: the only column is named {header!r}: is the separator right? (--sep)"
     assert (note in told.stderr.splitlines()) == doubtful
@@ -146,7 +146,7 @@ def test_a_table_of_one_column_that_looks_like_several_is_said(folder, header, s
 
 def test_a_column_name_with_a_comma_is_not_listed_as_if_it_were_two(folder):
     numbered(folder / "data.csv", 2)
-    told = batchrun("process", "data.csv", "--sep", ";", "--key", "id", cwd=folder)
+    told = batchrun("process", "data.csv", "-t", "repair", "--sep", ";", "--key", "id", cwd=folder)
     assert told.returncode == 2
     assert "The columns are: 'id,text'." in told.stderr
 
@@ -222,7 +222,7 @@ def test_a_table_on_the_command_line_beats_the_environment_and_that_beats_the_fi
         (tmp_path / f"{name}.csv").write_text("id\n1\n")
     env = {"BATCHRUN_INPUT": "environment.csv"}
     for words, variables, table in ((["line.csv"], env, "line"), ([], env, "environment"), ([], None, "file")):
-        ran = batchrun("process", *words, cwd=tmp_path, env=variables)
+        ran = batchrun("process", *words, "-t", "repair", cwd=tmp_path, env=variables)
         assert (ran.returncode, ran.stderr.partition(",")[0]) == (0, f"{table}.csv")
 
 
@@ -295,6 +295,6 @@ def test_a_list_in_python_names_columns_as_they_are_and_a_text_is_taken_apart():
 def test_a_project_file_that_holds_something_odd_is_no_bug_of_ours(folder, content, exit_code, said):
     numbered(folder / "data.csv", 1)
     (folder / "pyproject.toml").write_text(content)
-    ran = batchrun("process", "data.csv", cwd=folder)
+    ran = batchrun("process", "data.csv", "-t", "repair", cwd=folder)
     assert ran.returncode == exit_code, ran.stderr
     assert said in ran.stderr

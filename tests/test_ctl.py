@@ -137,7 +137,7 @@ def test_without_a_run_it_says_so(folder):
     for _ in range(2):  # before the first run, and after it
         done = batchrun("ctl", table, "--pause", cwd=folder)
         assert (done.returncode, "no run is going on" in done.stderr) == (2, True)
-        batchrun("process", table, "--no-output", cwd=folder)
+        batchrun("process", table, "-t", "repair", "--no-output", cwd=folder)
     with pytest.raises(UsageError, match="of task 'other'"):
         running_place(table, None, "other")
 

@@ -311,7 +311,7 @@ class Trial:
             "FAIL_MARK": self.place.with_suffix(f".mark{time.monotonic_ns()}"), "FAIL_LOG": self.log, **how,
         }  # fmt: skip
         env = {name: str(value) for name, value in failing.items()}
-        return batchrun("process", self.table, *options, env=env)
+        return batchrun("process", self.table, "-t", "repair", *options, env=env)
 
 
 def proof_of(table, name):
@@ -353,7 +353,7 @@ def test_every_disk_operation_may_fail_once_and_the_next_run_completes(shim, tmp
         ran = trial.run(fail_at=number, **WAYS_TO_FAIL[way])
         proof = proof_of(trial.table, "repair")
         before = settled(trial.table, "repair") if proof else {}
-        again = batchrun("process", trial.table, "--json")
+        again = batchrun("process", trial.table, "-t", "repair", "--json")
         return (number, name, way), trial, ran, proof, before, again
 
     with ThreadPoolExecutor(2) as pool:

@@ -225,7 +225,7 @@ def test_the_seal_and_the_queries_of_the_format_are_right(tmp_path):
 
 def test_the_format_has_every_table_and_column(tmp_path):
     (tmp_path / "data.csv").write_text("id,text\n1,a\n")
-    assert batchrun("process", tmp_path / "data.csv").returncode == 0
+    assert batchrun("process", tmp_path / "data.csv", "-t", "repair").returncode == 0
     with sqlite3.connect(database(tmp_path / "data.csv", "repair")) as db:
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         columns = {row[1] for table in tables for row in db.execute(f"PRAGMA table_info({table})")}

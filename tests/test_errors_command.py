@@ -133,7 +133,7 @@ def test_a_parquet_table_gives_parquet_with_its_own_types(tmp_path):
 @pytest.mark.parametrize("name", ["failed.csv", "failed.parquet", "failed.jsonl"])
 def test_where_nothing_failed_the_file_has_no_rows(tmp_path, name):
     table = numbered(tmp_path / "data.csv", 3)
-    batchrun("process", table, "--no-output")
+    batchrun("process", table, "-t", "repair", "--no-output")
     assert batchrun("errors", table).stdout == "no row has failed\n"
     assert batchrun("errors", table, "--json").stdout == "[]\n"
     assert "0 failed rows" in batchrun("errors", table, "-o", tmp_path / name).stderr

@@ -34,7 +34,7 @@ def test_each_row_gets_its_own_result_and_a_second_run_runs_nothing(folder):
 
 def test_the_built_in_task_needs_no_configuration(folder):
     table = write_table(folder / "data.csv", [(1, '```json\n{"same": true,}\n```'), (2, "42")])
-    ran = batchrun("process", table, cwd=folder)
+    ran = batchrun("process", table, "-t", "repair", cwd=folder)
     assert ran.returncode == 0, ran.stderr
     found = settled(table, "repair")
     assert found[1][1] == {"id": 1, "text": {"same": True}}
@@ -145,8 +145,8 @@ def test_rows_and_replies_are_private(folder):
         (["data.csv", "--jobs", "many"], "--jobs"),
         (["data.csv", "--columns", "idd"], "id"),
         (["data.csv", "--rows", "7-3"], "--rows"),
-        (["data.csv", "--rows", "99"], "99"),
-        (["data.csv", "--output", "nowhere/out.csv"], "nowhere"),
+        (["data.csv", "-t", "repair", "--rows", "99"], "99"),
+        (["data.csv", "-t", "repair", "--output", "nowhere/out.csv"], "nowhere"),
         (["data.csv", "--output", "tasks.py"], "tasks.py"),
     ],
 )

@@ -254,7 +254,7 @@ def test_every_class_on_the_page_has_a_look(root):
 
 def test_a_table_without_rows_has_a_page_too(tmp_path):
     table = write_table(tmp_path / "data.csv", [])
-    assert batchrun("process", table).returncode == 0
+    assert batchrun("process", table, "-t", "repair").returncode == 0
     made = batchrun("report", table, "-o", "-")
     assert made.returncode == 0, made.stderr
     root = parsed(made.stdout)
@@ -348,7 +348,7 @@ def test_a_damaged_checkpoint_is_reported_in_words(tmp_path, change):
 
 def test_a_clock_that_was_far_off_costs_the_page_its_charts_over_time_and_nothing_else(tmp_path):
     (tmp_path / "data.csv").write_text("id,text\n1,a\n")
-    assert batchrun("process", tmp_path / "data.csv").returncode == 0
+    assert batchrun("process", tmp_path / "data.csv", "-t", "repair").returncode == 0
     with sqlite3.connect(database(tmp_path / "data.csv", "repair")) as db:
         db.execute("UPDATE run SET started = -1e10")
     db.close()

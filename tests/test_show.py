@@ -122,7 +122,7 @@ def test_the_last_words_of_a_worker_and_the_reason_of_a_skip_are_shown(table):
 
 def test_json_is_utf_8_whatever_the_terminal_has(tmp_path):
     table = write_table(tmp_path / "data.csv", [[1, "機場"]])
-    batchrun("process", table, "--no-output")
+    batchrun("process", table, "-t", "repair", "--no-output")
     told = batchrun("show", table, 1, "--json", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}).stdout
     assert json.loads(told)["input"]["text"] == "機場"
     assert "\\u6a5f" in batchrun("show", table, 1, env={"PYTHONIOENCODING": "ascii"}).stdout
@@ -176,12 +176,12 @@ def test_new_content_under_the_same_key_is_said(folder):
 
 def test_a_table_that_has_changed_since_is_refused_with_what_to_do(folder):
     table = numbered(folder / "data.csv", 3)
-    batchrun("process", table, "--no-output")
+    batchrun("process", table, "-t", "repair", "--no-output")
     table.write_text(table.read_text() + "4,more\n")
     done = batchrun("show", table, 1)
     assert done.returncode == 2
     assert "--limit 0" in done.stderr
-    batchrun("process", table, "--limit", 0, "--no-output")
+    batchrun("process", table, "-t", "repair", "--limit", 0, "--no-output")
     assert show(table, 4)["next"] == "it has not been settled: the next run takes it up"
 
 

@@ -80,7 +80,7 @@ def test_tokens_and_cost_are_said_where_they_are_known():
 
 def test_tokens_of_all_runs_are_added_up(folder):
     table = numbered(folder / "data.csv", 2)
-    batchrun("process", table, "--no-output")
+    batchrun("process", table, "-t", "repair", "--no-output")
     assert "tokens" not in json.loads(batchrun("status", table, "--json").stdout)["tasks"][0]
     with sqlite3.connect(database(table, "repair")) as db:
         db.execute("DELETE FROM spent")
@@ -129,7 +129,7 @@ def test_watching_ends_with_the_run_and_without_a_terminal_says_little(slow):
 
 def test_watching_where_nothing_runs_shows_it_once(folder):
     table = numbered(folder / "data.csv", 2)
-    batchrun("process", table, "--no-output")
+    batchrun("process", table, "-t", "repair", "--no-output")
     assert batchrun("status", table, "--watch").stdout.count("repair: 2 rows: 2 done") == 1
     refused = batchrun("status", table, "--watch", "--json")
     assert (refused.returncode, bool(refused.stderr)) == (2, True)

@@ -1,15 +1,20 @@
 """What text that a task returns is: a value where JSON was meant, else itself; and nothing that was meant is lost."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import batchrun, records, write_table
 
+from batchrun import process
+from batchrun.errors import UsageError
+from batchrun.failures import groups
 from batchrun.reply import ReplyError, read
 
 F = "```"
@@ -239,3 +244,65 @@ def test_reply_may_stand_in_the_configuration_and_is_one_of_three_words(tmp_path
     refused = batchrun("process", "data.csv", "--reply", "txt", cwd=tmp_path)
     assert refused.returncode == 2
     assert "none of auto, json, text" in refused.stderr
+
+
+def test_the_summary_counts_replies_by_how_and_says_where_some_are_text(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text("def mixed(row):\n    return ['words', '{\"a\": 1}', {}][row['id'] % 3]\n")
+    table = write_table(tmp_path / "data.csv", [(n, "x") for n in range(1, 7)])
+    ended = batchrun("process", table, "-t", "tasks.py:mixed", "--no-output", "--json", "--limit", 4, cwd=tmp_path)
+    assert records(ended.stdout)[1]["how"] == {"json": 2, "text": 1, "value": 1}
+    ended = batchrun("process", table, "-t", "tasks.py:mixed", "--no-output", "--json", cwd=tmp_path)
+    assert records(ended.stdout)[1]["how"] == {"json": 2, "text": 2, "value": 2}, "those of the whole table"
+    assert "replies  2 json, 2 text, 2 value" in ended.stderr
+    assert "2 with JSON, 2 kept as text; --reparse --reply json makes failures of the texts" in ended.stderr
+    (command,) = re.findall(r"make failures of the 2 texts: python -m batchrun (.+)", ended.stderr)
+    again = batchrun(*shlex.split(command), cwd=tmp_path)
+    assert records(again.stdout)[1]["failed"] == 2
+    (command,) = re.findall(r"try again: python -m batchrun (.+)", again.stderr)
+    assert "--reply json" in command
+    assert records(batchrun(*shlex.split(command), cwd=tmp_path).stdout)[1]["ran"] == 6
+
+
+def test_values_alone_are_not_counted(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text("def value(row):\n    return {'a': 1}\n")
+    table = write_table(tmp_path / "data.csv", [(1, "x")])
+    ended = batchrun("process", table, "-t", "tasks.py:value", "--no-output", "--json", cwd=tmp_path)
+    assert "how" not in records(ended.stdout)[1]
+    assert "replies" not in ended.stderr
+
+
+# --- no task at all
+
+
+@pytest.mark.parametrize(
+    ("cells", "code"),
+    [
+        (["words", "see [1] and {name}", "42"], 2),
+        (["words"] * 3000 + ["[1, 2,]"], 0),
+        (["words", '{"a": "b'], 1),
+        ([], 0),
+    ],
+)
+def test_without_a_task_repair_runs_only_where_a_cell_holds_json(tmp_path: Path, cells: list[str], code: int) -> None:
+    table = write_table(tmp_path / "data.csv", enumerate(cells))
+    ended = batchrun("process", table, cwd=tmp_path)
+    assert ended.returncode == code, ended.stderr
+    if code == 2:
+        assert "no task is named" in ended.stderr
+        assert all(way in ended.stderr for way in ("--task", "--command", "--prompt"))
+        assert [path.name for path in tmp_path.iterdir()] == ["data.csv"], "nothing is left behind"
+        assert batchrun("process", table, "--task", "repair", cwd=tmp_path).returncode == 0
+
+
+def test_a_frame_without_a_task_is_refused_like_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="no text cell of the DataFrame holds JSON"):
+        process(pandas.DataFrame({"a": ["x", "[1]."], "n": [1, 2]}), progress="none")
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_replies_of_prompts_are_to_be_asked_for_more_firmly() -> None:
+    for task, firmly in (("prompt for m", True), ("tasks.py:f", False), ("command jq", False), ("repair", False)):
+        for kind in ("no_json", "ambiguous", "empty", "truncated"):
+            (group,) = groups([(1, kind, "message", None)], task)
+            assert ("ask for" in group.remedy) == (firmly and kind in ("no_json", "ambiguous"))

@@ -200,6 +200,15 @@ class Checkpoint:
         counts["done"] = total - sum(counts.values())
         return counts
 
+    def replies(self) -> dict[str, int]:
+        """How many rows of the table are done, by how their results were found; the most common first."""
+        with explained(self.path):
+            found = self.db.execute(
+                "SELECT how, count(*) FROM ledger l JOIN result r ON r.id = l.result "
+                f"WHERE l.position > 0 AND l.status = {DONE} GROUP BY how ORDER BY 2 DESC, 1"
+            ).fetchall()
+        return {how: count for how, count in found if how}
+
     def _last_position(self) -> int:
         """The last settled row. Raises `CheckpointError` if the table does not have so many."""
         last = self.db.execute("SELECT max(position) FROM ledger").fetchone()[0] or 0

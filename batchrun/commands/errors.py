@@ -52,7 +52,7 @@ def errors(
                 rows = export_to(places, bound, checkpoint, target, None, overwrite=overwrite, failed_only=True)
             _say_written(rows, settings.input, target)
             return
-        found = groups(checkpoint.failed_rows())
+        found = groups(checkpoint.failed_rows(), (checkpoint.get("task") or {}).get("spec", ""))
     if json:
         total = failed_in_all(found)
         tell(dumps([group.as_record(total) for group in found]))

@@ -102,5 +102,5 @@ def init() -> None:
             tell(f"{path} is there already: left alone")
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}", "go to a folder of your own") from None
-    ready = "batchrun process example.csv" if own_config else "batchrun process"
+    ready = "batchrun process example.csv --task tasks.py:summary" if own_config else "batchrun process"
     tell("next: " + ("name a function of tasks.py in batchrun.toml" if own_tasks else ready))

@@ -49,7 +49,8 @@ def process(
     task: Annotated[
         str | None,
         Option("--task", "-t", rich_help_panel=_WHAT,
-               help="file.py:function, package.module:function, or a built-in: repair.  \\[default: repair]"),
+               help="file.py:function, package.module:function, or a built-in: repair.  "
+                    "\\[default: repair, if a cell holds JSON]"),
     ] = None,
     args: Annotated[
         list[str] | None,

@@ -16,6 +16,10 @@ def closing(summary: Summary, advice: Sequence[str], here: Path) -> list[tuple[s
     """Lines as label and text (the first line's label is how it ended). `here`: the working directory."""
     lines = [(_verdict(summary), _headline(summary))]
     lines.append(("rows", _counts(summary)))
+    if summary.replies:
+        lines.append(("replies", ", ".join(f"{count:,} {how}" for how, count in summary.replies.items())))
+    if summary.kept_as_text:
+        lines.append(("note", _mixed(summary)))
     if summary.tokens:
         lines.append(("spent", _used(summary.tokens, summary.seconds)))
     if summary.cost is not None:
@@ -45,6 +49,13 @@ def _headline(summary: Summary) -> str:
     if not summary.ran:
         return f"after {duration(summary.seconds)}: no row was run"
     return f"after {duration(summary.seconds)}, {counted(summary.ran, 'attempt')}"
+
+
+def _mixed(summary: Summary) -> str:
+    return (
+        f"{summary.held_json:,} with JSON, {summary.kept_as_text:,} kept as text; "
+        "--reparse --reply json makes failures of the texts, to be tried again"
+    )
 
 
 def _used(tokens: Tokens, seconds: float) -> str:

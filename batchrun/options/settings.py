@@ -38,7 +38,7 @@ class Settings:
     """Everything that `process` can be told, parsed. Field names are the options' names."""
 
     input: Path | None = _option(None, Path)
-    task: str | bytes = _option("repair", str)
+    task: str | bytes | None = _option(None, str)
     args: Mapping[str, Any] = _option(parsing.NOTHING, parsing.arguments)
     command: str | None = _option(None, str)
     shell: bool = _option(False, parsing.yes_no)
@@ -120,7 +120,7 @@ class Settings:
             return "command"
         if self.prompt is not None:
             return "prompt"
-        return function_name(self.task) if isinstance(self.task, str) else "task"
+        return "task" if isinstance(self.task, bytes) else function_name(self.task or BUILT_IN)
 
     @property
     def prices(self) -> Prices | None:
@@ -128,6 +128,11 @@ class Settings:
         if self.price_in is None and self.price_out is None:
             return None
         return Prices(self.price_in or 0.0, self.price_out or 0.0)
+
+    @property
+    def names_no_task(self) -> bool:
+        """Whether nobody has said what to do: the built-in task is all that is left."""
+        return self.task is None and not self.ready_made
 
     @property
     def ready_made(self) -> bool:
@@ -143,7 +148,7 @@ class Settings:
         if self.command is not None:
             return Program(self.command, self.shell, self.stdin, elsewhere=self.engine != "local")
         if self.prompt is None:
-            return self.task
+            return self.task or BUILT_IN
         from batchrun.prompt.making import made  # only prompts pay for what they need
 
         return made(
@@ -162,6 +167,7 @@ class Settings:
         )
 
 
+BUILT_IN = "repair"
 OPTIONS = {option.name: option.metadata["read"] for option in dataclasses.fields(Settings)}
 RIVALS = (("task", "prompt", "command"), ("schema", "fields"), ("output", "no_output"))
 """Options that exclude each other."""
@@ -278,9 +284,9 @@ def _flag(name: str) -> str:
     return "--arg" if name == "args" else f"--{name.replace('_', '-')}"
 
 
-def check_task(task: str | bytes) -> None:
+def check_task(task: str | bytes | None) -> None:
     """Raise `UsageError` for a task's name that cannot be one."""
-    if isinstance(task, bytes) or task == "repair":
+    if task is None or isinstance(task, bytes) or task == BUILT_IN:
         return
     if ":" not in task or task.startswith(":") or task.endswith(":"):
         raise UsageError(

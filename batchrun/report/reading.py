@@ -81,14 +81,14 @@ def read(checkpoint: Checkpoint, *, table: str, task: str, now: float, goes_on: 
             course=_course(checkpoint, line) if line else None,
             latency=_latency(checkpoint),
             slowest=tuple(_slowest(checkpoint)),
-            groups=tuple(_groups(checkpoint)),
+            groups=tuple(_groups(checkpoint, known.get("spec", ""))),
             spent=_sum([run.spent for run in runs if run.spent]),
         )
 
 
-def _groups(checkpoint: Checkpoint) -> list[Group]:
+def _groups(checkpoint: Checkpoint, task: str) -> list[Group]:
     with closing(checkpoint.failed_rows()) as failed:
-        return groups(failed)
+        return groups(failed, task)
 
 
 def _runs(checkpoint: Checkpoint, now: float, *, goes_on: bool) -> Iterator[Ran]:

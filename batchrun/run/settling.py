@@ -7,6 +7,7 @@ whole run should do about it (stop, pause) is left in `verdict` and `pause_begun
 import random
 import time
 from dataclasses import dataclass
+from operator import attrgetter
 
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
@@ -19,6 +20,8 @@ from .backlog import Backlog
 from .retry import UNAVAILABLE, Again, after_failure, after_refusal, pause_for_all
 from .stopping import MaxFailures, Timeout, too_many
 from .tally import Tally
+
+_HOW = attrgetter("how")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class Settling:
         if done and self._unavailable:
             self._unavailable = 0
         self._keep(done)
+        self._tally.found(map(_HOW, done))
         self._tally.succeeded([row[6] for row in done], firsts)
 
     def timed_out(

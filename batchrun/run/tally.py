@@ -1,7 +1,7 @@
 """What this run has done so far: counts, pace, latencies, errors. Everything that is shown comes from here."""
 
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 
 from batchrun.money import Tokens
 
@@ -27,6 +27,7 @@ class Tally:
         self.durable = 0
         self.tokens: Tokens | None = None
         self.errors = Alike()
+        self.hows: Counter[str | None] = Counter()
         self.latest: tuple[str, str] | None = None
         self._median: float | None = None
         self._median_until = started
@@ -45,6 +46,10 @@ class Tally:
         self.rows += len(seconds)
         self.first_rows += firsts
         self._latencies.extend(seconds)
+
+    def found(self, hows: Iterable[str | None]) -> None:
+        """Rows are done; how the result of each was found."""
+        self.hows.update(hows)
 
     def settled(self, *, failed: bool, first: bool = True) -> None:
         """A row is settled; `first`: no earlier run had settled it."""
