@@ -13,7 +13,7 @@ from .plan import Plan
 from .source import Bound, Retyped
 from .suggest import listing
 from .table import looks_separated, separator
-from .table.doubts import dtype_option, sentences
+from .table.doubts import dtype_options, named, sentences
 from .worker.readymade import Spec
 
 
@@ -77,15 +77,21 @@ def _on_types(bound: Bound, plan: Plan) -> Iterator[str]:
     columns = bound.task_table()[0]
     if plan.to_run:
         yield from sentences(doubt for doubt in bound.doubts if doubt.column in columns)
-        yield from map(_retyped, (each for each in bound.retyped if each.column in columns))
+        again = sorted((each for each in bound.retyped if each.column in columns), key=_change)
+        for (before, now), found in groupby(again, key=_change):
+            yield _retyped([each.column for each in found], before, now)
 
 
-def _retyped(each: Retyped) -> str:
-    dtype = "str" if each.before == "text" else each.before
+def _change(each: Retyped) -> tuple[str, str]:
+    return each.before, each.now
+
+
+def _retyped(columns: list[str], before: str, now: str) -> str:
+    # Cells that were no text before may fit their type no more; anything can be text.
+    as_text = f"; {dtype_options((column, 'str') for column in columns)} keeps text" if before == "text" else ""
     return (
-        f"column {each.column!r} is {each.now} in the table as it is now, and was {each.before} for rows that ran "
-        f"before: their results are kept (--fresh runs all of them anew; {dtype_option(each.column, dtype)} asks for "
-        f"{each.before} again)"
+        f"{named(columns, 'is', 'are')} {now} in the table as it is now, and {'were' if columns[1:] else 'was'} "
+        f"{before} for rows that ran before: their results are kept (--fresh runs all of them anew{as_text})"
     )
 
 

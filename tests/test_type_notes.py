@@ -63,6 +63,12 @@ def test_the_option_that_a_note_names_makes_numbers_of_the_column(folder: Path, 
     assert seen(folder, "my score") == ["1.5", "None", "2.5"]
 
 
+def test_a_note_names_an_option_that_works_for_a_column_with_a_comma_in_its_name(folder: Path) -> None:
+    (folder / "data.csv").write_text('id,"x, y"\n1,1\n2,?\n3,2\n')
+    run(folder, "--fresh", *options_in(run(folder)))
+    assert seen(folder, "x, y") == ["1", "None", "2"]
+
+
 def test_a_note_is_said_again_as_long_as_there_is_something_to_run(folder: Path) -> None:
     (folder / "data.csv").write_text("id,score\n1,1.5\n2,?\n3,2.5\n")
     assert "line 3" in run(folder, "--dry-run")
@@ -153,6 +159,15 @@ def test_a_table_that_grows_until_a_type_changes_says_so_and_keeps_its_results(f
     assert seen(folder, "zip") == ["12345", "54321", "'01234'"]
     assert "note" not in run(folder)
     assert calls(folder) == 3
+
+
+def test_columns_that_changed_alike_share_a_note(folder: Path) -> None:
+    (folder / "data.csv").write_text("id,a,b,c\n1,1,2,3\n")
+    run(folder)
+    (folder / "data.csv").write_text("id,a,b,c\n1,1,2,3\n2,0.5,0.5,x\n")
+    said = run(folder)
+    assert "columns 'a', 'b' are float in the table as it is now, and were int for rows that ran before" in said
+    assert "column 'c' is text in the table as it is now, and was int for rows that ran before" in said
 
 
 def test_types_of_other_rules_are_settled_anew_and_nothing_runs_twice(folder: Path) -> None:

@@ -122,13 +122,22 @@ def pairs(value: Any) -> Mapping[str, str]:
     """`col=str`, several times or separated by commas; or a table."""
     if isinstance(value, Mapping):
         return {str(name): str(kind) for name, kind in value.items()}
-    found = {}
-    for part in _parts(value):
-        name, equals, kind = part.rpartition("=")
-        if not (name and equals and kind):
-            raise ValueError(f"{part!r} is not column=type (zip=str)")
-        found[name] = kind
-    return found
+    several = [value] if isinstance(value, str) else value
+    return dict(pair for said in several for pair in _pairs(str(said)))
+
+
+def _pairs(said: str) -> Iterable[tuple[str, str]]:
+    begun = ""
+    for part in said.split(","):  # a comma may also be a part of a name
+        begun += part
+        name, equals, kind = (each.strip() for each in begun.rpartition("="))
+        if equals:
+            if not (name and kind):
+                break
+            yield name, kind
+        begun = "" if equals or not begun.strip() else f"{begun},"
+    if begun:
+        raise ValueError(f"{begun.strip(' ,')!r} is not column=type (zip=str)")
 
 
 def parameters(value: Any) -> Mapping[str, Any]:

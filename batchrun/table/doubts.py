@@ -1,8 +1,8 @@
 """What a user should know of a column's type, and which options say it otherwise. Pure."""
 
 import shlex
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from .numerals import fits
@@ -41,15 +41,28 @@ def dtype_option(column: str, dtype: str) -> str:
     return f"--dtype {shlex.quote(f'{column}={dtype}')}"
 
 
+def dtype_options(pairs: Iterable[tuple[str, str]]) -> str:
+    """The options that settle the types of the first columns."""
+    return " ".join(dtype_option(column, dtype) for column, dtype in islice(pairs, _SHOWN))
+
+
+def named(columns: Sequence[str], one: str, some: str) -> str:
+    """`column 'a' is`, or `columns 'a', 'b' and 3 more are`; `one` and `some` are the verb."""
+    names = ", ".join(map(repr, columns[:_SHOWN]))
+    more = f" and {len(columns) - _SHOWN:,} more" if len(columns) > _SHOWN else ""
+    return f"columns {names}{more} {some}" if len(columns) > 1 else f"column {names} {one}"
+
+
 def _what(doubt: Doubt) -> list[str]:
     return sorted(doubt.cells) if doubt.dtype else []
 
 
 def _on_digits(alike: list[Doubt]) -> str:
-    who, first = _named(alike, "has", "have"), alike[0]
+    first = alike[0]
     return (
-        f"{who} more digits than a float keeps: {first.cells[0]!r} (line {first.lines[0]:,}) becomes "
-        f"{float(first.cells[0])!r}. {_dtypes(alike, 'str')} keeps them, as text"
+        f"{named([doubt.column for doubt in alike], 'has', 'have')} more digits than a float keeps: "
+        f"{first.cells[0]!r} (line {first.lines[0]:,}) becomes {float(first.cells[0])!r}. "
+        f"{dtype_options((doubt.column, 'str') for doubt in alike)} keeps them, as text"
     )
 
 
@@ -57,19 +70,9 @@ def _on_words(alike: list[Doubt]) -> str:
     first = alike[0]
     where = ", ".join(f"{cell!r} (line {line:,})" for cell, line in zip(first.cells, first.lines, strict=True))
     words = [word for word in first.cells if any(not fits(word, doubt.dtype) for doubt in alike)]
-    options = " ".join([_dtypes(alike), *map(missing_option, words)])
+    types = dtype_options((doubt.column, doubt.dtype) for doubt in alike)
+    options = " ".join([types, *map(missing_option, words)])
     missing = f", with {', '.join(map(repr, words))} as missing" if words else ""
+    who = named([doubt.column for doubt in alike], "is", "are")
     keep = "keeps" if len(first.cells) == 1 else "keep"
-    return (
-        f"{_named(alike, 'is', 'are')} text: only {where} {keep} it from being numbers. {options} reads them{missing}"
-    )
-
-
-def _named(alike: list[Doubt], one: str, some: str) -> str:
-    names = ", ".join(repr(doubt.column) for doubt in alike[:_SHOWN])
-    more = f" and {len(alike) - _SHOWN:,} more" if len(alike) > _SHOWN else ""
-    return f"columns {names}{more} {some}" if len(alike) > 1 else f"column {names} {one}"
-
-
-def _dtypes(alike: list[Doubt], dtype: str = "") -> str:
-    return " ".join(dtype_option(doubt.column, dtype or doubt.dtype) for doubt in alike[:_SHOWN])
+    return f"{who} text: only {where} {keep} it from being numbers. {options} reads them{missing}"
