@@ -211,8 +211,7 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version, target
         if job.signals.count:
             stopped = Interrupted(job.signals.first, "interrupted; --reparse begins anew")
     elif engine:
-        jobs = settings.rows_at_once(is_async=bool(version.is_async))
-        stopped = _run_rows(job, engine, bound, plan, ledger, tally, task, jobs)
+        stopped = _run_rows(job, engine, bound, plan, ledger, tally, task, version)
     output = None
     try:
         if not isinstance(stopped, CheckpointError):
@@ -239,16 +238,34 @@ def _put_up(job: Job, bound: Bound, plan: Plan, version: Version) -> StartableEn
 
 
 def _run_rows(
-    job: Job, engine: StartableEngine, bound: Bound, plan: Plan, ledger: Ledger, tally: Tally, task: int, jobs: int
+    job: Job,
+    engine: StartableEngine,
+    bound: Bound,
+    plan: Plan,
+    ledger: Ledger,
+    tally: Tally,
+    task: int,
+    version: Version,
 ) -> BatchrunError | None:
-    """Run what is left, `jobs` rows at once at most; returns why that ended early, if it did."""
+    """Run what is left; returns why that ended early, if it did."""
     checkpoint, settings = job.checkpoint, job.settings
+    jobs = settings.rows_at_once(is_async=bool(version.is_async))
     under_way = checkpoint.attempts_under_way()
     backlog = Backlog(tickets(bound, plan, checkpoint, settings.retries, under_way), plan.to_run)
     known = checkpoint.get("suspects", {})
     alone, guilty = suspects.to_run_alone(known), suspects.guilty(known, 1 + settings.retries)
     patience = PATIENCE_SECONDS if settings.prompt is not None else None
-    rules = Rules(settings.timeout, settings.max_failures, plan.to_run, task, alone, guilty, patience)
+    rules = Rules(
+        settings.timeout,
+        settings.max_failures,
+        plan.to_run,
+        task,
+        alone,
+        guilty,
+        patience,
+        columns=bound.task_table()[0],
+        sources=version.sources,
+    )
     with controlled(job.places.socket) as remote:
         if remote.trouble:
             job.reporter.say(f"note: 'batchrun ctl' cannot reach this run: {remote.trouble}")

@@ -73,7 +73,7 @@ def failing(row):
     return {"double": row["id"] * 2}
 
 def always(row):
-    raise RuntimeError("the service is down")
+    raise ConnectionError("the service is down")
 
 def choosy(row):
     if row["id"] == 2:

@@ -164,7 +164,7 @@ def process(
     max_failures: Annotated[
         str | None,
         Option(rich_help_panel=_AGAIN,
-               help="Stop early at N or N% failed rows.  \\[default: when the first 25 all fail]"),
+               help="Stop early at N or N% failed rows.  \\[default: when the first 25 fail, or 10 alike]"),
     ] = None,
     limit: Annotated[str | None, Option(rich_help_panel=_WHAT, help="Only the first N rows left.")] = None,
     rows: Annotated[str | None, Option(rich_help_panel=_WHAT, help="Only these rows: 3,17-20.")] = None,

@@ -17,6 +17,7 @@ from batchrun.wire import Error, Reply, Ticket
 
 from .allowance import Allowance
 from .backlog import Backlog
+from .first_errors import FirstErrors, all_alike
 from .retry import UNAVAILABLE, Again, after_failure, after_refusal, pause_for_all
 from .stopping import MaxFailures, Timeout, too_many
 from .tally import Tally
@@ -29,7 +30,8 @@ class Rules:
     """What is asked of this run. `task`: number of its version.
 
     `alone`, `guilty`: fingerprints of rows that run by themselves, or not at all (see `suspects`). `patience`:
-    seconds that rows in flight have left when the task aborts the run (None: all the time they need).
+    seconds that rows in flight have left when the task aborts the run (None: all the time they need). `columns`: of
+    the task's rows; `sources`: path and digest of each of its files.
     """
 
     timeout: Timeout | None
@@ -39,6 +41,8 @@ class Rules:
     alone: frozenset[bytes] = frozenset()
     guilty: frozenset[bytes] = frozenset()
     patience: float | None = None
+    columns: tuple[str, ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
 
 
 class Settling:
@@ -62,11 +66,14 @@ class Settling:
         self._allowance = allowance
         self._refused: dict[int, tuple[float, int]] = {}
         self._unavailable = 0
+        self._first = FirstErrors()
+        self._first.open = rules.max_failures is None  # who says how many may fail wants them to run
 
     def finished(self, lane: int, ends: list[tuple[Ticket, Reply]]) -> None:
         """Attempts have ended by themselves. Nearly always they are done, and many: those are settled together."""
         if self._redactor.active:
             ends = [(ticket, self._redactor.reply(reply)) for ticket, reply in ends]
+        alike = self._first.saw(ends) if self._first.open else None
         at, task = time.time(), self._rules.task
         done: list[Settled] = []
         firsts = 0
@@ -90,6 +97,8 @@ class Settling:
         self._keep(done)
         self._tally.found(map(_HOW, done))
         self._tally.succeeded([row[6] for row in done], firsts)
+        if alike and self._tally.rows < self._rules.to_run:
+            self.verdict = self.verdict or all_alike(alike, self._rules.columns, dict(self._rules.sources))
 
     def timed_out(
         self, lane: int, ticket: Ticket, seconds: float, tokens: tuple[int, int, int, int] | None = None
@@ -97,11 +106,13 @@ class Settling:
         """An attempt was ended by the clock."""
         if tokens:
             self._account(Reply(ticket.position, "cancelled", seconds, tokens=tokens))
+        self._first.open = False
         message = f"ended after {seconds:.3g} s (--timeout {self._rules.timeout})"
         self._failed(lane, ticket, seconds, ("timeout", message, None, None, None), TIMED_OUT)
 
     def crashed(self, lane: int, ticket: Ticket, seconds: float, cause: str, tail: str) -> None:
         """An attempt killed its worker."""
+        self._first.open = False
         last = self._redactor.text(tail) or None
         self._failed(lane, ticket, seconds, ("crash", f"worker {cause}", None, None, last), CRASHED)
 
