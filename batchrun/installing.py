@@ -6,10 +6,29 @@ An index may have a package of our import's name that is somebody else's, so no 
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 DISTRIBUTION = "batchrun-cli"
+_PACKAGES = {
+    "attr": "attrs",
+    "bs4": "beautifulsoup4",
+    "Crypto": "pycryptodome",
+    "cv2": "opencv-python",
+    "dateutil": "python-dateutil",
+    "docx": "python-docx",
+    "dotenv": "python-dotenv",
+    "fitz": "pymupdf",
+    "git": "gitpython",
+    "jwt": "pyjwt",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+"""Packages that have another name than the module which people miss."""
 
 
 def how_to_install(*words: str) -> str:
@@ -23,6 +42,24 @@ def how_to_install(*words: str) -> str:
 def how_to_install_extra(extra: str) -> str:
     """The command that adds one of our extras (`llm`, `dask`) to this installation."""
     return how_to_install(*_requirement(extra, _origin()))
+
+
+def not_installed(module: str, environment: Mapping[str, str]) -> str:
+    """What to do where this Python has no such module (`a.b`); nothing if it has a part of it, and another is missing.
+
+    `environment`: its variables, which say whether another environment than this Python's is the active one.
+    """
+    top = module.partition(".")[0]
+    if top in sys.modules or find_spec(top) is not None:
+        return ""
+    package = _PACKAGES.get(top, top)
+    active = environment.get("VIRTUAL_ENV") or environment.get("CONDA_PREFIX")
+    other = active and Path(active).resolve() not in (Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve())
+    return (
+        f"the Python that runs this, {sys.executable}, has no {top!r}. If it is a package that you know under this "
+        f"name: {how_to_install(package)}. If it is a module of yours, put it beside the task or into the working "
+        f"directory{f'. The active environment, {active}, is another one' if other else ''}"
+    )
 
 
 def _requirement(extra: str, origin: dict[str, object]) -> list[str]:

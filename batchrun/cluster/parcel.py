@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchrun.errors import UsageError
+from batchrun.worker.modules import package_around
 from batchrun.worker.readymade import Spec
 
 LARGEST_FILE = 1 << 20
@@ -55,6 +56,12 @@ def parcel_of(spec: Spec, here: Path) -> Parcel:
     path = (here / file).resolve()
     if path.parent == here:
         return Parcel(f"here/{path.name}:{function}", _zipped({"here": _small(here)}), {"here": str(here)})
+    around, dotted = package_around(path)
+    if "." in dotted:  # what lies in the packages around the file, and nothing else of the folder above them
+        package = around / dotted.partition(".")[0]
+        within = ((file, package.name / name) for file, name in _small(package))
+        name = f"task/{path.relative_to(around).as_posix()}:{function}"
+        return Parcel(name, _zipped({"task": within, "here": _modules(here)}), {"task": str(around), "here": str(here)})
     folders = {"task": str(path.parent), "here": str(here)}
     return Parcel(
         f"task/{path.name}:{function}", _zipped({"task": _small(path.parent), "here": _modules(here)}), folders

@@ -1,6 +1,7 @@
 """One attempt: call the task on one row and turn whatever happens into a `Reply`. Never raises."""
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from batchrun.run.retry import BUSY, http_status_of, kind_of, retry_after_of
 from batchrun.wire import Reply, Ticket
 
 from .encode import Unencodable, encode
+from .in_the_way import in_the_way
 from .loading import Function, users_trace
 
 Finish = Callable[[Ticket, float, Any], Reply]
@@ -114,7 +116,16 @@ def _message(error: BaseException) -> str:
     name, text = _valid(type(error).__qualname__), safe_text(error)
     if not text:
         return name
+    if isinstance(error, ImportError | AttributeError):
+        return text + _about_modules(error)
     return f"{name}: {text}" if isinstance(error, KeyError | SystemExit) else text
+
+
+def _about_modules(error: ImportError | AttributeError) -> str:
+    """Which file stands in a module's way, or which Python lacks one: machines of a cluster differ in it."""
+    if said := in_the_way(error):
+        return f" ({said})"
+    return f" (in {sys.executable})" if isinstance(error, ModuleNotFoundError) else ""
 
 
 def safe_text(error: BaseException) -> str:

@@ -1,7 +1,5 @@
 """Finds the user's function. Runs in worker processes only: the coordinator never imports user code."""
 
-import importlib
-import importlib.util
 import inspect
 import json
 import os
@@ -16,9 +14,12 @@ from typing import Any
 import xxhash
 
 from batchrun.errors import TaskError
+from batchrun.installing import not_installed
 from batchrun.suggest import meant, suggest
 from batchrun.wire import Hello
 
+from .in_the_way import in_the_way
+from .modules import HINT, module_named, module_of_file, relative_hint
 from .readymade import Spec
 from .signature import check_call
 
@@ -48,7 +49,7 @@ def load(
         return function, Hello(is_async(function), spec.version, (), None, "", "")
     module, name = _module_and_name(spec)
     function = _function_of(module, name)
-    sources = _sources_beside(module)
+    sources = _sources_beside(module, _own_folder(module, by_file=".py:" in spec))
     version = with_args(version_of(name, sources), args)
     if module.__name__ == f"{__package__}.builtin":
         built_in: Callable[..., Any] = function
@@ -94,49 +95,31 @@ def _module_and_name(spec: str) -> tuple[ModuleType, str]:
 
         return builtin, spec
     place, _, name = spec.rpartition(":")
-    _make_importable(os.getcwd())
-    if not place.endswith(".py"):
-        return _import(lambda: importlib.import_module(place), place), name
-    path = Path(place).resolve()
-    if not path.is_file():
-        beside = [other.name for other in path.parent.glob("*.py")]
-        raise TaskError(f"there is no file {place}", f"{meant(path.name, beside)}Check --task: file.py:function")
-    _make_importable(str(path.parent))
-    return _import(lambda: _module_from_file(path), place), name
+    load_module = module_of_file if place.endswith(".py") else module_named
+    return _import(load_module, place), name
 
 
-def _make_importable(folder: str) -> None:
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-
-
-def _module_from_file(path: Path) -> ModuleType:
-    # Under its own name, so that modules beside it which import it back get the same one.
-    known = sys.modules.get(path.stem)
-    if known is not None and getattr(known, "__file__", None) == str(path):
-        return known
-    name = path.stem if known is None else f"batchrun_task_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None:
-        raise TaskError(f"{path} is not a Python file", "check --task: file.py:function")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    # Not by the loader: compiled code that Python has kept would pass for that of a file edited in the same second.
-    exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
-    return module
-
-
-def _import(load_module: Callable[[], ModuleType], place: str) -> ModuleType:
+def _import(load_module: Callable[[str], ModuleType], place: str) -> ModuleType:
     try:
-        return load_module()
+        return load_module(place)
     except TaskError:
         raise
     except BaseException as error:
-        what = f"{type(error).__name__}: {error}"
-        hint = "mend the module and run again"
-        if isinstance(error, ImportError) and "relative import" in what:
-            hint = "modules beside the file can be imported: write the import without the dot"
-        raise TaskError(f"{place} cannot be imported: {what}", hint) from error
+        raise TaskError(f"{place} cannot be imported: {type(error).__name__}: {error}", _hint(error, place)) from error
+
+
+def _hint(error: BaseException, place: str) -> str:
+    """What to do about a module that cannot be imported."""
+    if isinstance(error, ImportError) and "relative import" in str(error):
+        return relative_hint(place)
+    if said := in_the_way(error):
+        return said
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        if f"{place}.".startswith(f"{error.name}."):  # the task's own module: a misspelt one is not to be installed
+            near = [path.stem for path in Path.cwd().glob("*.py")]
+            return f"{meant(error.name, near)}Check --task: file.py:function, or package.module:function"
+        return not_installed(error.name, os.environ) or HINT
+    return HINT
 
 
 def _function_of(module: ModuleType, name: str) -> Function:
@@ -151,12 +134,20 @@ def _function_of(module: ModuleType, name: str) -> Function:
     raise TaskError(f"{where} has no function {name!r}", hint)
 
 
-def _sources_beside(module: ModuleType) -> tuple[tuple[str, str], ...]:
-    """The module's file and the loaded modules beside it: together they are the task's version."""
+def _own_folder(module: ModuleType, *, by_file: bool) -> Path | None:
+    """The folder whose modules are the task's own. Of a file that was imported as a part of a package: the package."""
     own = getattr(module, "__file__", None)
     if own is None:
+        return None
+    within = module.__name__.count(".") if by_file else 0
+    return Path(own).parents[max(0, within - 1)]
+
+
+def _sources_beside(module: ModuleType, folder: Path | None) -> tuple[tuple[str, str], ...]:
+    """The module's file and the loaded modules beside it: together they are the task's version."""
+    own = getattr(module, "__file__", None)
+    if own is None or folder is None:
         return ()
-    folder = Path(own).parent
     files = {str(Path(own))}
     if not module.__name__.startswith("batchrun."):
         for other in list(sys.modules.values()):

@@ -18,6 +18,7 @@ from batchrun.orders import Orders
 from batchrun.wire import Hello, pack_plain, write_all
 
 from .attempt import finisher, safe_text
+from .in_the_way import in_the_way
 from .lifeline import die_with, in_own_group
 from .loading import Function, load, users_trace
 from .output import Output
@@ -95,12 +96,14 @@ def _introduce(orders: Orders, outbox: int) -> tuple[Function | None, bool]:
     worker = os.getpid()
     try:
         function, hello = load(orders.spec, orders.args, strict=orders.strict, accept_truncated=orders.accept_truncated)
+        if hello.is_async:
+            from . import looped  # noqa: F401 - asyncio only where it is used, and before anybody waits for rows
     except TaskError as error:
         trace = users_trace(error.__cause__) if error.__cause__ else ""
         function, hello = None, Hello(False, "", (), str(error), error.hint, trace)
     except BaseException as error:  # noqa: BLE001 - a function by value may fail in any way when it is rebuilt
         message = f"the task cannot be loaded: {type(error).__name__}: {safe_text(error)}"
-        function, hello = None, Hello(False, "", (), message, "", users_trace(error))
+        function, hello = None, Hello(False, "", (), message, in_the_way(error) or "", users_trace(error))
     if os.getpid() != worker:
         # The module forked, and this is the child coming back: it would share the worker's pipes.
         os._exit(0)
