@@ -20,6 +20,9 @@ class StartableEngine(Engine, Protocol):
     def start(self, lanes: int) -> None:
         """Have so many lanes, as far as the number is up to us."""
 
+    def keep(self, sources: Sequence[tuple[str, str]]) -> None:
+        """Have later workers load the task's files (path, digest) as they were when the run began."""
+
     def describe(
         self, names: tuple[str, ...], types: tuple[str, ...], slots: Sequence[int] = (), missing: tuple[str, ...] = ()
     ) -> None:

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -159,7 +159,7 @@ def process(
                 checkpoint.put(died=None)  # it is said below
         if version.is_async is None and plan.to_run and not (settings.dry_run or settings.reparse):
             job.engine().start(1)
-            version = replace(version, is_async=_version(job).is_async)
+            version = _version(job)
         notes = set_aside(aside) + notes_on(bound, plan, settings, spec, died, edited=not binder.unchanged)
         jobs = settings.known_jobs(is_async=bool(version.is_async))
         reporter.planned(plan, task=places.name, input=places.input, jobs=jobs, notes=notes)
@@ -231,6 +231,7 @@ def _run(job: Job, bound: Bound, plan: Plan, task: int, version: Version, target
 def _put_up(job: Job, bound: Bound, plan: Plan, version: Version) -> StartableEngine:
     """The engine, ready for the rows that are left. Where it cannot be made ready there has been no run."""
     settings, engine, is_async = job.settings, job.engine(), bool(version.is_async)
+    engine.keep(version.sources)
     slots = slots_for(settings, min(settings.rows_at_once(is_async=is_async), plan.to_run), is_async=is_async)
     engine.start(len(slots))
     engine.describe(*bound.task_table(), slots, bound.table.missing)

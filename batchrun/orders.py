@@ -16,7 +16,8 @@ class Orders:
 
     `spec`: see `loading.load`. `inflight`: path of the in-flight file. `schema`: the JSON Schema, as text, that
     replies must fit. `reply`: what text that the task returns is, see `batchrun.reply`. `args`: what the task's
-    function is given beside the row, by name.
+    function is given beside the row, by name. `sources`: path and content of the task's files, as they
+    are to be loaded.
     """
 
     spec: Spec
@@ -26,3 +27,4 @@ class Orders:
     reply: Reading
     schema: str | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, bytes] = field(default_factory=dict)

@@ -25,19 +25,21 @@ from .worker.readymade import Spec
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A task's version, the files (path, digest) that make it up, and whether it is an `async def` (None:
+    """A task's version, the files (path, digest) that are loaded for it, and whether it is an `async def` (None:
     nobody has looked yet). `loaded`: what workers call it, which is another text where the task's file was renamed
-    (empty: nobody has looked yet).
+    (empty: nobody has looked yet). `said`: no file decides the version.
     """
 
     text: str
     sources: tuple[tuple[str, str], ...] = ()
     is_async: bool | None = None
     loaded: str = ""
+    said: bool = False
 
     def as_fact(self, spec: str, args: Mapping[str, Any]) -> dict[str, Any]:
         """What the checkpoint remembers of the task. `args`: no values, which may be secret."""
-        fact = {"spec": spec, "version": self.text, "sources": self.sources, "is_async": self.is_async}
+        sources = () if self.said else self.sources
+        fact = {"spec": spec, "version": self.text, "sources": sources, "is_async": self.is_async}
         fact["loaded"] = self.loaded
         return {**fact, "args": with_args("", args)} if args else fact
 
@@ -57,7 +59,7 @@ def known_version(before: Mapping[str, Any] | None, settings: Settings, spec: Sp
     if not isinstance(spec, (str, bytes)):
         return Version(settings.task_version or spec.version, (), spec.is_async)
     if (said := _said_version(settings, spec)) is not None:
-        return Version(said)
+        return Version(said, said=True)
     was, now = owners
     if not before or not same_args or not before["sources"]:
         return None
@@ -76,7 +78,8 @@ def found_version(
     name of the task's own file, alone.
     """
     if (said := _said_version(settings, spec)) is not None:
-        return Version(said, (), hello.is_async)
+        sources = hello.sources if isinstance(spec, str) and ":" in spec else ()
+        return Version(said, sources, hello.is_async, said=True)
     version = Version(hello.version, hello.sources, hello.is_async, hello.version)
     was, now = owners
     if not before or not before["sources"] or not _has_args(before, settings.args) or was is None:

@@ -70,6 +70,9 @@ class Cluster:
             )
             self._workerless = time.monotonic()
 
+    def keep(self, _sources: Sequence[tuple[str, str]]) -> None:
+        """Every host, now and later, has the same parcel: the files as they were when the run began."""
+
     def describe(
         self, names: tuple[str, ...], types: tuple[str, ...], _slots: Sequence[int] = (), missing: tuple[str, ...] = ()
     ) -> None:

@@ -29,9 +29,9 @@ TAIL_LINES = 40
 class Lane:
     """A worker process and the account of its rows. `index` is its number from 0.
 
-    `first`, `slots`: its cells in the in-flight file, and how many rows it runs at once. `started`: when its worker
-    was (monotonic seconds); `loaded_in`: seconds in which the last one that is up loaded the task; `overdue`: what is
-    to be told when it has died, if it is ended for loading too long.
+    `first`, `slots`: its cells in the in-flight file, and how many rows it runs at once. `orders`: those of its next
+    worker. `started`: when its worker was (monotonic seconds); `loaded_in`: seconds in which the last one that is up
+    loaded the task; `overdue`: what is to be told when it has died, if it is ended for loading too long.
     """
 
     def __init__(self, index: int, orders: Orders, cells: InFlight) -> None:
@@ -40,7 +40,7 @@ class Lane:
         self.slots = 1
         self.pace = Pace()
         self.loaded_in = 0.0
-        self._orders = orders
+        self.orders = orders
         self._cells = cells
         self._row_bytes = 0.0
 
@@ -71,7 +71,7 @@ class Lane:
         self._cells.let_go(self.first)
         self.pipes = Pipes()
         try:
-            self.pid = nursery.start(self._orders, self.pipes.theirs)
+            self.pid = nursery.start(self.orders, self.pipes.theirs)
             # A pidfd, not a pipe's end of file: a child that the worker forked would keep a pipe open.
             self.death = os.pidfd_open(self.pid)
         except ProcessLookupError:

@@ -8,6 +8,7 @@ import selectors
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,7 @@ from batchrun.options.parsing import cpus
 from batchrun.orders import Orders
 from batchrun.shape import slots_of_lanes
 from batchrun.wire import Ticket
+from batchrun.worker.kept import snapshot
 from batchrun.worker.output import untagged
 
 from .births import Births
@@ -132,6 +134,15 @@ class Lanes:
         for lane in self.lanes:
             lane.first, lane.slots = sum(self._slots[: lane.index]), self._slots[lane.index]
             lane.describe(*self._table)
+
+    def keep(self, sources: Sequence[tuple[str, str]]) -> None:
+        """Have workers that start from now on load the task's files (path, digest) as they are now.
+
+        Raises `ChangedError` if one of them is not what it was.
+        """
+        self._orders = replace(self._orders, sources=snapshot(sources))
+        for lane in self.lanes:
+            lane.orders = self._orders
 
     def room(self) -> int:
         """Rows that could be sent now without one of them waiting for long."""

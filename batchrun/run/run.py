@@ -8,7 +8,7 @@ import time
 
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.display.words import counted
-from batchrun.errors import BatchrunError, InputError, Interrupted, StoppedError, TaskError
+from batchrun.errors import BatchrunError, ChangedError, InputError, Interrupted, StoppedError, TaskError
 from batchrun.events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
 from batchrun.redaction import Redactor
 from batchrun.roles import Engine, Onlooker, loading_of
@@ -19,6 +19,7 @@ from .allowance import Allowance
 from .backlog import Backlog
 from .helm import Helm, unsteered
 from .settling import Rules, Settling
+from .stopping import has_been_edited
 from .tally import Tally
 
 GATHER_SECONDS = 0.005
@@ -167,6 +168,8 @@ class Run:
                 self._stillborn = 0
                 if hello.error is not None:
                     self.stop(TaskError(hello.error, hello.hint))
+                elif edited := self.rules.edited(hello.sources):
+                    self.stop(ChangedError(*has_been_edited(edited)))
             case Stillborn():
                 self._stillborn += 1
                 if event.hung or self._stillborn >= STILLBORN_LIMIT:

@@ -6,6 +6,7 @@ whole run should do about it (stop, pause) is left in `verdict` and `pause_begun
 
 import random
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -43,6 +44,11 @@ class Rules:
     patience: float | None = None
     columns: tuple[str, ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
+
+    def edited(self, loaded: Iterable[tuple[str, str]]) -> list[str]:
+        """Which of the task's files a worker has loaded with other content than the run began with."""
+        known = dict(self.sources)
+        return [path for path, digest in loaded if known.get(path, digest) != digest]
 
 
 class Settling:

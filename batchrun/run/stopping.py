@@ -1,5 +1,6 @@
 """When a run should end before the table does. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +45,14 @@ class Timeout:
 
     def __str__(self) -> str:
         return f"{self.number:g}{'x' if self.multiple else 's'}"
+
+
+def has_been_edited(files: Sequence[str]) -> tuple[str, str]:
+    """What to say, and what to do, where a worker has loaded other code than the run began with."""
+    return (
+        f"{', '.join(files)}: changed since the run began, and a new worker has loaded it; no row was run by it",
+        "the same command goes on with the task as it is now; --on-change redo also runs anew what the old one did",
+    )
 
 
 class Counts(Protocol):

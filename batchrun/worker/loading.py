@@ -19,6 +19,7 @@ from batchrun.suggest import meant, suggest
 from batchrun.wire import Hello
 
 from .in_the_way import in_the_way
+from .kept import content_of, digest_of
 from .modules import HINT, module_named, module_of_file, relative_hint
 from .readymade import Spec
 from .signature import check_call
@@ -84,7 +85,7 @@ def with_args(version: str, args: Mapping[str, Any]) -> str:
 def source_digest(path: str) -> str:
     """Digest of one source file, whatever ends its lines; empty if it cannot be read."""
     try:
-        return xxhash.xxh3_128_hexdigest(Path(path).read_bytes().replace(b"\r\n", b"\n"))
+        return digest_of(content_of(path))
     except OSError:
         return ""
 

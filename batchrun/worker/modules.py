@@ -14,6 +14,7 @@ from batchrun.errors import TaskError
 from batchrun.suggest import meant
 
 from .in_the_way import OUR_FOLDERS
+from .kept import content_of, is_there
 
 HINT = "mend the module and run again"
 
@@ -32,7 +33,7 @@ def module_of_file(place: str) -> ModuleType:
     """
     _make_importable(os.getcwd())
     path = Path(place).resolve()
-    if not path.is_file():
+    if not is_there(str(path)):
         beside = [other.name for other in path.parent.glob("*.py")]
         raise TaskError(f"there is no file {place}", f"{meant(path.name, beside)}Check --task: file.py:function")
     _make_importable(str(path.parent))
@@ -106,14 +107,14 @@ def _by_itself(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     # Not by the loader: compiled code that Python has kept would pass for that of a file edited in the same second.
-    exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
+    exec(compile(content_of(str(path)), path, "exec", dont_inherit=True), vars(module))
     return module
 
 
 def _dots(path: Path) -> int:
     """The most dots before a relative import in a file; 0 where all of them may fail, or none is ever done."""
     try:
-        return max(_levels(ast.parse(path.read_bytes())), default=0)
+        return max(_levels(ast.parse(content_of(str(path)))), default=0)
     except (SyntaxError, ValueError, RecursionError, OSError):  # told when it is imported
         return 0
 

@@ -19,6 +19,7 @@ from batchrun.wire import Hello, pack_plain, write_all
 
 from .attempt import finisher, safe_text
 from .in_the_way import in_the_way
+from .kept import keep
 from .lifeline import die_with, in_own_group
 from .loading import Function, load, users_trace
 from .output import Output
@@ -95,6 +96,7 @@ def _introduce(orders: Orders, outbox: int) -> tuple[Function | None, bool]:
     """Load the task and say how that went; no function when it cannot be loaded. True for an `async def`."""
     worker = os.getpid()
     try:
+        keep(orders.sources)
         function, hello = load(orders.spec, orders.args, strict=orders.strict, accept_truncated=orders.accept_truncated)
         if hello.is_async:
             from . import looped  # noqa: F401 - asyncio only where it is used, and before anybody waits for rows
