@@ -190,6 +190,25 @@ def test_a_task_that_cannot_be_imported_there_is_said_before_any_row_runs(folder
     assert lines_of(folder / "notes") == []
 
 
+def test_workers_are_given_arguments_and_the_code_that_the_run_began_with(folder, standing):
+    table = numbered(folder / "data.csv", 20)
+    path = folder / "tasks.py"
+    path.write_text(
+        f"import os\nfrom pathlib import Path\nimport beside\nVERSION = 'old'\nHOME = Path({str(path)!r})\n"
+        "def edited(row, of='nobody'):\n"
+        "    if row['id'] == 3:\n"
+        "        HOME.write_text(HOME.read_text().replace('old', 'new'))\n"
+        "    if row['id'] % 5 == 4:\n"
+        "        os._exit(1)\n"
+        "    return {'code': VERSION, 'of': of}\n"
+    )
+    done = run(folder, standing, "edited", "--retries", 0, "--arg", "of=somebody")
+    assert done.returncode == 1, done.stderr
+    assert "VERSION = 'new'" in path.read_text()
+    results = [value for _, value in settled(table, "edited").values() if value]
+    assert results == [{"code": "old", "of": "somebody"}] * 16
+
+
 def test_the_first_interrupt_drains_and_the_same_command_goes_on(folder, standing):
     numbered(folder / "data.csv", 300)
     going = launch(folder, standing, "short")

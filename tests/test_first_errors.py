@@ -86,6 +86,7 @@ def test_the_line_is_the_last_one_of_the_users_own_code():
     assert line_of(TRACE, ["/job/tasks.py"]) == "/job/tasks.py, line 7: return read(row)"
     assert line_of(TRACE, ["/job/tasks.py", "/job/lib/helpers.py"]).startswith("/job/lib/helpers.py, line 12")
     assert line_of("no traceback") is None
+    assert line_of(TRACE, ["/home/me/helpers.py"]).startswith("/home/me/helpers.py, line 12")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ _OF_A_SERVICE = re.compile(
     r"Timeout|TimedOut|Connect|URLError|gaierror|herror|SSL|Socket|Network|Unavailable|Busy|RateLimit|Throttl|Protocol"
     r"|RemoteDisconnected|IncompleteRead|OperationalError|InterfaceError"
 )
-_OTHERS = ("site-packages", "dist-packages", "<frozen ")
+_OTHERS = ("site-packages", "dist-packages", "/lib/python", "<frozen ")
 
 
 class FirstErrors:
@@ -80,9 +80,16 @@ def line_of(trace: str, sources: Collection[str] = ()) -> str | None:
     near = [frame for frame in frames if not any(other in frame["file"] for other in _OTHERS)]
     for found in (own, near, frames):
         if found:
-            code = f": {found[-1]['code']}" if found[-1]["code"] else ""
-            return f"{found[-1]['file']}, line {found[-1]['line']}{code}"
+            last_one = found[-1]
+            code = f": {last_one['code']}" if last_one["code"] else ""
+            return f"{_at_home(last_one['file'], sources)}, line {last_one['line']}{code}"
     return None
+
+
+def _at_home(file: str, sources: Collection[str]) -> str:
+    """The task's own file that this one is: another machine of a cluster has it elsewhere."""
+    alike = [path for path in sources if Path(path).name == Path(file).name]
+    return alike[0] if len(alike) == 1 and file not in sources else file
 
 
 def _looks_like(message: str, kind: str | None, columns: Sequence[str]) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 import xxhash
 
 from batchrun.errors import TaskError
-from batchrun.installing import not_installed
 from batchrun.suggest import meant, suggest
 from batchrun.wire import Hello
 
@@ -119,6 +118,8 @@ def _hint(error: BaseException, place: str) -> str:
         if f"{place}.".startswith(f"{error.name}."):  # the task's own module: a misspelt one is not to be installed
             near = [path.stem for path in Path.cwd().glob("*.py")]
             return f"{meant(error.name, near)}Check --task: file.py:function, or package.module:function"
+        from batchrun.installing import not_installed  # only where something is missing
+
         return not_installed(error.name, os.environ) or HINT
     return HINT
 
