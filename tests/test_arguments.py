@@ -36,6 +36,12 @@ class Matcher:
 
 matcher = Matcher("m")
 half = functools.partial(needs, model="bound")
+
+class Waiting:
+    async def __call__(self, row, model):
+        return {"model": model}
+
+half_waiting = functools.partial(Waiting(), model="waited")
 """
 
 
@@ -179,6 +185,7 @@ def test_what_cannot_be_called_is_said_with_the_remedy(function, args, said):
         ("matcher", ("--arg", "limit=3"), {"model": "m", "limit": 3}),
         ("matcher.match", ("--arg", "limit=3"), {"limit": 3}),
         ("half", (), {"model": "bound"}),
+        ("half_waiting", (), {"model": "waited"}),
         ("plain", ("--threads", 2, "--arg", "n=2"), {"model": "x", "n": 2}),
     ],
 )

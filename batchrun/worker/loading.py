@@ -65,6 +65,8 @@ def _given(function: Function, name: str, args: Mapping[str, Any]) -> Function:
 
 def is_async(function: Function) -> bool:
     """Whether calling it gives something to await: an `async def`, or an object whose `__call__` is one."""
+    while isinstance(function, partial):
+        function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 

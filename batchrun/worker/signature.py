@@ -34,7 +34,7 @@ def check_call(function: Callable[..., Any], name: str, args: Mapping[str, Any])
 def _signature(function: Callable[..., Any], *, follow: bool) -> Signature | None:
     try:
         return inspect.signature(function, follow_wrapped=follow)
-    except (ValueError, TypeError):
+    except Exception:  # noqa: BLE001 - beside those that have none, objects may answer a question in any way
         return None
 
 
@@ -69,7 +69,8 @@ def _takes_row(signature: Signature, shown: str, name: str) -> str | None:
             return None
     first = next((each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY), None)
     why = f"{first!r} can be given by name only" if first else "it takes nothing by position"
-    raise TaskError(f"{shown} cannot be given a row: {why}", f"{_GIVE}: def {name.rpartition('.')[2]}(row)")
+    right = "lambda row: ..." if name == "<lambda>" else f"def {name.rpartition('.')[2]}(row)"
+    raise TaskError(f"{shown} cannot be given a row: {why}", f"{_GIVE}: {right}")
 
 
 def _check_name(arg: str, signature: Signature, wrapped: Signature, taken: str | None, shown: str) -> None:
