@@ -29,10 +29,10 @@ def task(row):
     return {"code": VERSION + helper.VERSION + piece.VERSION}
 """
 EDITS = {
-    "edited": 'path.write_text(text.replace("old", "new").replace("# line", ""))',
+    "edited": 'path.write_text(text.replace("old", "newer").replace("# line", ""))',
     "broken": 'path.write_text("this is no Python (")',
     "deleted": "path.unlink()",
-    "replaced": 'other = path.with_suffix(".tmp"); other.write_text(text.replace("old", "new")); other.replace(path)',
+    "replaced": 'other = path.with_suffix(".tmp"); other.write_text(text.replace("old", "newer")); other.replace(path)',
 }
 
 
@@ -66,7 +66,7 @@ def test_the_next_run_takes_the_edit_in_as_another_version(folder):
     batchrun(*command, cwd=folder)
     again = batchrun(*command, "--on-change", "redo", "--retry", "all", cwd=folder)
     kept = settled(table, "task")
-    assert kept[1][1] == {"code": "newnewnew"}
+    assert kept[1][1] == {"code": "newernewernewer"}
     assert "it goes on with what it began with" not in again.stderr
 
 
@@ -94,7 +94,7 @@ def task(row):
     with open(STARTED, "a") as file:
         file.write("old\\n")
     if row["id"] == 3:
-        Path(__file__).write_text(Path(__file__).read_text().replace("old", "new") + "#" * (5 << 20))
+        Path(__file__).write_text(Path(__file__).read_text().replace("old", "newer") + "#" * (5 << 20))
         os._exit(1)
     return 1
 """
@@ -113,4 +113,4 @@ def test_a_worker_with_other_code_gets_no_row_and_the_run_ends_with_the_way_on(f
     assert lines_of(started) == ["old"] * 3
     again = batchrun(*command, cwd=folder)
     assert again.returncode == 1  # row 3 has crashed
-    assert lines_of(started) == ["old"] * 3 + ["new"] * 7
+    assert lines_of(started) == ["old"] * 3 + ["newer"] * 7
