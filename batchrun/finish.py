@@ -1,10 +1,11 @@
 """The ends of a run: what is checked before any row runs, and what is left behind after the last."""
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from .checkpoint.checkpoint import Checkpoint
 from .checkpoint.opening import opened
@@ -25,26 +26,27 @@ _PARTS = ("", "-wal", "-shm")
 """What SQLite makes of a checkpoint's name."""
 
 
-def fresh_start(places: Places) -> Path:
-    """Move the old checkpoint aside (never delete it); returns where to."""
+class SetAside(NamedTuple):
+    """Where an old checkpoint was moved, and what it holds, in words (empty: there was none)."""
+
+    path: Path
+    holds: str
+
+    @property
+    def note(self) -> list[str]:
+        """A sentence for the user, if anything was moved."""
+        return [f"starting over: the earlier checkpoint ({self.holds}) is kept as {self.path}"] if self.holds else []
+
+
+def fresh_start(places: Places) -> SetAside:
+    """Move the old checkpoint aside (never delete it)."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     while (aside := places.folder / f"{places.name}.{stamp}.old").exists():
         stamp += "+"
-    _fold(places.checkpoint)
+    holds = _fold(places.checkpoint)
     _rename(places.checkpoint, aside)
     places.inflight.unlink(missing_ok=True)
-    return aside
-
-
-def set_aside(aside: Path | None) -> list[str]:
-    """A sentence on the checkpoint that `--fresh` moved aside, if there was one."""
-    if aside is None or not aside.exists():
-        return []
-    with suppress(BatchrunError), opened(aside, write=False) as checkpoint:
-        settled = {state: count for state, count in checkpoint.counts().items() if count}
-        held = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in settled.items()) or "no rows"
-        return [f"starting over: the earlier checkpoint ({held}) is kept as {aside}"]
-    return [f"starting over: the earlier checkpoint, which is damaged, is kept as {aside}"]
+    return SetAside(aside, holds)
 
 
 def _rename(checkpoint: Path, to: Path) -> None:
@@ -53,14 +55,17 @@ def _rename(checkpoint: Path, to: Path) -> None:
             Path(f"{checkpoint}{part}").rename(f"{to}{part}")
 
 
-def _fold(path: Path) -> None:
-    """Bring what is still in the checkpoint's log into its file, so that one rename moves all of it."""
-    if path.exists():
-        with suppress(BatchrunError), opened(path, write=True):  # damaged: the parts are moved one by one
-            pass
+def _fold(path: Path) -> str:
+    """Bring what is still in the checkpoint's log into its file, so that one rename moves it; says what it holds."""
+    if not path.exists():
+        return ""
+    with suppress(BatchrunError), opened(path, write=True) as checkpoint:
+        states = {state.replace("_", " "): count for state, count in checkpoint.counts().items() if count}
+        return ", ".join(f"{count:,} {state}" for state, count in states.items()) or "no results"
+    return "damaged"  # then the parts are moved one by one
 
 
-def forget_if_unused(places: Places, aside: Path | None) -> None:
+def forget_if_unused(places: Places, aside: SetAside | None) -> None:
     """Remove a checkpoint that was made for a run which never began: a misspelt task leaves no trace in `status`.
 
     `aside`: where the one before it was moved, which comes back.
@@ -76,7 +81,7 @@ def forget_if_unused(places: Places, aside: Path | None) -> None:
             for part in reversed(_PARTS):
                 Path(f"{places.checkpoint}{part}").unlink(missing_ok=True)
             if aside:
-                _rename(aside, places.checkpoint)
+                _rename(aside.path, places.checkpoint)
 
 
 def write_results(
@@ -118,10 +123,12 @@ def export_to(
     overwrite: bool = False,
     stop: Callable[[], bool] | None = None,
     failed_only: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> int:
     """Write the results to `target` (None: stdout) as `wanted`, or as its name says; returns the rows written.
 
-    `failed_only`: rows that have failed and why, in place of results. Raises `UsageError` for a file that
+    `failed_only`: rows that have failed and why, in place of results. `say` is told if the checkpoint's folder cannot
+    take down that the file is ours; without it that is an error. Raises `UsageError` for a file that
     batchrun did not write, unless `overwrite`, and `InputError` for the table itself, or one that has changed.
     """
     bound.check()
@@ -136,7 +143,13 @@ def export_to(
 
     def before_rename(written: IO[bytes]) -> None:
         bound.check()
-        outputs.remember(places.folder, target, written, marker)
+        try:
+            outputs.remember(places.folder, target, written, marker)
+        except OSError as error:  # its disk is full, say: the results are wanted all the same
+            if say is None:
+                raise
+            why = os.strerror(error.errno) if error.errno else str(error)
+            say(f"note: {places.folder} cannot be written ({why}), so --overwrite is needed to replace {target} later")
 
     return export(
         bound.table, bound.types, checkpoint.db, target, wanted or format_of(target), stop=stop,

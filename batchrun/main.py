@@ -29,7 +29,7 @@ from .destination import check_output, settle_output
 from .display.reporter import Reporter
 from .engines import StartableEngine, engine_of
 from .errors import BatchrunError, CheckpointError, Interrupted
-from .finish import forget_if_unused, fresh_start, set_aside, summarise, write_results
+from .finish import SetAside, forget_if_unused, fresh_start, summarise, write_results
 from .inflight import forget, left_behind
 from .local.nursery import Nursery
 from .log import Log
@@ -150,6 +150,7 @@ def process(
                 spec.check(bound.task_table()[0])
             version = version or _version(job)
             task = checkpoint.task_id(version.text, described(spec))
+            damaged = checkpoint.forget_damaged() if settings.retry in ("damaged", "all") else []
             plan = plan_of(checkpoint, settings, bound, task)
             require(spec, plan, settings)
             checkpoint.put(task=version.as_fact(described(spec), settings.args))
@@ -160,7 +161,8 @@ def process(
         if version.is_async is None and plan.to_run and not (settings.dry_run or settings.reparse):
             job.engine().start(1)
             version = _version(job)
-        notes = set_aside(aside) + notes_on(bound, plan, settings, spec, died, edited=not binder.unchanged)
+        notes = aside.note if aside else []
+        notes += notes_on(bound, plan, settings, spec, died, damaged, edited=not binder.unchanged)
         jobs = settings.known_jobs(is_async=bool(version.is_async))
         reporter.planned(plan, task=places.name, input=places.input, jobs=jobs, notes=notes)
         for note in notes:
@@ -174,7 +176,7 @@ def process(
         return _run(job, bound, plan, task, version, output)
 
 
-def _make_way(places: Places, settings: Settings, bring: Callable[[], None] | None) -> Path | None:
+def _make_way(places: Places, settings: Settings, bring: Callable[[], None] | None) -> SetAside | None:
     """What may change under the lock only: the table that is brought, and the checkpoint that is moved aside, where
     to is returned.
     """

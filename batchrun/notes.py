@@ -1,12 +1,12 @@
 """What the user should know before anything runs, one sentence each. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from .aftermath import Aftermath
 from .anchoring.anchor import Moved
 from .anchoring.naming import BY_PLACE, Change
-from .display.words import counted, have, were
+from .display.words import counted, have, numbers, were
 from .errors import ChangedError
 from .options.settings import Settings
 from .plan import Plan
@@ -18,11 +18,18 @@ from .worker.readymade import Spec
 
 
 def notes_on(
-    bound: Bound, plan: Plan, settings: Settings, spec: Spec, died: Aftermath, *, edited: bool = False
+    bound: Bound,
+    plan: Plan,
+    settings: Settings,
+    spec: Spec,
+    died: Aftermath,
+    damaged: Sequence[int],
+    *,
+    edited: bool = False,
 ) -> list[str]:
     """Sentences on what is hardly meant, on rows in flight at a crash, on what has changed, and on rows left out.
 
-    `edited`: the table is not what it was at the crash.
+    `damaged`: rows whose records were not what was written. `edited`: the table is not what it was at the crash.
     """
     notes = [
         *_doubts(bound, plan, spec),
@@ -31,6 +38,9 @@ def notes_on(
     ]
     if (change := bound.moved.change) and (why := _named_anew(change, settings)):
         notes.append(f"{why}: {_known_again(bound.moved, change)}")
+    if damaged:
+        which = f"record of row {damaged[0]:,} was" if len(damaged) == 1 else f"records of rows {numbers(damaged)} were"
+        notes.append(f"the {which} damaged: {'it runs' if len(damaged) == 1 else 'they run'} again")
     if plan.stale and settings.on_change != "redo":
         notes.append(
             f"{were(plan.stale, 'row')} settled under another version of the task or other content; results are kept "
@@ -144,15 +154,3 @@ def has_changed(plan: Plan, settings: Settings, moved: Moved) -> ChangedError:
         f"{were(plan.stale, 'row')} settled under another version of the task, or with other content{because}",
         "--on-change keep keeps their results, redo runs them again; --task-version says by hand what counts",
     )
-
-
-def numbers(rows: Iterable[int]) -> str:
-    """Row numbers in order, as `--rows` takes them: `3, 7, 17-20`."""
-    ordered = sorted(rows)
-    # Neighbours share the difference between a row and its place in the order.
-    stretches = [[row for _, row in group] for _, group in groupby(enumerate(ordered), key=lambda at: at[1] - at[0])]
-    return ", ".join(_stretch(rows) for rows in stretches)
-
-
-def _stretch(rows: list[int]) -> str:
-    return f"{rows[0]}-{rows[-1]}" if len(rows) > 2 else ", ".join(map(str, rows))

@@ -15,6 +15,7 @@ _RETRY = {
     "failed": frozenset({FAILED, TIMED_OUT}),
     "crashed": frozenset({CRASHED}),
     "all": frozenset({FAILED, TIMED_OUT, CRASHED}),
+    "damaged": frozenset[int](),  # such rows have lost their record before the plan is made
     "none": frozenset[int](),
 }
 
@@ -28,7 +29,7 @@ def taken_up(status: int, retry: str) -> bool:
 class Policy:
     """What the user wants done again, and which rows were asked for.
 
-    `retry`: `failed`, `crashed`, `all` or `none`. `redo_stale`: run rows again that were settled under
+    `retry`: `failed`, `crashed`, `damaged`, `all` or `none`. `redo_stale`: run rows again that were settled under
     another task or content. `limit`: at most so many rows. `only`: these row numbers, or None for all. `redo`: the
     rows asked for run whatever has become of them; `limit` is then the table's first rows, or the first of `only`.
     """

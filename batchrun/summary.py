@@ -12,7 +12,7 @@ from .money import Tokens
 
 _NAMING = {"--dir", "--name", "--task", "-t"}
 _SELECTING = {"--limit", "--rows"}
-_SWITCHES_ONCE = {"--fresh", "--dry-run", "--reparse"}
+_SWITCHES_ONCE = {"--fresh", "--redo", "--dry-run", "--reparse"}
 
 
 @dataclass(frozen=True, slots=True)

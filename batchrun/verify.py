@@ -6,22 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .anchoring.spool import occurrence_of
-from .checkpoint import seal
 from .checkpoint.checkpoint import Checkpoint
-from .checkpoint.records import STATUS_NAMES, Failure, Reached, Settled
+from .checkpoint.oddity import records
+from .checkpoint.records import Reached
 from .checkpoint.witness import missing
 from .display.words import counted
 from .errors import CheckpointError
 from .source import Bound, Twins
 from .table import identities
 
-_ROWS = """
-SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, l.result, l.failure, l.crc,
-       r.id, r.body, r.raw, r.how, r.note, f.id, f.position, f.attempt, f.at, f.seconds, f.lane, f.kind, f.message,
-       f.type, f.http_status, f.traceback, f.raw
-FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
-ORDER BY l.position
-"""
 _SHOWN = 10
 
 
@@ -29,12 +22,14 @@ _SHOWN = 10
 class Proof:
     """What was checked. `damage`: what is wrong, in words; `left`: rows without a settled record.
 
-    `whole`: settled rows whose record is as it was written. `compared`: whether the table was at hand.
+    `whole`: settled rows whose record is as it was written, `damaged_rows` those whose is not. `compared`: whether the
+    table was at hand.
     """
 
     rows: int = 0
     settled: int = 0
     whole: int = 0
+    damaged_rows: int = 0
     left: int = 0
     gone: int = 0
     compared: bool = True
@@ -98,42 +93,14 @@ def _database(db: sqlite3.Connection) -> list[str]:
 
 
 def _seals(checkpoint: Checkpoint, proof: Proof) -> Iterator[str]:
-    db = checkpoint.db
-    before, db.text_factory = db.text_factory, _lenient
-    try:
-        yield from _unfitting(db, proof)
-    finally:
-        db.text_factory = before
-
-
-def _lenient(text: bytes) -> str:
-    """Text as it is stored. What is no UTF-8 any more must not hide the rows behind it."""
-    return text.decode("utf-8", "surrogateescape")
-
-
-def _unfitting(db: sqlite3.Connection, proof: Proof) -> Iterator[str]:
-    for row in db.execute(_ROWS):
-        position, crc = row[0], row[9]
+    for position, wrong in records(checkpoint.db, proof.rows):
         proof.settled += position > 0
         proof.gone += position < 0
-        if proof.rows and position > proof.rows:
-            yield f"row {position:,}: the table has only {counted(proof.rows, 'row')}"
-        elif (row[7] is not None and row[10] is None) or (row[8] is not None and row[15] is None):
-            yield f"row {position:,}: its result or error is missing"
-        elif not _seal_fits(row, crc):
-            yield f"row {position:,}: its checksum does not fit what is stored"
-        elif not 0 < row[3] < len(STATUS_NAMES):
-            yield f"row {position:,}: it is in state {row[3]}, which there is not"
+        if wrong:
+            proof.damaged_rows += position > 0
+            yield f"row {position:,}: {wrong}"
         else:
             proof.whole += position > 0
-
-
-def _seal_fits(row: tuple[Any, ...], crc: int) -> bool:
-    failure = Failure(*row[16:]) if row[15] is not None else None
-    try:
-        return seal.of(Settled._make((*row[:7], *row[11:15], failure, None, None))) == crc
-    except (TypeError, AttributeError, ValueError):  # a flipped bit can change a value's type
-        return False
 
 
 def _fingerprints(checkpoint: Checkpoint, bound: Bound) -> Iterator[str]:
@@ -162,7 +129,8 @@ def in_words(proof: Proof, name: str) -> str:
         shown = "\n".join(f"  {text}" for text in proof.damage[:_SHOWN])
         more = f"\n  and {len(proof.damage) - _SHOWN:,} more" if len(proof.damage) > _SHOWN else ""
         saved = f"  {proof.whole:,} settled rows can be read and are whole"
-        return f"{name}: DAMAGED, {counted(len(proof.damage), 'finding')}\n{shown}{more}\n{saved}"
+        again = "\n  'batchrun process' with --retry damaged runs the damaged rows again" if proof.damaged_rows else ""
+        return f"{name}: DAMAGED, {counted(len(proof.damage), 'finding')}\n{shown}{more}\n{saved}{again}"
     text = f"{name}: {proof.settled:,} of {proof.rows:,} rows have one settled record each; checksums agree"
     text += f"; {counted(proof.gone, 'result')} of rows no longer in the input" if proof.gone else ""
     if not proof.compared:

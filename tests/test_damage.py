@@ -393,3 +393,54 @@ def test_what_is_in_the_log_goes_with_a_checkpoint_that_fresh_moves_aside(folder
     with sqlite3.connect(old) as db:
         assert db.execute("SELECT count(*) FROM ledger").fetchone()[0] == len(before) > 0
     db.close()
+
+
+def change_letter(table, swap=("because", "becauze")):
+    """A letter in a result is another one on the disk now. Returns the row."""
+    with closing(sqlite3.connect(database(table, "answer"))) as db:
+        db.execute("UPDATE result SET body = CAST(replace(body, ?, ?) AS BLOB) WHERE id = 2", swap)
+        (row,) = db.execute("SELECT position FROM ledger WHERE result = 2").fetchone()
+        db.commit()
+    return row
+
+
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet", "out.jsonl", "out.xlsx", "-"])
+@pytest.mark.parametrize("swap", [("because", "becauze"), ("{", "["), (":", ",")])
+def test_a_result_that_was_changed_on_the_disk_is_never_exported(done, target, swap):
+    row = change_letter(done, swap)
+    (done.parent / "out.csv").unlink(missing_ok=True)
+    ran = batchrun("export", done, "-o", target, cwd=done.parent)
+    check(ran, 4)
+    assert any(
+        words in ran.stderr for words in (f"record of row {row} is not", f"row {row}: its stored result is damaged")
+    )
+    assert "--retry damaged" in ran.stderr
+    assert not (done.parent / target).exists()
+    assert "becauze" not in ran.stdout
+
+
+def test_text_that_is_no_text_any_more_is_named_by_its_row(done):
+    with closing(sqlite3.connect(database(done, "answer"))) as db:
+        db.execute("UPDATE result SET raw = CAST(x'ff41' AS TEXT) WHERE id = 3")
+        (row,) = db.execute("SELECT position FROM ledger WHERE result = 3").fetchone()
+        db.commit()
+    ran = batchrun("export", done, "-o", "out.jsonl", cwd=done.parent)
+    check(ran, 4)
+    assert f"the record of row {row} is not what was written" in ran.stderr
+
+
+def test_a_run_leaves_its_old_results_file_rather_than_write_a_damaged_one_and_damaged_rows_run_again(done):
+    results = done.with_name("data.results.csv")
+    before = results.read_bytes()
+    row = change_letter(done)
+    ran = process(done)
+    check(ran, 4)
+    assert f"the record of row {row} is not what was written" in ran.stderr
+    assert results.read_bytes() == before
+    assert f"row {row}: its checksum does not fit what is stored" in batchrun("verify", done).stdout
+    again = process(done, "--retry", "damaged")
+    check(again, 1)
+    assert f"the record of row {row} was damaged: it runs again" in again.stderr
+    assert "35 rows of 40 done" in again.stderr or "35 of 40 done" in again.stderr
+    assert results.read_bytes() == before
+    assert batchrun("verify", done).returncode == 0

@@ -383,3 +383,20 @@ def test_a_place_without_working_locks_is_told_before_anything_runs(shim, tmp_pa
     assert "locks" in ran.stderr
     assert "--dir" in ran.stderr
     assert not (trial.place / "data.csv.batchrun/repair.sqlite").exists()
+
+
+@small_disk
+def test_results_go_to_another_disk_while_that_of_the_checkpoint_is_full(disk, tmp_path):
+    put(disk, numbered(tmp_path / "data.csv", 20))
+    command = ("process", "data.csv", "--task", tmp_path / "tasks.py:double")
+    assert disk.batchrun(*command).returncode == 0
+    disk.run("sh", "-c", "head -c 3M /dev/zero > filler; head -c 3M /dev/zero > filler2")
+    assert disk.run("sh", "-c", "echo more > one_more && cat one_more").stdout == ""
+    for target in ("out.csv", "out.parquet", "-"):
+        ran = disk.batchrun("export", "data.csv", "-o", target if target == "-" else tmp_path / target)
+        assert ran.returncode == 0, ran.stderr
+        assert (target == "-") != ("--overwrite is needed to replace" in ran.stderr)
+    assert (tmp_path / "out.csv").read_bytes() == disk.run("cat", "data.results.csv").stdout.encode()
+    full = disk.batchrun("export", "data.csv", "-o", "here.csv")
+    assert full.returncode == 4
+    assert f"{disk.place / 'here.csv'}: the disk is full" in full.stderr

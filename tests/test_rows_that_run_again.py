@@ -13,8 +13,8 @@ from support import alive, batchrun, count_settled, descendants, kill, lines_of,
 
 from batchrun import inflight, rings
 from batchrun.aftermath import Aftermath, aftermath
+from batchrun.display.words import numbers
 from batchrun.inflight import InFlight, Running
-from batchrun.notes import numbers
 from batchrun.options import parsing
 
 TASKS = """

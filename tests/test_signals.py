@@ -428,3 +428,15 @@ def test_readers_beside_a_run_see_it_whole_and_do_not_hold_it_up(folder):
     assert len(read["export"].stdout.splitlines()) == 401
     assert run.returncode == 1, stderr
     assert records(stdout)[1]["ran"] == 400
+
+
+@pytest.mark.parametrize("how", ["fail", "skip"])
+def test_whoever_meets_a_held_lock_is_told_which_process_holds_it(folder, how):
+    table = numbered(folder / "data.csv", 20)
+    command = ("process", table, "--task", "tasks.py:short", "--jobs", 1, "--no-output")
+    run = start(*command, cwd=folder, env={"SECONDS": "0.2"})
+    wait_for(lambda: lines_of(folder / "started"))
+    met = batchrun(*command, "--if-running", how, cwd=folder)
+    assert met.returncode == (75 if how == "fail" else 0)
+    assert f"another run (process {run.pid}) " in met.stderr
+    kill(run)

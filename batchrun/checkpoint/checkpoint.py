@@ -19,7 +19,7 @@ from batchrun.money import Tokens
 
 from . import seal
 from .errors import damaged, explained, in_words, status_name
-from .oddity import oddity
+from .oddity import damaged_rows, oddity
 from .records import DONE, LEFT, STATUS_NAMES, Failure, Reached, Settled, Stretch
 
 _BLOCK = 8192
@@ -187,6 +187,13 @@ class Checkpoint:
                 for status in {stretch.status for stretch in found}:
                     status_name(self.path, status)
                 yield from found
+
+    def forget_damaged(self) -> list[int]:
+        """Take away the records that are not what was written; returns their rows, which are left again."""
+        with explained(self.path):
+            rows = damaged_rows(self.db)
+            self.db.executemany("DELETE FROM ledger WHERE position = ?", [(row,) for row in rows])
+        return [row for row in rows if row > 0]
 
     def counts(self) -> dict[str, int]:
         """How many rows of the table have each settled state."""

@@ -2,15 +2,17 @@
 
 import errno
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from batchrun.display.words import numbers
 from batchrun.errors import BatchrunError, CheckpointError
 
 from .records import LEFT, STATUS_NAMES
 
+_SHOWN = 10
 _SIGNS_OF_DAMAGE = ("malformed", "not a database", "no such", "constraint failed", "decode", "corrupt", "unsupported")
 
 
@@ -28,7 +30,7 @@ def explained(path: Path) -> Iterator[None]:
 def status_name(path: Path, status: Any) -> str:
     """The name of a settled row's state. Raises `CheckpointError` for a number that stands for none."""
     if not isinstance(status, int) or not LEFT < status < len(STATUS_NAMES):
-        raise damaged(path, f"it knows of rows in state {status!r}, which there is not")
+        raise damaged(path, f"row state {status!r} is unknown")
     return STATUS_NAMES[status]
 
 
@@ -37,6 +39,17 @@ def damaged(path: Path, why: str) -> CheckpointError:
     return CheckpointError(
         f"{path} is damaged: {why}",
         "'batchrun verify' says what can be saved; --fresh starts over and keeps the old file",
+    )
+
+
+def damaged_records(path: Path, rows: Sequence[int]) -> CheckpointError:
+    """The error for settled rows whose records are not what was written."""
+    shown = numbers(rows[:_SHOWN]) + (f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else "")
+    return CheckpointError(
+        f"{path} is damaged: the {'record of row' if len(rows) == 1 else 'records of rows'} {shown} "
+        f"{'is' if len(rows) == 1 else 'are'} not what was written; no results were written from it",
+        "'batchrun process' with --retry damaged runs such rows again, --fresh starts over and keeps the old file; "
+        "'batchrun verify' says what is whole",
     )
 
 

@@ -11,6 +11,7 @@ from .errors import explained
 from .format import FORMAT, create, disguise, is_known, migrate
 
 _PAGE_BYTES = 4096
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_WRITE)
 
 
 class NothingYet(UsageError):
@@ -29,8 +30,9 @@ def opened(path: Path, *, write: bool) -> Checkpoint:
         except sqlite3.OperationalError as error:
             if not write and _is_half_made(path):
                 raise _nothing_yet(path) from error
-            # A read-only folder has no room for the files that readers share; nor is there a writer then.
-            if write or _has_log(path) or os.access(path.parent, os.W_OK):
+            # A read-only folder, or a full disk, has no room for the files that readers share; nor has it for a writer.
+            no_room = error.sqlite_errorcode in _NO_ROOM or not os.access(path.parent, os.W_OK)
+            if write or _has_log(path) or not no_room:
                 raise
             return _opened(path, "immutable=1", write=False)
 

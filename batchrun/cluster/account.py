@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from batchrun.display.words import numbers
 from batchrun.events import Crashed, Event, Finished, Ready, Returned, TimedOut
 from batchrun.inflight import Running
-from batchrun.notes import numbers
 from batchrun.wire import Ticket
 
 from .host import Opening

@@ -1,6 +1,7 @@
 """`batchrun errors`."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,10 @@ def errors(
             target = None if output == "-" else Path(output).absolute()
             bound = open_bound(checkpoint, settings.input, settings)
             with readers_pleasure():
-                rows = export_to(places, bound, checkpoint, target, None, overwrite=overwrite, failed_only=True)
+                rows = export_to(
+                    places, bound, checkpoint, target, None,
+                    say=partial(tell, err=True), overwrite=overwrite, failed_only=True,
+                )  # fmt: skip
             _say_written(rows, settings.input, target)
             return
         found = groups(checkpoint.failed_rows(), (checkpoint.get("task") or {}).get("spec", ""))

@@ -1,5 +1,6 @@
 """`batchrun export`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -37,11 +38,12 @@ def export(
     from batchrun.source import open_bound
 
     places, settings = located(input, dir, task, name)
+    say = partial(tell, err=True)
     target = None if output in ("-", "/dev/stdout") else Path(output).absolute()
     with opened(places.checkpoint, write=False) as checkpoint:
         bound = open_bound(checkpoint, settings.input, settings)
         with readers_pleasure():
-            rows = export_to(places, bound, checkpoint, target, format, overwrite=overwrite)
+            rows = export_to(places, bound, checkpoint, target, format, say=say, overwrite=overwrite)
     if target is not None:
         from batchrun.display.words import counted, from_here
 

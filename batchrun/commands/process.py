@@ -159,7 +159,7 @@ def process(
     retry: Annotated[
         str | None,
         Option(rich_help_panel=_AGAIN,
-               help="Settled failures to take up again: failed, crashed, all, none.  \\[default: failed]"),
+               help="Settled failures to take up again: failed, crashed, damaged, all, none.  \\[default: failed]"),
     ] = None,
     max_failures: Annotated[
         str | None,

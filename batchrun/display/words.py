@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 
 _SPELT = str.maketrans({"×": "x", "…": "...", "→": "->", "–": "-", "·": "|", "✓": "ok"})
@@ -111,3 +113,15 @@ def a_minute(count: float) -> str:
 def money(amount: float) -> str:
     """An amount in the currency of the prices."""
     return f"{amount:,.2f}" if amount >= 1 else f"{amount:.4f}"
+
+
+def numbers(rows: Iterable[int]) -> str:
+    """Row numbers in order, as `--rows` takes them: `3, 7, 17-20`."""
+    ordered = sorted(rows)
+    # Neighbours share the difference between a row and its place in the order.
+    stretches = [[row for _, row in group] for _, group in groupby(enumerate(ordered), key=lambda at: at[1] - at[0])]
+    return ", ".join(_stretch(rows) for rows in stretches)
+
+
+def _stretch(rows: list[int]) -> str:
+    return f"{rows[0]}-{rows[-1]}" if len(rows) > 2 else ", ".join(map(str, rows))

@@ -9,26 +9,32 @@ joined     row by row
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from batchrun.checkpoint.errors import explained
-from batchrun.checkpoint.records import LEFT, STATUS_NAMES
+from batchrun.checkpoint.errors import damaged_records, explained
+from batchrun.checkpoint.oddity import damaged_rows, fits
+from batchrun.checkpoint.records import LEFT, STATUS_NAMES, Failure
 from batchrun.display.words import counted
-from batchrun.errors import InputError
+from batchrun.errors import CheckpointError, InputError
 from batchrun.table.table import CHUNK_ROWS, Cells, Table
 
 _SETTLED = """
-SELECT l.position, l.status, r.body, r.how, r.raw, r.note, l.failure
+SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, NULL, NULL, r.body, r.raw, r.how, r.note, l.failure,
+       NULL, NULL, l.crc
 FROM ledger l LEFT JOIN result r ON r.id = l.result
 WHERE l.position > 0 ORDER BY l.position
 """
-_FAILURES = "SELECT id, raw, kind, message, type, http_status, traceback FROM failure WHERE id IN ({})"
+_FAILURES = """
+SELECT id, position, attempt, at, seconds, lane, kind, message, type, http_status, traceback, raw
+FROM failure WHERE id IN ({})
+"""
 _ERROR_KEYS = ("kind", "message", "type", "http_status", "traceback")
 _AT_ONCE = 500
+_NOTHING = (None,) * 11
 _BODIES = """
 SELECT l.position, r.body FROM ledger l JOIN result r ON r.id = l.result
 WHERE l.position > 0 AND r.body IS NOT NULL ORDER BY l.position
@@ -115,7 +121,7 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
 
 def outcomes(db: sqlite3.Connection, *, raw: bool = False) -> Iterator[Outcome]:
     """The settled rows of the table, in order. Raises `CheckpointError` if they cannot be read."""
-    with explained(checkpoint_path(db)):
+    with _naming_damage(db):
         cursor = db.execute(_SETTLED)
         while found := cursor.fetchmany(CHUNK_ROWS):
             yield from _outcomes(db, found, raw=raw)
@@ -125,27 +131,51 @@ def _outcomes(db: sqlite3.Connection, found: list[tuple[Any, ...]], *, raw: bool
     """What `_SETTLED` has found, with what it says of failures."""
     if not found:
         return Outcomes((), (), (), (), (), (), ())
-    rows, states, bodies, hows, raws, notes, failures = zip(*found, strict=True)
+    rows, _, _, states, _, _, _, bodies, raws, hows, notes, failures, *_ = zip(*found, strict=True)
     nothing = (None,) * len(rows)
     errors: Sequence[dict[str, Any] | None] = nothing
+    last: Sequence[Failure | None] = nothing
     if any(failures):
         told = _told(db, [failure for failure in failures if failure])
-        errors = [told[failure][1] if failure in told else None for failure in failures]
+        last = [told.get(failure) for failure in failures]
+        errors = [None if failure is None else {key: getattr(failure, key) for key in _ERROR_KEYS} for failure in last]
         raws = tuple(
-            told[failure][0] if reply is None and failure in told else reply
-            for reply, failure in zip(raws, failures, strict=True)
+            failure.raw if reply is None and failure is not None else reply
+            for reply, failure in zip(raws, last, strict=True)
         )
+    _check(found, last)
     names = [STATUS_NAMES[state] for state in states]
     return Outcomes(rows, names, bodies, hows, raws if raw else nothing, errors, notes)
 
 
-def _told(db: sqlite3.Connection, failures: list[int]) -> dict[int, tuple[str | None, dict[str, Any]]]:
-    """Reply and error of each of these failures."""
+def _check(found: list[tuple[Any, ...]], errors: Sequence[Failure | None]) -> None:
+    """Hold each record against its seal: nothing that was changed on the disk leaves the checkpoint as a result."""
+    for row, failure in zip(found, errors, strict=True):
+        if row[3] != LEFT and not fits((*row[:11], failure, None, None) if row[11] else row[:14], row[14]):
+            raise sqlite3.DatabaseError(f"the record of row {row[0]:,} is corrupt")
+
+
+@contextmanager
+def _naming_damage(db: sqlite3.Connection) -> Iterator[None]:
+    """As `explained`; where records are damaged their rows are named."""
+    path = checkpoint_path(db)
+    try:
+        with explained(path):
+            yield
+    except CheckpointError as error:
+        with suppress(sqlite3.Error):
+            if rows := [row for row in damaged_rows(db) if row > 0]:
+                raise damaged_records(path, rows) from error
+        raise
+
+
+def _told(db: sqlite3.Connection, failures: list[int]) -> dict[int, Failure]:
+    """These failures, as far as their seals know them."""
     told = {}
     for start in range(0, len(failures), _AT_ONCE):
         some = failures[start : start + _AT_ONCE]
-        for number, reply, *error in db.execute(_FAILURES.format(",".join("?" * len(some))), some):
-            told[number] = reply, dict(zip(_ERROR_KEYS, error, strict=True))
+        for number, *failure in db.execute(_FAILURES.format(",".join("?" * len(some))), some):
+            told[number] = Failure(*failure)
     return told
 
 
@@ -162,9 +192,10 @@ def pages(
 ) -> Iterator[tuple[AnyChunk, Outcomes]]:
     """Each chunk of the table beside the outcomes of its rows.
 
-    Raises `InputError` if the ledger knows of rows beyond the table's last one.
+    Raises `InputError` if the ledger knows of rows beyond the table's last one, and `CheckpointError` for a record that
+    is not what was written.
     """
-    with explained(checkpoint_path(db)):
+    with _naming_damage(db):
         cursor = db.execute(_SETTLED)
         ahead: list[tuple[Any, ...]] = []
         end = 0
@@ -203,4 +234,4 @@ def checkpoint_path(db: sqlite3.Connection) -> Path:
 def _filled(here: list[tuple[Any, ...]], first: int, end: int) -> list[tuple[Any, ...]]:
     """`here`, with the rows between that are left."""
     settled = {row[0]: row for row in here}
-    return [settled.get(row) or (row, LEFT, None, None, None, None, None) for row in range(first, end + 1)]
+    return [settled.get(row) or (row, None, None, LEFT, *_NOTHING) for row in range(first, end + 1)]

@@ -71,7 +71,7 @@ def _slowly(body: bytes, row: int) -> Any:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"row {row:,}: its stored result is damaged ({error})",
-            "'batchrun verify' names all rows that are damaged",
+            "'batchrun process' with --retry damaged runs such rows again; 'batchrun verify' names them all",
         ) from error
 
 

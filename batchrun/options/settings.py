@@ -67,7 +67,7 @@ class Settings:
     columns: tuple[str, ...] | None = _option(None, parsing.names)
     timeout: Timeout | None = _option(None, parsing.timeout)
     retries: int = _option(2, parsing.whole)
-    retry: str = _option("failed", parsing.one_of("failed", "crashed", "all", "none"))
+    retry: str = _option("failed", parsing.one_of("failed", "crashed", "damaged", "all", "none"))
     max_failures: MaxFailures | None = _option(None, parsing.max_failures)
     limit: int | None = _option(None, parsing.whole)
     rows: frozenset[int] | None = _option(None, parsing.rows)
