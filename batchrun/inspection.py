@@ -16,7 +16,7 @@ from .outlook import Standing, outlook
 from .owner import files_now
 from .places import Places
 from .source import Bound
-from .table import pick
+from .table import needed, pick
 from .worker.convert import converter
 from .worker.loading import source_digest
 
@@ -100,7 +100,7 @@ def _attempt(failure: tuple[Any, ...]) -> dict[str, Any]:
 def _input(bound: Bound, row: int) -> dict[str, Any]:
     first = 1
     names, types = bound.task_table()
-    for chunk in bound.table.chunks():
+    for chunk in bound.table.chunks(needed(bound.options)):
         if row < first + len(chunk):
             cells = pick(bound.table.columns, bound.options)(chunk[row - first])
             return converter(names, types, bound.table.missing)([cells])[0]

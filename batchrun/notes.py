@@ -78,6 +78,13 @@ def _doubts(bound: Bound, plan: Plan, spec: Spec) -> Iterator[str]:
         yield f"the only column is named {columns[0]!r}: is the separator right? (--sep)"
     if bound.table.kind == "csv" and columns[0].startswith("# ") and bound.options.skip_lines is None:
         yield f"the first column is named {columns[0]!r}: if that line is a comment, --skip-lines N passes over it"
+    if bound.unread:
+        number = len(bound.unread)
+        names = ", ".join(bound.unread[:3]) + (f" and {number - 3:,} more" if number > 3 else "")
+        yield (
+            f"{were(number, 'file')} not read, for only Parquet files in {bound.table.path.name} itself are its "
+            f"rows, not other files or subfolders: {names}"
+        )
     if plan.to_run and not isinstance(spec, (str, bytes)) and (note := spec.note(bound.task_table()[0])):
         yield note
 

@@ -23,7 +23,7 @@ from .run.bucket import Bucket
 from .run.throttle import Throttle
 from .shape import slots_of_lanes
 from .source import Bound, read_options, tickets
-from .table import open_table, pick, task_columns
+from .table import needed, open_table, pick, task_columns
 from .worker.convert import converter
 from .worker.readymade import Spec, asks_for_json, schema_of
 
@@ -58,7 +58,7 @@ def check_named(input_path: Path, settings: Settings, stop: Callable[[], int], c
     table = open_table(input_path, options)
     cells_of = pick(table.columns, options) if table.columns else tuple  # those of JSON Lines are not known yet
     rows = False
-    for chunk in table.chunks():
+    for chunk in table.chunks(needed(options)):
         rows = rows or bool(chunk)
         if signum := stop():
             raise Interrupted(signum, "interrupted while the table was read; nothing was changed")

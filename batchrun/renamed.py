@@ -13,7 +13,7 @@ from .errors import BatchrunError, UsageError
 from .options.settings import Settings
 from .places import folder_of, names_in
 from .source import read_options
-from .table import digest_of, identities, open_table
+from .table import digest_of, identities, needed, open_table
 
 _SAMPLE = 1000
 
@@ -66,7 +66,7 @@ def _knows_most(checkpoint: Checkpoint, path: Path, settings: Settings) -> bool:
         key=tuple(reading.get("key") or ()) or None,
     )
     table = open_table(path, options)
-    chunk = next(table.chunks(), [])[:_SAMPLE]
+    chunk = next(table.chunks(needed(options)), [])[:_SAMPLE]
     names, keys = identities(table.columns, options)(chunk)
     asked = list(dict.fromkeys(keys or names))
     column = "key" if keys else "fingerprint"

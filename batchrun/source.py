@@ -18,10 +18,10 @@ from .options.settings import Settings
 from .places import Places
 from .plan import AGAIN, Plan
 from .suggest import listing
-from .table import ReadOptions, Scan, Table, digest_of, identities, open_table, pick, task_columns
+from .table import ReadOptions, Scan, Table, digest_of, identities, needed, open_table, pick, task_columns
 from .table.column_types import RULES
 from .table.doubts import Doubt
-from .table.files import changed, files_of
+from .table.files import changed, files_of, unread_files
 from .wire import Ticket
 from .worker.readymade import Spec, named_columns
 
@@ -38,7 +38,10 @@ class Retyped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A table that the checkpoint is bound to. `types`: one a column. `stamp`: tells a later change of the file."""
+    """A table that the checkpoint is bound to. `types`: one a column. `stamp`: tells a later change of the file.
+
+    `unread`: where the table is a folder, files within that bear a table's name and are no part of it.
+    """
 
     table: Table
     options: ReadOptions
@@ -50,6 +53,7 @@ class Bound:
     doubts: tuple[Doubt, ...] = ()
     retyped: tuple[Retyped, ...] = ()
     empty_rows: int = 0
+    unread: tuple[str, ...] = ()
 
     def task_table(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Names and types of the columns that the task is given."""
@@ -157,6 +161,7 @@ class Binder:
             doubts,
             retyped,
             get("empty_rows", 0),
+            tuple(str(file.relative_to(self.path)) for file in unread_files(self.path)),
         )
 
     def _refuse_other_table(self, places: Places) -> None:
@@ -188,7 +193,7 @@ def tickets(
     cells_of = pick(bound.table.columns, bound.options)
     twins = Twins(checkpoint)
     first, left = 1, plan.to_run
-    for chunk in bound.table.chunks():
+    for chunk in bound.table.chunks(needed(bound.options)):
         if first == 1:
             bound.check()  # it is opened once more, perhaps minutes after it was bound: workers had to be up
         flags = plan.flags[first - 1 : first - 1 + len(chunk)]

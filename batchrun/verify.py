@@ -13,7 +13,7 @@ from .checkpoint.witness import missing
 from .display.words import counted
 from .errors import CheckpointError
 from .source import Bound, Twins
-from .table import identities
+from .table import identities, needed
 
 _SHOWN = 10
 
@@ -111,7 +111,7 @@ def _fingerprints(checkpoint: Checkpoint, bound: Bound) -> Iterator[str]:
     expected = next(settled, None)
     fingerprint = identities(bound.table.columns, bound.options)
     twins, position = Twins(checkpoint), 0
-    for chunk in bound.table.chunks():
+    for chunk in bound.table.chunks(needed(bound.options)):
         names, keys = fingerprint(chunk)
         for name in keys or names:
             position += 1

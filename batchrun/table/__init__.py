@@ -12,7 +12,7 @@ from .detect import open_table
 from .files import digest_of
 from .fingerprint import CELL, cell_digests, identities
 from .header import looks_separated
-from .options import ReadOptions, pick, separator, task_columns
+from .options import ReadOptions, needed, pick, separator, task_columns
 from .pages import Memo, Page
 from .scan import Scan, scan
 from .table import Table
@@ -28,6 +28,7 @@ __all__ = [
     "digest_of",
     "identities",
     "looks_separated",
+    "needed",
     "open_table",
     "pick",
     "scan",

@@ -79,7 +79,7 @@ class CsvTable:
         else:
             self.columns = tuple(f"column{place}" for place in range(1, len(self._header[1]) + 1))
 
-    def chunks(self) -> Iterator[list[Cells]]:
+    def chunks(self, _columns: Collection[str] | None = None) -> Iterator[list[Cells]]:
         """See `Table`. Blank lines are no rows, as in pandas."""
         for cells in self.column_chunks():
             yield list(zip(*cells, strict=True))

@@ -8,13 +8,15 @@ from typing import NamedTuple
 from .numerals import fits
 
 _SHOWN = 5
+TIMES = "text"
+"""As a doubt's `dtype`: what some times become."""
 
 
 class Doubt(NamedTuple):
     """Cells that a user should know of, each with the line where it is first met.
 
     `dtype`: what the column would be but for these few words; nothing where it is a column of floats, and the cell
-    has more digits than a float keeps.
+    has more digits than a float keeps; `TIMES` where the cell is one that Python cannot hold (with its row, not line).
     """
 
     column: str
@@ -24,11 +26,16 @@ class Doubt(NamedTuple):
 
 
 def sentences(doubts: Iterable[Doubt]) -> Iterator[str]:
-    """One sentence for all columns that lose digits, and one for those in whose way the same words are."""
+    """One sentence for all columns that lose digits, one for all with times that Python cannot hold, and one for
+    those in whose way the same words are.
+    """
     ordered = sorted(doubts, key=_what)
     for _, found in groupby(ordered, key=_what):
         alike = list(found)
-        yield _on_words(alike) if alike[0].dtype else _on_digits(alike)
+        if alike[0].dtype == TIMES:
+            yield _on_times(alike)
+        else:
+            yield _on_words(alike) if alike[0].dtype else _on_digits(alike)
 
 
 def missing_option(word: str) -> str:
@@ -53,8 +60,16 @@ def named(columns: Sequence[str], one: str, some: str) -> str:
     return f"columns {names}{more} {some}" if len(columns) > 1 else f"column {names} {one}"
 
 
-def _what(doubt: Doubt) -> list[str]:
-    return sorted(doubt.cells) if doubt.dtype else []
+def _what(doubt: Doubt) -> tuple[bool, list[str]]:
+    return (True, []) if doubt.dtype == TIMES else (False, sorted(doubt.cells) if doubt.dtype else [])
+
+
+def _on_times(alike: list[Doubt]) -> str:
+    who, first = named([doubt.column for doubt in alike], "has", "have"), alike[0]
+    return (
+        f"{who} times that Python cannot hold: such a cell is given as text, {first.cells[0]!r} in row "
+        f"{first.lines[0]:,} (--columns names those to read, and leaves the others unread)"
+    )
 
 
 def _on_digits(alike: list[Doubt]) -> str:

@@ -1,9 +1,12 @@
 """The files that a table is made of: which they are, what they hold, and whether they have changed."""
 
 import difflib
+import json
 import os
+import re
+import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +19,10 @@ PARQUET_MAGIC = b"PAR1"
 _OPEN_FILES = ("/dev/stdin", "/dev/fd/", "/proc/")
 """A file redirected to stdin looks like any other here, but the name is another's in the next run."""
 _PARQUET_NAMES = (".parquet", ".parq", ".pq")
+_LIKE_A_TABLE = re.compile(
+    r"(?![_.])(?!.*\.results\.).*\.(parquet|parq|pq|(csv|tsv|tab|jsonl|ndjson)(\.(gz|bz2|xz|zst))?)$"
+)
+"""Not our own results of one of the files."""
 
 
 def check_reachable(path: Path) -> None:
@@ -60,11 +67,47 @@ def files_of(path: Path) -> list[Path]:
     except OSError as error:
         raise unreadable(path, error) from error
     if not found:
-        raise InputError(
-            f"{path} is a folder without Parquet files",
-            "Give a file, or a folder that holds Parquet files itself (its subfolders are not read).",
-        )
+        raise _without_parquet(path)
     return found
+
+
+def unread_files(path: Path) -> list[Path]:
+    """Files that bear a table's name and lie in a folder that is a table, or below it, but are not read with it."""
+    if not path.is_dir():
+        return []
+    read = set(files_of(path))
+    return [file for file in _named_like_tables(path) if file not in read]
+
+
+def _without_parquet(path: Path) -> InputError:
+    below = list(_named_like_tables(path))
+    parquet = [file for file in below if file.name.lower().endswith(_PARQUET_NAMES)]
+    if parquet:
+        whole, one = json.dumps(str(path)), json.dumps(f"{path}.parquet")
+        code = f"import pyarrow.parquet as p; p.write_table(p.read_table({whole}), {one})"
+        return InputError(
+            f"{path} has no Parquet files of its own, and subfolders are not read: {_some(path, parquet)}",
+            f"Give one of these folders, such as {shlex.quote(str(parquet[0].parent))}; or make one file of all, "
+            f"with the folders' names as columns: python -c {shlex.quote(code)}",
+        )
+    hint = (
+        f" ({_some(path, below)}: give that file)" if len(below) == 1 else f" ({_some(path, below)})" if below else ""
+    )
+    return InputError(f"{path} is a folder without Parquet files{hint}", "Give a file, or a folder of Parquet files.")
+
+
+def _some(path: Path, files: Sequence[Path]) -> str:
+    more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+    return f"{files[0].relative_to(path)}{more}"
+
+
+def _named_like_tables(path: Path) -> Iterator[Path]:
+    """In the order of their names; neither checkpoints nor what `files_of` takes for markers is looked into."""
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(("_", ".")) and not name.endswith(".batchrun")
+        )
+        yield from (Path(folder, name) for name in sorted(names) if _LIKE_A_TABLE.match(name.lower()))
 
 
 def head_of(path: Path, size: int) -> bytes:

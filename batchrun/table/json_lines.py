@@ -1,7 +1,7 @@
 """JSON Lines: one object a line. Read by the standard `json`, which keeps large integers exact."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class JsonLinesTable:
         self.chunk_rows = CHUNK_ROWS
         self._text, self._known, self._skip_bad_rows = text, columns is not None, skip_bad_rows
 
-    def chunks(self) -> Iterator[list[Cells]]:
+    def chunks(self, _columns: Collection[str] | None = None) -> Iterator[list[Cells]]:
         """See `Table`."""
         self.bad_rows = 0
         found: list[dict[str, Any]] = []

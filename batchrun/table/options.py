@@ -105,6 +105,11 @@ def present(columns: Sequence[str], chosen: Sequence[str] | None) -> tuple[str, 
     return tuple(columns) if chosen is None else tuple(name for name in columns if name in chosen)
 
 
+def needed(options: ReadOptions) -> frozenset[str] | None:
+    """The columns that the task is given or that name its rows (None = all)."""
+    return None if options.columns is None else frozenset((*options.columns, *(options.key or ())))
+
+
 def pick(columns: Sequence[str], options: ReadOptions) -> Callable[[Cells], Cells]:
     """A function from a full row to the cells of the task's columns."""
     wanted = task_columns(columns, options)

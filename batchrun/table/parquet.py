@@ -1,20 +1,29 @@
 """Parquet: a file or a folder of files, by row batches. The only door to pyarrow's Parquet reader."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from batchrun.errors import InputError
 
+from .doubts import TIMES, Doubt
 from .files import BLOCK, changed, files_of
 from .header import check_distinct
+from .parquet_schema import joined
 from .parquet_types import plain_values
 from .table import CHUNK_BYTES, CHUNK_ROWS, Cells
 
+Fields = dict[str, Any]
+"""Arrow types by column."""
+
 
 class ParquetTable:
-    """One Parquet file, or the files of a folder in order of their names, all of one schema."""
+    """One Parquet file, or the files of a folder in order of their names, all of the same columns.
+
+    `fields`: the types that hold the values of all files, by column. `required`: columns that can have no nulls.
+    `doubts`: columns in which the last pass has met a time that Python cannot hold, and the first such row.
+    """
 
     kind = "parquet"
     missing: tuple[str, ...] = ()
@@ -23,30 +32,88 @@ class ParquetTable:
         self.path = path
         self.bad_rows = 0
         self.chunk_rows = CHUNK_ROWS
-        self._fields = self._read_fields()
-        self.columns = tuple(name for name, _ in self._fields)
-        check_distinct(path, self.columns)
+        self.fields, self._own, self.required = _read_fields(path)
+        self.columns = tuple(self.fields)
+        self._spelled: dict[str, Doubt] = {}
 
-    def chunks(self) -> Iterator[list[Cells]]:
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        return tuple(self._spelled.values())
+
+    def chunks(self, columns: Collection[str] | None = None) -> Iterator[list[Cells]]:
         """See `Table`."""
+        self._spelled.clear()
+        wanted = [name for name in self.columns if columns is None or name in columns]
+        rows = 0
+        for part, batch in self.record_batches(wanted, self.chunk_rows):
+            found = {name: self._values(part, rows, name, batch.column(name)) for name in wanted}
+            unread = [None] * batch.num_rows
+            yield list(zip(*(found.get(name, unread) for name in self.columns), strict=True))
+            rows += batch.num_rows
+
+    def record_batches(self, columns: Sequence[str], rows: int = CHUNK_ROWS) -> Iterator[tuple[Path, Any]]:
+        """These columns as they are in the files, of at most so many rows at once; and the file."""
         for part in files_of(self.path):
             with _opened(part) as file:
-                if _fields(file) != self._fields:
+                if self._own.get(part) != _fields(file):
                     raise changed(self.path)
-                for batch in batches(file, self.chunk_rows, self.columns):
-                    if batch.num_rows:
-                        yield list(zip(*map(plain_values, batch.columns), strict=True))
+                if file.metadata.num_rows:
+                    yield from ((part, batch) for batch in batches(file, rows, columns) if batch.num_rows)
 
-    def _read_fields(self) -> list[tuple[str, Any]]:
-        first, *others = files_of(self.path)
-        with _opened(first) as file:
-            fields = _fields(file)
-        if not fields:
-            raise InputError(f"{first} has no columns", "Write the table again with its columns.")
-        for part in others:
-            with _opened(part) as file:
-                _check_same(first, fields, part, _fields(file))
-        return fields
+    def _values(self, part: Path, before: int, name: str, array: Any) -> list[Any]:
+        import pyarrow
+
+        try:
+            values, spelled = plain_values(array)
+        except (pyarrow.ArrowException, ValueError, OverflowError, LookupError) as error:
+            rows = f"rows {before + 1:,} to {before + len(array):,}" if len(array) > 1 else f"row {before + 1:,}"
+            raise InputError(
+                f"{part}, column {name!r}, {rows}: the values ({array.type}) cannot be read: {_first_line(error)}",
+                "Leave the column unread: name the others with --columns"
+                + (", or install tzdata, which knows the time zones." if "zone" in str(error).lower() else "."),
+            ) from error
+        if spelled and name not in self._spelled:
+            place, text = next(iter(spelled.items()))
+            self._spelled[name] = Doubt(name, (before + place + 1,), (text,), TIMES)
+        return values
+
+
+def _read_fields(path: Path) -> tuple[Fields, dict[Path, Fields], frozenset[str]]:
+    """The types that hold the values of all files, each file's own, and which columns can have no nulls.
+
+    A file without rows has no say.
+    """
+    files, own = files_of(path), {}
+    filled: list[Path] = []
+    required: frozenset[str] = frozenset()
+    for part in files:
+        with _opened(part) as file:
+            check_distinct(part, file.schema_arrow.names)
+            own[part] = _fields(file)
+            filled += [part] if file.metadata.num_rows else []
+            if len(files) == 1:
+                required = frozenset(field.name for field in file.schema_arrow if not field.nullable)
+    first, *others = filled or files[:1]
+    if not own[first]:
+        raise InputError(f"{first} has no columns", "Write the table again with its columns.")
+    fields = own[first]
+    for part in others:
+        fields = _joined(first, fields, part, own[part])
+    return fields, own, required
+
+
+def _joined(first: Path, fields: Fields, part: Path, others: Fields) -> Fields:
+    kinds = {name: joined(kind, others[name]) for name, kind in fields.items() if name in others}
+    unlike = [f"{name} ({kind})" for name, kind in others.items() if kinds.get(name) is None]
+    lacking = [f"{name} ({kind})" for name, kind in fields.items() if kinds.get(name) is None]
+    if not unlike and not lacking:
+        return kinds
+    said = "; ".join(f"{what} {', '.join(names[:3])}" for what, names in (("has", unlike), ("lacks", lacking)) if names)
+    raise InputError(
+        f"{part} does not have the columns of {first.name}: it {said}",
+        "All files of a folder must have the same columns with values of the same kind; write them again, or process "
+        "the files one by one.",
+    )
 
 
 def batches(file: Any, rows: int = CHUNK_ROWS, columns: Sequence[str] | None = None) -> Iterator[Any]:
@@ -55,33 +122,21 @@ def batches(file: Any, rows: int = CHUNK_ROWS, columns: Sequence[str] | None = N
     groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
     longest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
     size = max(1, min(rows, CHUNK_BYTES // max(longest, 1)))
-    yield from file.iter_batches(batch_size=size, use_threads=False, columns=columns and list(columns))
+    for batch in file.iter_batches(batch_size=size, use_threads=False, columns=columns and list(columns)):
+        yield batch.select(list(columns)) if columns else batch
 
 
-def _fields(file: Any) -> list[tuple[str, Any]]:
+def _fields(file: Any) -> Fields:
     schema = file.schema_arrow
     unnamed = _unnamed_index(schema.pandas_metadata or {})
-    fields = [(field.name, field.type) for field in schema]
-    return [field for field in fields if field[0] not in unnamed] or fields
+    fields = {field.name: field.type for field in schema}
+    return {name: kind for name, kind in fields.items() if name not in unnamed} or fields
 
 
 def _unnamed_index(pandas: dict[str, Any]) -> set[str]:
     """What pandas keeps of an index without a name: where the rows once stood, which is no content of theirs."""
     levels = [level for level in pandas.get("index_columns", ()) if isinstance(level, str)]
     return {level for level in levels if level.startswith("__index_level_")}
-
-
-def _check_same(first: Path, fields: list[tuple[str, Any]], part: Path, others: list[tuple[str, Any]]) -> None:
-    if others == fields:
-        return
-    unlike = [f"{name} ({kind})" for name, kind in others if (name, kind) not in fields]
-    lacking = [f"{name} ({kind})" for name, kind in fields if (name, kind) not in others]
-    said = "; ".join(f"{what} {', '.join(names[:3])}" for what, names in (("has", unlike), ("lacks", lacking)) if names)
-    raise InputError(
-        f"{part} does not have the columns of {first.name}: it {said or 'has them in another order'}",
-        "All files of a folder must have the same columns and types; write them again, or process "
-        "the files one by one.",
-    )
 
 
 @contextmanager
@@ -97,8 +152,11 @@ def _opened(path: Path) -> Iterator[Any]:
         with ParquetFile(path, buffer_size=BLOCK, pre_buffer=False, page_checksum_verification=True) as file:
             yield file
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{path} cannot be read as Parquet: {said}",
+            f"{path} cannot be read as Parquet: {_first_line(error)}",
             "If it is cut off or damaged, copy or write it again.",
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -10,8 +10,9 @@ from .csv_table import CsvTable, Piece
 from .doubts import Doubt, dtype_option, missing_option
 from .files import digest_of, unchanged
 from .fingerprint import Cut, cell_digests, cell_digests_by_column, identities, identities_by_column
-from .options import ReadOptions, check_columns, present
+from .options import ReadOptions, check_columns, needed, present
 from .pages import Memo, Page, page_of
+from .parquet import ParquetTable
 from .table import Table
 
 OnIdentities = Callable[[list[bytes], list[bytes] | None], None]
@@ -56,7 +57,8 @@ def scan(
         if isinstance(table, CsvTable):
             rows, types, doubts = _read_text(table, options, on_identities, memo, on_cells)
         else:
-            rows, types, doubts = *_read_native(table, options, on_identities, on_cells), ()
+            rows, types = _read_native(table, options, on_identities, on_cells)
+            doubts = table.doubts if isinstance(table, ParquetTable) else ()
         check_columns(table.columns, options)
         digest = digest_of(table.path)
     empty_rows = table.empty_rows if isinstance(table, CsvTable) else 0
@@ -108,7 +110,7 @@ def _page_of(piece: Piece, said: Said) -> Page | None:
 def _read_native(
     table: Table, options: ReadOptions, on_identities: OnIdentities, on_cells: OnCells | None
 ) -> tuple[int, tuple[str, ...]]:
-    chunks = table.chunks()
+    chunks = table.chunks(needed(options))
     columns, identify, rows = table.columns, identities(table.columns, options), 0
     for chunk in chunks:
         if table.columns != columns:  # JSON Lines: this chunk brought new ones
@@ -116,7 +118,9 @@ def _read_native(
         fingerprints, keys = identify(chunk)
         on_identities(fingerprints, keys)
         if on_cells:
-            on_cells(fingerprints, columns, cell_digests(columns, chunk))
+            chosen = present(columns, options.identity)
+            cells = dict(zip(columns, cell_digests(columns, chunk), strict=True))
+            on_cells(fingerprints, chosen, [cells[name] for name in chosen])
         rows += len(chunk)
     if table.bad_rows and not rows:
         raise InputError(

@@ -1,6 +1,6 @@
 """What all kinds of tables have in common."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,8 +36,10 @@ class Table(Protocol):
     def bad_rows(self) -> int:
         """Rows that the last pass left out (`skip_bad_rows`)."""
 
-    def chunks(self) -> Iterator[list[Cells]]:
-        """Read from the start: lists of rows, each with one cell for each of `columns`.
+    def chunks(self, columns: Collection[str] | None = None) -> Iterator[list[Cells]]:
+        """Read from the start: lists of rows, each with one cell for each of the table's columns.
+
+        `columns`: those whose cells are asked for (None: all). Parquet leaves the others unread, and they are None.
 
         Raises `InputError` where the file is not what it seemed to be.
         """

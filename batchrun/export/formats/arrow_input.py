@@ -1,17 +1,14 @@
 """The input's columns as Arrow arrays: those of a Parquet table as they are, all others by their types."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 import pyarrow as pa
-from pyarrow.parquet import ParquetFile
 
-from batchrun.errors import InputError
 from batchrun.export.kinds import BOOL, FLOAT, INT, NOTHING, TEXT, Kind, join, kind_of, storable
 from batchrun.export.view import Results
-from batchrun.table.files import BLOCK, files_of
-from batchrun.table.parquet import batches
+from batchrun.table.parquet import ParquetTable
+from batchrun.table.parquet_schema import as_type
 from batchrun.table.table import Cells
 from batchrun.worker.convert import converter
 
@@ -42,8 +39,8 @@ class ArrowInput(Protocol):
 
 def input_of(results: Results, types: Sequence[str]) -> ArrowInput:
     """The input of `results`, with other types than it has. JSON Lines are read once to find theirs."""
-    if results.table.kind == "parquet":
-        return _Parquet(results)
+    if isinstance(results.table, ParquetTable):
+        return _Parquet(results.table)
     kinds = _native_kinds(results) if "native" in types else [_KINDS[name] for name in types]
     return _Typed(results, types, kinds)
 
@@ -51,22 +48,17 @@ def input_of(results: Results, types: Sequence[str]) -> ArrowInput:
 class _Parquet:
     """Record batches as they are in the file: not even nanoseconds are lost."""
 
-    def __init__(self, results: Results) -> None:
-        self._files = files_of(results.table.path)
-        self._columns = results.table.columns
-        with _opened(self._files[0]) as file:
-            # Metadata would tell pandas of an index and of columns that are others now.
-            own = [each for each in file.schema_arrow if each.name in self._columns]
-            alone = len(self._files) == 1  # another file may have nulls
-            self.fields = [pa.field(each.name, each.type, each.nullable or not alone) for each in own]
+    def __init__(self, table: ParquetTable) -> None:
+        self._table = table
+        # Without the file's metadata: it would tell pandas of an index and of columns that are others now.
+        self.fields = [pa.field(name, kind, name not in table.required) for name, kind in table.fields.items()]
 
     def chunks(self) -> Iterator[Any]:
-        for path in self._files:
-            with _opened(path) as file:
-                yield from batches(file, columns=self._columns)
+        for _, batch in self._table.record_batches(self._table.columns):
+            yield batch
 
     def arrays(self, chunk: Any) -> list[Any]:
-        return list(chunk.columns)
+        return [as_type(array, field.type) for array, field in zip(chunk.columns, self.fields, strict=True)]
 
 
 class _Typed:
@@ -100,15 +92,3 @@ def _native_kinds(results: Results) -> list[Kind]:
         found = map(kind_of, zip(*chunk, strict=True))
         kinds = [join(kind, more) for kind, more in zip(kinds, found, strict=True)]
     return list(map(storable, kinds))
-
-
-@contextmanager
-def _opened(path: Any) -> Iterator[Any]:
-    try:
-        with ParquetFile(path, buffer_size=BLOCK, pre_buffer=False, page_checksum_verification=True) as file:
-            yield file
-    except (pa.ArrowException, FileNotFoundError) as error:
-        raise InputError(
-            f"{path} cannot be read as Parquet: {str(error).strip().splitlines()[0]}",
-            "If it is cut off or damaged, copy or write it again.",
-        ) from error
