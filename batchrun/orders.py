@@ -24,7 +24,7 @@ class Orders:
     inflight: str
     strict: bool
     accept_truncated: bool
-    reply: Reading
+    reply: Reading = "auto"
     schema: str | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, bytes] = field(default_factory=dict)

@@ -39,7 +39,9 @@ def main(folder: Path) -> None:
     def process(rows: list[str], *more: str) -> None:
         table.write_text("word,number\n" + "".join(f"{row},007\n" for row in rows))
         command = [sys.executable, "-m", "batchrun", "process", str(table), "--task", "tasks.py:answer", "--jobs", "1"]
-        subprocess.run([*command, "--retries", "1", "--no-output", *more], cwd=folder)
+        # --reply json: a text without any JSON fails, as it always did before there was a choice.
+        options = ["--reply", "json", "--retries", "1", "--no-output"]
+        subprocess.run([*command, *options, *more], cwd=folder)
 
     process(ROWS[:-1])
     process([row for row in ROWS if row != "gone"], "--limit", "0", "--retry", "none")
