@@ -39,7 +39,7 @@ types: $(STAMP)-dev
 
 soak: $(STAMP)-dev
 	SOAK_KILLS=$${SOAK_KILLS:-1000} EVERY_OPERATION=1 POWER_CUTS=$${POWER_CUTS:-400} $(BIN)/python -m pytest \
-	  tests/test_soak.py tests/test_dask_soak.py tests/test_power_cut.py tests/test_disk.py -s --timeout 7200
+	  tests/soak tests/promises/test_disk.py -s --timeout 7200
 
 # BENCH_ARGS: --quick to try it, --write to put the figures into docs/performance.md, --help for more.
 bench: $(STAMP)-bench

@@ -12,17 +12,18 @@ imports this package for `current()`, stays small.
 
 from typing import TYPE_CHECKING, Any
 
-from .control import Abort, Current, RetryLater, Skip, count_tokens, current
+from batchrun.task.api import Abort, Current, RetryLater, Skip, count_tokens, current
 
 if TYPE_CHECKING:
+    from batchrun.run.summary import Summary
+
     from .library import process, results
-    from .summary import Summary
 
 __version__ = "0.1.0"
 
 __all__ = ["Abort", "Current", "RetryLater", "Skip", "Summary", "count_tokens", "current", "process", "results"]
 
-_LAZY = {"process": "library", "results": "library", "Summary": "summary"}
+_LAZY = {"process": "library", "results": "library", "Summary": "run.summary"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,17 +6,17 @@ import sys
 import threading
 from contextlib import suppress
 
-from .early import loading
+from batchrun.core.early import loading
 
 with loading():
-    from . import cli
+    from batchrun.cli import app
 
 
 def main() -> None:
     """Run a command, and leave with its exit code."""
     _have_streams()
     try:
-        cli.main()
+        app.main()
     except SystemExit as leaving:
         if isinstance(leaving.code, int) and threading.active_count() == 1:
             _leave(leaving.code)

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import xxhash
 
-from .checkpoint.opening import opened
-from .display.reporter import make
+from batchrun.checkpoint.bind import open_bound
+from batchrun.checkpoint.opening import opened
+from batchrun.checkpoint.owner import FUNCTION, TYPED, Owner
+from batchrun.checkpoint.places import Places, find, places_of, safe
+from batchrun.core.suggest import suggest
+from batchrun.display.reporter import make
+from batchrun.options import settings as settings_module
+from batchrun.options.settings import OPTIONS, Settings
+from batchrun.run.summary import Summary
+
 from .errors import CheckpointError, InputError, UsageError
 from .main import process as run_process
-from .options import settings as settings_module
-from .options.settings import OPTIONS, Settings
-from .owner import FUNCTION, TYPED, Owner
-from .places import Places, find, places_of, safe
 from .preparing import check_named
-from .source import open_bound
-from .suggest import suggest
-from .summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +173,7 @@ def _keep(frame: "pd.DataFrame", path: Path) -> None:
 
 
 def _joined(places: Places, path: Path, settings: Settings) -> "pd.DataFrame":
-    from .export.frame import frame
+    from batchrun.outcome.export.frame import frame
 
     with opened(places.checkpoint, write=False) as checkpoint:
         bound = open_bound(checkpoint, path, settings)

@@ -17,28 +17,44 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from . import suspects
-from .aftermath import Aftermath, aftermath
-from .checkpoint.checkpoint import Checkpoint
-from .checkpoint.errors import explained
-from .checkpoint.ledger import Ledger
-from .checkpoint.lock import held
-from .checkpoint.opening import opened
-from .checkpoint.witness import Witness
-from .destination import check_output, settle_output
-from .display.reporter import Reporter
-from .engines import StartableEngine, engine_of
+from batchrun.checkpoint import suspects
+from batchrun.checkpoint.bind import Binder, Bound, check_rows, tickets
+from batchrun.checkpoint.checkpoint import Checkpoint
+from batchrun.checkpoint.deaths import Aftermath, aftermath
+from batchrun.checkpoint.errors import explained
+from batchrun.checkpoint.inflight import forget, left_behind
+from batchrun.checkpoint.ledger import Ledger
+from batchrun.checkpoint.lock import held
+from batchrun.checkpoint.log import Log
+from batchrun.checkpoint.opening import opened
+from batchrun.checkpoint.owner import Owner, known_owner, owner_of, refuse_other_task
+from batchrun.checkpoint.places import Places, prepare
+from batchrun.checkpoint.renamed import refuse_renamed
+from batchrun.checkpoint.witness import Witness
+from batchrun.core.redact import Redactor
+from batchrun.core.signals import Signals, listening
+from batchrun.display.reporter import Reporter
+from batchrun.engine.choose import StartableEngine, engine_of
+from batchrun.engine.local.nursery import Nursery
+from batchrun.options.settings import OPTIONS, Settings
+from batchrun.options.variables import say_misspelt
+from batchrun.outcome.destination import check_output, settle_output
+from batchrun.outcome.finish import SetAside, forget_if_unused, fresh_start, summarise, write_results
+from batchrun.run.backlog import Backlog
+from batchrun.run.control import Helm
+from batchrun.run.notes import notes_on
+from batchrun.run.plan import Plan
+from batchrun.run.remote import controlled
+from batchrun.run.reparse import reparse
+from batchrun.run.run import Run
+from batchrun.run.settling import Rules
+from batchrun.run.summary import Summary, advice
+from batchrun.run.tally import Tally
+from batchrun.run.versions import Version, first_hello, found_version, known_version, options_of, versions
+from batchrun.task.notice import heard
+from batchrun.task.spec import Spec, described
+
 from .errors import BatchrunError, CheckpointError, Interrupted
-from .finish import SetAside, forget_if_unused, fresh_start, summarise, write_results
-from .inflight import forget, left_behind
-from .local.nursery import Nursery
-from .log import Log
-from .notes import notes_on
-from .options.settings import OPTIONS, Settings
-from .options.variables import say_misspelt
-from .owner import Owner, known_owner, owner_of, refuse_other_task
-from .places import Places, prepare
-from .plan import Plan
 from .preparing import (
     allowance_for,
     check_early,
@@ -51,21 +67,6 @@ from .preparing import (
     slots_for,
     teller,
 )
-from .redaction import Redactor
-from .remote import controlled
-from .renamed import refuse_renamed
-from .reparse import reparse
-from .run.backlog import Backlog
-from .run.helm import Helm
-from .run.run import Run
-from .run.settling import Rules
-from .run.tally import Tally
-from .signals import Signals, listening
-from .source import Binder, Bound, check_rows, tickets
-from .summary import Summary, advice
-from .versions import Version, first_hello, found_version, known_version, options_of, versions
-from .worker.notice import heard
-from .worker.readymade import Spec, described
 
 BIG_TABLE_BYTES = 8 << 20
 PATIENCE_SECONDS = 3.0

@@ -8,24 +8,25 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .checkpoint.checkpoint import Checkpoint
-from .display.reporter import Reporter
+from batchrun.checkpoint.bind import Bound, read_options, tickets
+from batchrun.checkpoint.checkpoint import Checkpoint
+from batchrun.checkpoint.log import Log
+from batchrun.checkpoint.places import Places, places_of
+from batchrun.display.reporter import Reporter
+from batchrun.engine.orders import Orders, Reading
+from batchrun.engine.shape import slots_of_lanes
+from batchrun.options.parsing import cpus
+from batchrun.options.settings import Settings
+from batchrun.run.allowance import Allowance
+from batchrun.run.bucket import Bucket
+from batchrun.run.notes import has_changed
+from batchrun.run.plan import Plan, Policy, make_plan
+from batchrun.run.throttle import Throttle
+from batchrun.table.convert import converter
+from batchrun.task.spec import Spec, asks_for_json, schema_of
+
 from .errors import Interrupted, UsageError
-from .log import Log
-from .notes import has_changed
-from .options.parsing import cpus
-from .options.settings import Settings
-from .orders import Orders, Reading
-from .places import Places, places_of
-from .plan import Plan, Policy, make_plan
-from .run.allowance import Allowance
-from .run.bucket import Bucket
-from .run.throttle import Throttle
-from .shape import slots_of_lanes
-from .source import Bound, read_options, tickets
 from .table import needed, open_table, pick, task_columns
-from .worker.convert import converter
-from .worker.readymade import Spec, asks_for_json, schema_of
 
 
 def find_places(input_path: Path, settings: Settings, stack: ExitStack) -> Places:
@@ -52,7 +53,7 @@ def check_named(input_path: Path, settings: Settings, stop: Callable[[], int], c
     """
     if not settings.names_no_task:
         return
-    from .worker.builtin import holds_json
+    from batchrun.task.repair import holds_json
 
     options = read_options(settings)
     table = open_table(input_path, options)

@@ -11,18 +11,18 @@ import batchrun
 
 PACKAGE = Path(batchrun.__file__).parent
 DOORS = {
-    "loky": {"local/nursery.py"},
-    "typer": {"cli.py", "commands/"},
+    "loky": {"engine/local/nursery.py"},
+    "typer": {"cli/"},
     "rich": {"display/"},
-    "json_repair": {"reply/mend.py"},
-    "jsonschema": {"reply/schema.py"},
-    "openai": {"prompt/client.py"},
-    "httpx2": {"prompt/client.py"},
-    "sqlite3": {"about.py", "checkpoint/", "anchoring/", "verify.py", "export/"},
-    "dask": {"cluster/connect.py", "cluster/scheduler.py"},
-    "distributed": {"cluster/"},
-    "pandas": {"export/", "library.py"},
-    "pyarrow": {"export/formats/", "table/"},
+    "json_repair": {"task/reply/mend.py"},
+    "jsonschema": {"task/reply/schema.py"},
+    "openai": {"task/prompt/client.py"},
+    "httpx2": {"task/prompt/client.py"},
+    "sqlite3": {"cli/about.py", "checkpoint/", "outcome/"},
+    "dask": {"engine/cluster/dask/"},
+    "distributed": {"engine/cluster/dask/"},
+    "pandas": {"outcome/export/", "library.py"},
+    "pyarrow": {"outcome/export/formats/", "table/"},
 }
 
 
@@ -53,7 +53,7 @@ def loaded(statement):
     ("statement", "heavy"),
     [
         (
-            "import batchrun.worker.worker",
+            "import batchrun.engine.worker.worker",
             {
                 "pandas",
                 "rich",
@@ -67,9 +67,9 @@ def loaded(statement):
                 "jsonschema",
             },
         ),
-        ("import batchrun.cli", {"pandas", "pyarrow", "numpy", "sqlite3", "loky"}),
+        ("import batchrun.cli.app", {"pandas", "pyarrow", "numpy", "sqlite3", "loky"}),
         ("import batchrun.main", {"pandas", "pyarrow", "numpy", "rich", "typer", "openai", "jsonschema"}),
-        ("import batchrun.status", {"pandas", "pyarrow", "numpy", "rich", "loky"}),
+        ("import batchrun.outcome.status", {"pandas", "pyarrow", "numpy", "rich", "loky"}),
     ],
 )
 def test_what_must_be_light_does_not_load_what_is_heavy(statement, heavy):

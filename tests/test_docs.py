@@ -19,8 +19,8 @@ from support import ROOT, batchrun, database, environment, records, start, wait_
 import batchrun as package
 from batchrun import errors
 from batchrun.checkpoint.records import STATUS_NAMES
-from batchrun.failures import REMEDIES
 from batchrun.options.settings import OPTIONS
+from batchrun.outcome.failures import REMEDIES
 
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs/reference.md"
@@ -239,12 +239,12 @@ def test_the_format_has_every_table_and_column(tmp_path):
 
 
 def test_the_tests_that_the_guarantees_name_exist():
-    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     named = re.findall(r"`(test_\w+)(\.py)?(…)?`", (ROOT / "docs/guarantees.md").read_text(encoding="utf-8"))
     assert len(named) > 20
     for name, is_file, cut in named:
         if is_file:
-            assert (ROOT / "tests" / f"{name}.py").exists(), name
+            assert list((ROOT / "tests").rglob(f"{name}.py")), name
         else:
             assert f"def {name}" in tests if cut else f"def {name}(" in tests, name
 

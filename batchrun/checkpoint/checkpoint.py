@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Self
 from zlib import crc32
 
-from batchrun.money import Tokens
+from batchrun.core.money import Tokens
 
 from . import seal
+from .damage import damaged_rows, oddity
 from .errors import damaged, explained, in_words, status_name
-from .oddity import damaged_rows, oddity
 from .records import DONE, LEFT, STATUS_NAMES, Failure, Reached, Settled, Stretch
 
 _BLOCK = 8192

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from batchrun.display.words import numbers
+from batchrun.core.text import numbers
 from batchrun.errors import BatchrunError, CheckpointError
 
 from .records import LEFT, STATUS_NAMES

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from batchrun.money import Tokens
+from batchrun.core.money import Tokens
 
 from .checkpoint import Checkpoint
 from .records import STATUS_NAMES, Failure, Settled

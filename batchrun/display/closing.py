@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from batchrun.money import Tokens
-from batchrun.summary import Summary
-
-from .words import a_minute, counted, duration, from_here, money, one_line
+from batchrun.core.money import Tokens
+from batchrun.core.text import a_minute, counted, duration, from_here, money, one_line
+from batchrun.run.summary import Summary
 
 _WIDTH = 8
 _SHOWN_ERRORS = 3

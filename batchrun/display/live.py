@@ -10,11 +10,12 @@ from rich.console import Console, Group
 from rich.live import Live as RichLive
 from rich.text import Text
 
-from batchrun.events import Loading
-from batchrun.inflight import Running
-from batchrun.plan import Plan
+from batchrun.checkpoint.inflight import Running
+from batchrun.core.text import printable
+from batchrun.engine.events import Loading
+from batchrun.run.plan import Plan
 from batchrun.run.run import Run
-from batchrun.summary import Summary
+from batchrun.run.summary import Summary
 
 from . import phrases
 from .closing import closing
@@ -23,7 +24,6 @@ from .opening import opening
 from .snapshot import Snapshot
 from .stream import Stream
 from .watch import Watch
-from .words import printable
 
 EVERY_SECONDS = 0.25
 _STYLES = {

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from batchrun.plan import Plan
-
-from .words import counted, one_line
+from batchrun.core.text import counted, one_line
+from batchrun.run.plan import Plan
 
 
 def opening(plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> list[str]:  # noqa: A002

@@ -3,11 +3,11 @@
 import signal
 from collections.abc import Sequence
 
-from batchrun.events import Loading
-from batchrun.inflight import Running
+from batchrun.checkpoint.inflight import Running
+from batchrun.core.text import a_minute, ceil_seconds, counted, duration, money, one_line, percent, rate, whole_seconds
+from batchrun.engine.events import Loading
 
 from .snapshot import Allowed, Drain, LastError, Pause, Slowest, Snapshot, Spent
-from .words import a_minute, ceil_seconds, counted, duration, money, one_line, percent, rate, whole_seconds
 
 STATES = ("done", "failed", "timed_out", "crashed", "skipped")
 _MOST_RUNNING = 20

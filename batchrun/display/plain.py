@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from batchrun.events import Loading
-from batchrun.inflight import Running
-from batchrun.plan import Plan
+from batchrun.checkpoint.inflight import Running
+from batchrun.core.text import printable
+from batchrun.engine.events import Loading
+from batchrun.run.plan import Plan
 from batchrun.run.run import Run
-from batchrun.summary import Summary
+from batchrun.run.summary import Summary
 
 from . import phrases
 from .closing import as_text, closing
@@ -15,7 +16,6 @@ from .opening import opening
 from .snapshot import Snapshot
 from .stream import Stream
 from .watch import Watch
-from .words import printable
 
 EVERY_SECONDS = 30.0
 FIRST_SECONDS = 5.0

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from batchrun.events import Loading
-from batchrun.inflight import Running
-from batchrun.plan import Plan
+from batchrun.checkpoint.inflight import Running
+from batchrun.engine.events import Loading
+from batchrun.run.plan import Plan
 from batchrun.run.run import Run
-from batchrun.summary import Summary
+from batchrun.run.summary import Summary
 
 from .protocol import Reporter
 from .stream import Stream

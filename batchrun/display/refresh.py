@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from batchrun.core.text import shown_in
+
 from .stream import Stream
-from .words import shown_in
 
 EVERY_SECONDS = 30.0
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from batchrun.engine.events import Loading
+from batchrun.engine.seam import loading_of
 from batchrun.errors import Interrupted
-from batchrun.events import Loading
-from batchrun.roles import loading_of
 from batchrun.run.run import Run
 from batchrun.run.tally import WINDOW_SECONDS, Tally
 

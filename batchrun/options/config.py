@@ -5,8 +5,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from batchrun.core.suggest import suggest
 from batchrun.errors import UsageError
-from batchrun.suggest import suggest
 
 _TEXTS = ("prompt", "system")
 _PATHS = ("input", "output", "dir", "schema")

@@ -9,8 +9,8 @@ from keyword import iskeyword
 from types import MappingProxyType
 from typing import Any
 
+from batchrun.core.suggest import meant
 from batchrun.run.stopping import MaxFailures, Timeout
-from batchrun.suggest import meant
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 MOST_ROWS = 1_000_000

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from batchrun.core.money import Prices
+from batchrun.core.suggest import meant
 from batchrun.errors import UsageError
-from batchrun.money import Prices
-from batchrun.program.spec import Program
 from batchrun.run.stopping import MaxFailures, Timeout
-from batchrun.suggest import meant
-from batchrun.worker.readymade import Spec
+from batchrun.task.command.spec import Program
+from batchrun.task.spec import Spec
 
 from . import parsing
 from .config import anchored, find_config
@@ -150,7 +150,7 @@ class Settings:
             return Program(self.command, self.shell, self.stdin, elsewhere=self.engine != "local")
         if self.prompt is None:
             return self.task or BUILT_IN
-        from batchrun.prompt.making import made  # only prompts pay for what they need
+        from batchrun.task.prompt.making import made  # only prompts pay for what they need
 
         return made(
             prompt=self.prompt,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 
-from batchrun.suggest import alike
+from batchrun.core.suggest import alike
 
 PREFIX = "BATCHRUN_"
 DEBUG = f"{PREFIX}DEBUG"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from batchrun.folding import fold
+from batchrun.core.folding import fold
 
 _MOST = 1000
 

@@ -2,8 +2,8 @@
 
 from math import ceil
 
-from batchrun.money import Prices
-from batchrun.wire import Reply
+from batchrun.core.money import Prices
+from batchrun.engine.wire import Reply
 
 from .bucket import Bucket
 from .throttle import RUNG_SECONDS, Throttle

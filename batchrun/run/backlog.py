@@ -4,7 +4,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 
-from batchrun.wire import Ticket
+from batchrun.engine.wire import Ticket
 
 
 class Backlog:

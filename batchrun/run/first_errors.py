@@ -5,10 +5,10 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from batchrun.core.folding import fold
+from batchrun.core.suggest import suggest
+from batchrun.engine.wire import Error, Reply, Ticket
 from batchrun.errors import StoppedError
-from batchrun.folding import fold
-from batchrun.suggest import suggest
-from batchrun.wire import Error, Reply, Ticket
 
 ENOUGH = 10
 _FRAME = re.compile(r'^ *File "(?P<file>.*)", line (?P<line>\d+)(?:, in .*)?(?:\n {4,}(?P<code>\S.*))?$', re.MULTILINE)

@@ -7,17 +7,17 @@ the ledger. What becomes of an attempt is decided in `settling`.
 import time
 
 from batchrun.checkpoint.ledger import Ledger
-from batchrun.display.words import counted
+from batchrun.core.redact import Redactor
+from batchrun.core.signals import Signals
+from batchrun.core.text import counted
+from batchrun.engine.events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
+from batchrun.engine.seam import Engine, Onlooker, loading_of
+from batchrun.engine.wire import Ticket
 from batchrun.errors import BatchrunError, ChangedError, InputError, Interrupted, StoppedError, TaskError
-from batchrun.events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
-from batchrun.redaction import Redactor
-from batchrun.roles import Engine, Onlooker, loading_of
-from batchrun.signals import Signals
-from batchrun.wire import Ticket
 
 from .allowance import Allowance
 from .backlog import Backlog
-from .helm import Helm, unsteered
+from .control import Helm, unsteered
 from .settling import Rules, Settling
 from .stopping import has_been_edited
 from .tally import Tally

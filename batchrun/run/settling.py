@@ -12,9 +12,9 @@ from operator import attrgetter
 
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
+from batchrun.core.redact import Redactor
+from batchrun.engine.wire import Error, Reply, Ticket
 from batchrun.errors import BatchrunError, StoppedError
-from batchrun.redaction import Redactor
-from batchrun.wire import Error, Reply, Ticket
 
 from .allowance import Allowance
 from .backlog import Backlog

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from batchrun.display.words import have
+from batchrun.core.text import have
 
 BREAKER_ROWS = 25
 LEAST_SECONDS = 1.0

@@ -3,7 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
-from batchrun.money import Tokens
+from batchrun.core.money import Tokens
 
 from .alike import Alike
 

@@ -5,7 +5,7 @@
     Table.chunks  second pass: raw cells, some hundred rows at a time
     identities    fingerprints of such a chunk        pick        the cells that the task is given
 
-What raw cells are to the task is said in `batchrun.worker.convert`. pyarrow is loaded only to read Parquet or zstd.
+What raw cells are to the task is said in `batchrun.table.convert`. pyarrow is loaded only to read Parquet or zstd.
 """
 
 from .detect import open_table

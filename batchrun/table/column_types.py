@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from batchrun.worker.convert import MISSING
-
+from .convert import MISSING
 from .numerals import (
     BOOL,
     DECIMAL,

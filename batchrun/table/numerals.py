@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from math import isfinite
 
-from batchrun.worker.convert import BOOLEANS
+from .convert import BOOLEANS
 
 INT, LONG, DECIMAL, WEAK, BOOL, OTHER, LENGTHY = 1, 2, 4, 8, 16, 32, 64
 """Kinds of cells, as bits. INT: whole numbers of at most 15 digits, which a float holds exactly; LONG: longer ones that

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 
+from batchrun.core.suggest import listing, suggest
 from batchrun.errors import InputError
-from batchrun.suggest import listing, suggest
 
 from .table import Cells
 

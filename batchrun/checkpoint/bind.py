@@ -1,0 +1,283 @@
+"""From the table to rows that can be handed out: bind the checkpoint to the table, then read what is left."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import compress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from batchrun.checkpoint.anchoring.anchor import Moved
+from batchrun.checkpoint.anchoring.binding import bind
+from batchrun.checkpoint.anchoring.spool import occurrence_of
+from batchrun.core.suggest import listing
+from batchrun.core.text import counted
+from batchrun.engine.wire import Ticket
+from batchrun.errors import InputError, UsageError
+from batchrun.options.settings import Settings
+from batchrun.run.plan import AGAIN, Plan
+from batchrun.table import ReadOptions, Scan, Table, digest_of, identities, needed, open_table, pick, task_columns
+from batchrun.table.column_types import RULES
+from batchrun.table.doubts import Doubt
+from batchrun.table.files import changed, files_of, unread_files
+from batchrun.task.spec import Spec, named_columns
+
+from .checkpoint import Checkpoint
+from .places import Places
+
+_TWINS = 8192
+
+
+class Retyped(NamedTuple):
+    """A column whose type is another than it was for rows that have run."""
+
+    column: str
+    before: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A table that the checkpoint is bound to. `types`: one a column. `stamp`: tells a later change of the file.
+
+    `unread`: where the table is a folder, files within that bear a table's name and are no part of it.
+    """
+
+    table: Table
+    options: ReadOptions
+    rows: int
+    types: tuple[str, ...]
+    stamp: tuple[int, ...]
+    moved: Moved
+    bad_rows: int = 0
+    doubts: tuple[Doubt, ...] = ()
+    retyped: tuple[Retyped, ...] = ()
+    empty_rows: int = 0
+    unread: tuple[str, ...] = ()
+
+    def task_table(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names and types of the columns that the task is given."""
+        names = task_columns(self.table.columns, self.options)
+        kinds = dict(zip(self.table.columns, self.types, strict=True))
+        return names, tuple(kinds[name] for name in names)
+
+    def check(self) -> None:
+        """Raise `InputError` if the table was written to, replaced or removed after it had been bound."""
+        with suppress(OSError):
+            if stamp_of(self.table.path) == self.stamp:
+                return
+        raise changed(self.table.path)
+
+
+def read_options(settings: Settings, spec: Spec | None = None) -> ReadOptions:
+    """How to read the table. `spec`: the task, if it matters what makes a row's content."""
+    return ReadOptions(
+        encoding=settings.encoding,
+        sep=settings.sep,
+        skip_bad_rows=settings.bad_rows == "skip",
+        dtypes=settings.dtype,
+        missing=settings.missing,
+        columns=settings.columns,
+        key=settings.key,
+        no_header=settings.no_header,
+        skip_lines=settings.skip_lines,
+        escape=settings.escape,
+        content=named_columns(spec) if spec is not None else None,
+    )
+
+
+def stamp_of(path: Path) -> tuple[int, ...]:
+    """Changes whenever the file (or a folder's files) is written to."""
+    stats = [os.stat(file) for file in files_of(path)]
+    return tuple(value for stat in stats for value in (stat.st_size, stat.st_mtime_ns, stat.st_ino))
+
+
+class Binder:
+    """Decides whether the table must be read to know what is in it, and binds the checkpoint to it."""
+
+    def __init__(self, checkpoint: Checkpoint, path: Path, settings: Settings, spec: Spec) -> None:
+        self.checkpoint = checkpoint
+        self.path = path
+        self.options = read_options(settings, spec)
+        self._reading: dict[str, Any] = {
+            "columns": list(settings.columns or ()),
+            "key": list(settings.key or ()),
+            "content": None if self.options.content is None else list(self.options.content),
+            "dtype": dict(settings.dtype),
+            "missing": sorted(settings.missing),
+            "rules": RULES,
+            "encoding": settings.encoding,
+            "sep": settings.sep,
+            "bad_rows": settings.bad_rows,
+            "no_header": settings.no_header,
+            "skip_lines": settings.skip_lines or 0,
+            "escape": settings.escape,
+        }
+        self.table = open_table(path, self.options)
+        self.stamp = stamp_of(path)
+        self.size = sum(self.stamp[::3])
+        self.unchanged = checkpoint.get("digest") == digest_of(path) and checkpoint.get("reading") == self._reading
+
+    def bind(self, places: Places, stop: Callable[[], int], *, keep_roll: bool = True) -> Bound:
+        """Bind, inside the caller's transaction. `stop()` is the signal that asks to end, or 0."""
+        if self.unchanged:
+            if not os.path.exists(self.checkpoint.get("input") or ""):  # it was moved
+                self.checkpoint.put(**_whereabouts(places))
+            return self._bound(Moved(0, 0, 0))
+        self._refuse_other_table(places)
+        found, moved = bind(self.checkpoint, self.table, self.options, self._reading, places, stop, keep_roll=keep_roll)
+        retyped = self._retyped(found)
+        name = self.checkpoint.get("id") or os.urandom(16).hex()
+        self.checkpoint.put(
+            id=name, **_whereabouts(places),
+            digest=found.digest, reading=self._reading, rows=found.rows, bad_rows=found.bad_rows,
+            columns=found.columns, types=found.types, doubts=found.doubts, empty_rows=found.empty_rows,
+        )  # fmt: skip
+        return self._bound(moved, retyped)
+
+    def _retyped(self, found: Scan) -> tuple[Retyped, ...]:
+        """Columns that rows which are settled have seen as another type."""
+        if not self.checkpoint.db.execute("SELECT 1 FROM ledger LIMIT 1").fetchone():
+            return ()
+        get = self.checkpoint.get
+        before = dict(zip(get("columns") or (), get("types") or (), strict=True))
+        now = zip(found.columns, found.types, strict=True)
+        return tuple(Retyped(name, before[name], kind) for name, kind in now if before.get(name, kind) != kind)
+
+    def _bound(self, moved: Moved, retyped: tuple[Retyped, ...] = ()) -> Bound:
+        get = self.checkpoint.get
+        table = open_table(self.path, self.options, tuple(get("columns")))
+        doubts = tuple(
+            Doubt(column, tuple(lines), tuple(cells), dtype) for column, lines, cells, dtype in get("doubts", ())
+        )
+        return Bound(
+            table,
+            self.options,
+            get("rows"),
+            tuple(get("types")),
+            self.stamp,
+            moved,
+            get("bad_rows"),
+            doubts,
+            retyped,
+            get("empty_rows", 0),
+            tuple(str(file.relative_to(self.path)) for file in unread_files(self.path)),
+        )
+
+    def _refuse_other_table(self, places: Places) -> None:
+        """Under --key, the rows of two tables that are called the same would pass for each other's.
+
+        In the place that the table had beside its checkpoint there is the same table, or a copy of both.
+        """
+        before = self.checkpoint.get("input")
+        if places.beside or self.checkpoint.get("place") == _whereabouts(places)["place"]:
+            return
+        if before and self._reading["key"] and os.path.exists(before) and not os.path.samefile(before, self.path):
+            raise UsageError(
+                f"this checkpoint is that of {before}, and --key would give its results to rows of {self.path}",
+                "give this table another --name or --dir; if it is the same table, remove the old file",
+            )
+
+
+def _whereabouts(places: Places) -> dict[str, str]:
+    """Where the table is, and where that is seen from the checkpoint."""
+    table, folder = (os.path.realpath(path) for path in (places.input, places.folder))
+    return {"input": str(places.input), "place": os.path.relpath(table, folder)}
+
+
+def tickets(
+    bound: Bound, plan: Plan, checkpoint: Checkpoint, retries: int, under_way: dict[int, int]
+) -> Iterator[Ticket]:
+    """The rows that the plan runs, in the table's order, read as they are asked for."""
+    fingerprint = identities(bound.table.columns, bound.options)
+    cells_of = pick(bound.table.columns, bound.options)
+    twins = Twins(checkpoint)
+    first, left = 1, plan.to_run
+    for chunk in bound.table.chunks(needed(bound.options)):
+        if first == 1:
+            bound.check()  # it is opened once more, perhaps minutes after it was bound: workers had to be up
+        flags = plan.flags[first - 1 : first - 1 + len(chunk)]
+        if any(flags):
+            positions = list(compress(range(first, first + len(chunk)), flags))
+            rows = list(compress(chunk, flags))
+            names, keys = fingerprint(rows)
+            for n, (position, row) in enumerate(zip(positions, rows, strict=True)):
+                made, base, was = under_way.get(position, 0), 0, 0
+                if plan.flags[position - 1] == AGAIN:
+                    base, was = checkpoint.attempts_and_status(position)
+                    made = max(made, base)
+                name = names[n] if keys else occurrence_of(names[n], twins.occurrence(position))
+                last = base + 1 + retries
+                key = keys[n] if keys else None
+                yield Ticket(position, made + 1, name, cells_of(row), max(last, made + 1), was, key, base)
+            left -= len(rows)
+        first += len(chunk)
+        if not left:
+            return
+
+
+class Twins:
+    """Which rows are the same as one before them; asked in the table's order."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._known = _twins(checkpoint)
+        self._next = next(self._known, None)
+
+    def occurrence(self, position: int) -> int:
+        """How many rows before this one are the same."""
+        while self._next and self._next[0] < position:
+            self._next = next(self._known, None)
+        return self._next[1] if self._next and self._next[0] == position else 0
+
+
+def _twins(checkpoint: Checkpoint) -> Iterator[tuple[int, int]]:
+    """Piece by piece: a reader that stays open would keep the log from being emptied."""
+    after = 0
+    while block := checkpoint.db.execute(
+        "SELECT position, occurrence FROM twin WHERE position > ? ORDER BY position LIMIT ?", (after, _TWINS)
+    ).fetchall():
+        yield from block
+        after = block[-1][0]
+
+
+def check_rows(asked: frozenset[int] | None, rows: int) -> None:
+    """Raise `InputError` for a row that the table does not have."""
+    if asked and max(asked) > rows:
+        raise InputError(f"there is no row {max(asked):,}: the table has {counted(rows, 'row')}", "mend --rows")
+
+
+def open_bound(checkpoint: Checkpoint, path: Path, settings: Settings) -> Bound:
+    """The table as the checkpoint knows it, for readers. Raises `InputError` if it has changed since."""
+    columns = checkpoint.get("columns")
+    reading = checkpoint.get("reading")
+    if columns is None:
+        raise UsageError(f"no run of this task has read {path} yet", f"'batchrun process {path}' with its --task does")
+    if checkpoint.get("digest") != digest_of(path):
+        raise InputError(
+            f"{path} has changed since the last run, so that results could be joined to other rows",
+            "'batchrun process' takes the change in (with --limit 0 it runs nothing)",
+        )
+    options = read_options(settings)
+    options = replace(
+        options,
+        encoding=reading["encoding"],
+        sep=reading["sep"],
+        skip_bad_rows=reading["bad_rows"] == "skip",
+        dtypes=reading["dtype"],
+        missing=tuple(reading.get("missing", ())),
+        columns=tuple(reading["columns"]) or None,
+        key=tuple(reading["key"]) or None,
+        no_header=reading.get("no_header", False),
+        skip_lines=reading.get("skip_lines", 0),
+        escape=reading.get("escape"),
+        content=None if reading.get("content") is None else tuple(reading["content"]),
+    )
+    table = open_table(path, options, tuple(columns))
+    if table.columns != tuple(columns):  # an earlier version took another line for the header
+        raise InputError(
+            f"{path} is read otherwise by this version: its columns were taken to be {listing(columns)}",
+            "'batchrun process' reads it anew (with --limit 0 it runs nothing)",
+        )
+    types = tuple(checkpoint.get("types"))
+    return Bound(table, options, checkpoint.get("rows"), types, stamp_of(path), Moved(0, 0, 0))

@@ -1,0 +1,154 @@
+"""Where things are: the checkpoint's folder and the files in it."""
+
+import errno
+import os
+import re
+import threading
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from batchrun.errors import CheckpointError, UsageError
+
+_LONGEST_SOCKET = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files of one task's checkpoint for one input."""
+
+    input: Path
+    folder: Path
+    name: str
+
+    @property
+    def checkpoint(self) -> Path:
+        """The SQLite file."""
+        return self.folder / f"{self.name}.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the run that is going on."""
+        return self.folder / f"{self.name}.lock"
+
+    @property
+    def log(self) -> Path:
+        """What workers print, and warnings."""
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def inflight(self) -> Path:
+        """Which rows are running (see `inflight`)."""
+        return self.folder / f"{self.name}.inflight"
+
+    @property
+    def roll(self) -> Path:
+        """What the last pass over the table has found (see `roll`). Nothing is lost with it but time."""
+        return self.folder / f"{self.name}.roll"
+
+    @property
+    def socket(self) -> Path:
+        """Where the run that is going on listens (see `remote`); a socket's name has to be short."""
+        name = os.fsencode(self.name)
+        short = self.name if len(name) <= _LONGEST_SOCKET else blake2b(name, digest_size=8).hexdigest()
+        return self.folder / f"{short}.sock"
+
+    @property
+    def beside(self) -> bool:
+        """Whether the folder is the one beside the table, which no other table can have."""
+        return self.folder == folder_of(self.input, None)
+
+    def results(self, ending: str, *, first: bool) -> Path:
+        """The results file if no other is named, beside `data.csv`: `data.results.csv` of its first task,
+        `data.NAME.results.csv` of any other.
+        """
+        return self._beside(f"results{ending}" if first else f"{self.name}.results{ending}")
+
+    @property
+    def report(self) -> Path:
+        """The report if no other file is named: `data.report.html` beside `data.csv`."""
+        return self._beside("report.html")
+
+    def _beside(self, ending: str) -> Path:
+        stem = self.input.name
+        for suffix in (".gz", ".bz2", ".xz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson", ".json"):
+            stem = stem.removesuffix(suffix)
+        return self.input.parent / f"{stem or self.input.name}.{ending}"
+
+
+def folder_of(input_path: Path, directory: Path | None) -> Path:
+    """`DIR/data.csv.batchrun/`, DIR being the input's own folder if none is given."""
+    path = Path(os.path.abspath(input_path))
+    return (directory or path.parent) / f"{path.name}.batchrun"
+
+
+def places_of(input_path: Path, directory: Path | None, name: str) -> Places:
+    """The places of the checkpoint called `name`."""
+    path = Path(os.path.abspath(input_path))
+    return Places(path, folder_of(path, directory), safe(name))
+
+
+def safe(name: str) -> str:
+    """A task's name as the name of a file."""
+    return re.sub(r"[^\w.-]+", "_", name) or "task"
+
+
+def names_in(folder: Path) -> list[str]:
+    """The tasks that have a checkpoint in a folder."""
+    return sorted(path.stem for path in folder.glob("*.sqlite"))
+
+
+def tables_below(folder: Path) -> list[tuple[Path, Path]]:
+    """Every table that has a checkpoint in `folder` or below: its path as if beside it, and `--dir` for it."""
+    found = (place for place in sorted(folder.rglob("*.batchrun")) if place.is_dir() and names_in(place))
+    return [(place.with_name(place.name.removesuffix(".batchrun")), place.parent) for place in found]
+
+
+def prepare(folder: Path) -> None:
+    """Make the checkpoint's folder, for its owner only. Raises `CheckpointError` with the remedy."""
+    try:
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _keep(folder)
+        probe = folder / f".probe-{os.getpid()}-{threading.get_ident()}"
+        probe.touch(mode=0o600)
+        probe.unlink()
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} cannot be written: {error.strerror}",
+            "check its permissions, or give --dir another folder",
+        ) from error
+
+
+def _keep(folder: Path) -> None:
+    """Make a new folder durable: what is in it is worth nothing if its name is lost in a power cut."""
+    for place in (folder, folder.parent):
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that cannot sync folders
+                raise
+        finally:
+            os.close(fd)
+
+
+def find(input_path: Path, directory: Path | None, name: str | None) -> Places:
+    """The checkpoint called `name`, or the only one that an input has. Raises `UsageError` listing what there is."""
+    folder = folder_of(input_path, directory)
+    names = names_in(folder)
+    if name is None and len(names) > 1:
+        raise UsageError(
+            f"{input_path} has checkpoints of several tasks: {', '.join(names)}",
+            "say which with --task or --name",
+        )
+    wanted = safe(name) if name else "".join(names)
+    if wanted not in names:
+        which = f" of a task called {name!r}" if name else ""
+        have = (
+            f"it has: {', '.join(names)}"
+            if names
+            else f"'batchrun process {input_path} --task file.py:function' makes one"
+        )
+        raise UsageError(f"{input_path} has no checkpoint{which} in {folder}", have)
+    return places_of(input_path, directory, wanted)

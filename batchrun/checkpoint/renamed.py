@@ -1,0 +1,78 @@
+"""A table that was renamed alone: its checkpoint has the old name, and its rows would be paid for again."""
+
+import os
+import shlex
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from batchrun.core.text import from_here
+from batchrun.errors import BatchrunError, UsageError
+from batchrun.options.settings import Settings
+from batchrun.table import digest_of, identities, needed, open_table
+
+from .bind import read_options
+from .checkpoint import Checkpoint
+from .opening import opened
+from .places import folder_of, names_in
+
+_SAMPLE = 1000
+
+
+def refuse_renamed(table: Path, settings: Settings) -> None:
+    """Raise `UsageError` for a table without a checkpoint whose rows are known to one whose own table is gone."""
+    folder = folder_of(table, settings.dir)
+    if settings.fresh or not table.exists() or names_in(folder):
+        return
+    for old in sorted(folder.parent.glob("*.batchrun")):
+        if old.is_dir() and _is_alone(old, Path(os.path.abspath(table))) and _knows(old, table, settings):
+            before, now = (shlex.quote(from_here(path, Path.cwd())) for path in (old, folder))
+            command = f"mv {before}/* {now}/" if folder.exists() else f"mv {before} {now}"
+            raise UsageError(
+                f"{table} has no checkpoint, but {old} knows its rows, and the table of that name is gone: "
+                "was it renamed?",
+                f"if it was, '{command}' and the same command again go on where it was; --fresh starts over",
+            )
+
+
+def _is_alone(folder: Path, table: Path) -> bool:
+    """Whether the table of a checkpoint's folder is gone: neither beside the folder nor beside the new table."""
+    name = folder.name.removesuffix(".batchrun")
+    return not any(place.joinpath(name).exists() for place in {folder.absolute().parent, table.parent})
+
+
+def _knows(folder: Path, table: Path, settings: Settings) -> bool:
+    """Whether a checkpoint in the folder is of this table, or of most of its first rows."""
+    for name in names_in(folder):
+        with suppress(BatchrunError), opened(folder / f"{name}.sqlite", write=False) as checkpoint:
+            if settings.dir is not None and _has_table(checkpoint, folder):
+                continue
+            if checkpoint.get("digest") == digest_of(table) or _knows_most(checkpoint, table, settings):
+                return True
+    return False
+
+
+def _has_table(checkpoint: Checkpoint, folder: Path) -> bool:
+    """Whether its table is there: with `--dir` it may be anywhere."""
+    paths = [checkpoint.get("input"), folder / (checkpoint.get("place") or "nowhere")]
+    return any(os.path.exists(path) for path in paths if path)
+
+
+def _knows_most(checkpoint: Checkpoint, path: Path, settings: Settings) -> bool:
+    """Whether half of the table's first rows are settled there, or half of what is settled there is among them."""
+    reading = checkpoint.get("reading") or {}
+    options = replace(
+        read_options(settings),
+        columns=tuple(reading.get("columns") or ()) or None,
+        key=tuple(reading.get("key") or ()) or None,
+    )
+    table = open_table(path, options)
+    chunk = next(table.chunks(needed(options)), [])[:_SAMPLE]
+    names, keys = identities(table.columns, options)(chunk)
+    asked = list(dict.fromkeys(keys or names))
+    column = "key" if keys else "fingerprint"
+    marks = ",".join("?" * len(asked))
+    sql = f"SELECT count(DISTINCT {column}) FROM ledger WHERE {column} IN ({marks})"
+    known = int(checkpoint.db.execute(sql, asked).fetchone()[0])
+    settled = int(checkpoint.db.execute("SELECT count(*) FROM ledger").fetchone()[0])
+    return known > 0 and 2 * known >= min(len(asked), settled)

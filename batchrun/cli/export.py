@@ -1,0 +1,50 @@
+"""`batchrun export`."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from .common import TAKE, Dir, Input, Name, Task, examples, located, readers_pleasure, tell
+
+_EXAMPLES = examples(
+    "batchrun export data.csv -o results.parquet",
+    "batchrun export data.csv -o - --format jsonl | head",
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(rich_help_panel=TAKE, epilog=_EXAMPLES)(export)
+
+
+def export(
+    output: Annotated[str, Option("--output", "-o", help="File (.csv .parquet .jsonl .xlsx), or - for stdout.")],
+    input: Input = None,  # noqa: A002
+    format: Annotated[  # noqa: A002
+        str | None,
+        Option("--format", help="csv, parquet, jsonl, xlsx.  \\[default: by the file's name; csv for -]"),
+    ] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that batchrun did not write.")] = False,
+    dir: Dir = None,  # noqa: A002
+    task: Task = None,
+    name: Name = None,
+) -> None:
+    """Write the results so far, joined to the table in its order; works on a half-done run."""
+    from batchrun.checkpoint.bind import open_bound
+    from batchrun.checkpoint.opening import opened
+    from batchrun.outcome.finish import export_to
+
+    places, settings = located(input, dir, task, name)
+    say = partial(tell, err=True)
+    target = None if output in ("-", "/dev/stdout") else Path(output).absolute()
+    with opened(places.checkpoint, write=False) as checkpoint:
+        bound = open_bound(checkpoint, settings.input, settings)
+        with readers_pleasure():
+            rows = export_to(places, bound, checkpoint, target, format, say=say, overwrite=overwrite)
+    if target is not None:
+        from batchrun.core.text import counted, from_here
+
+        tell(f"{counted(rows, 'row')} in {from_here(target, Path.cwd())}", err=True)

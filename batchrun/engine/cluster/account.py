@@ -1,0 +1,164 @@
+"""The account of all rows that are on the cluster: which host has which, what it says of them, what is lost with it."""
+
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from batchrun.checkpoint.inflight import Running
+from batchrun.core.text import numbers
+from batchrun.engine.cluster.dask.link import Link
+from batchrun.engine.events import Crashed, Event, Finished, Ready, Returned, TimedOut
+from batchrun.engine.wire import Ticket
+
+from .host import Opening
+from .hosts import Host
+from .lost import Deaths
+from .marks import Marks
+from .shares import quotas
+from .telling import Broken, Notice, Status, Telling
+
+
+class Account:
+    """`jobs`: rows at once, 0 = as many as there are threads. `fail_lost`: rows of a lost host count as crashed.
+
+    `inflight`: where rows that are on the cluster are marked. `say`: tells the user a line.
+    """
+
+    def __init__(self, link: Link, jobs: int, inflight: Path, say: Callable[[str], None], *, fail_lost: bool) -> None:
+        self.hosts: dict[str, Host] = {}
+        self.deaths = Deaths()
+        self.marks = Marks(inflight)
+        self.restarts = 0
+        self._link = link
+        self._jobs = jobs
+        self._say = say
+        self._fail_lost = fail_lost
+        self._lanes: dict[tuple[str, int], int] = {}
+        self._told: list[tuple[Any, ...]] = []
+        self._noticed: set[str] = set()
+
+    def welcome(self, hosts: Iterable[Host], opening: Opening) -> None:
+        """New hosts get their shares, and are told everything."""
+        new = {host.key: host for host in hosts}
+        self.hosts.update(new)
+        self._share_out(new)
+        for key, host in new.items():
+            for message in (replace(opening, jobs=max(1, host.quota), cpus=host.threads), *self._told):
+                self._link.say(key, message)
+
+    def tell_all(self, message: tuple[Any, ...]) -> None:
+        """Say it to every host, and to those to come: the last message of each kind."""
+        self._told = [*(said for said in self._told if said[0] != message[0]), message]
+        for key in self.hosts:
+            self._link.say(key, message)
+
+    def give(self, host: Host, tickets: list[Ticket]) -> None:
+        """Hand rows to a host."""
+        size = self._link.say(host.key, ("rows", [ticket.for_worker() for ticket in tickets]))
+        host.give(tickets, size)
+        self.marks.handed_out(tickets)
+
+    def running(self) -> list[tuple[int, Running]]:
+        """Lane and row of everything that executes, as the hosts last said."""
+        return [
+            (self._lane(host, lane), row)
+            for host in self.hosts.values()
+            for lane, row in host.running
+            if row.position in host.sent
+        ]
+
+    def hear(self, key: str, data: bytes) -> Iterator[Event]:
+        """What these bytes of a host mean to the run. A host that is gone is not heard."""
+        if host := self.hosts.get(key):
+            try:
+                for telling in host.hear(data):
+                    yield from self._take(host, telling)
+            except ValueError as error:
+                self._link.release(host.key, str(error), again=True)
+
+    def lose(self, key: str, why: str) -> Iterator[Event]:
+        """A host is gone. Its rows may have run, or not."""
+        host = self.hosts.pop(key, None)
+        if host is None:
+            return
+        self.restarts += 1 + host.restarts
+        self._share_out()
+        if tickets := tuple(host.sent.values()):
+            for ticket in tickets:
+                self.marks.back(ticket)
+            self.deaths.seen(set(host.sent))
+            yield from self._sentence(host, tickets, host.last_words or why)
+
+    def _share_out(self, new: Container[str] = ()) -> None:
+        """Share out the rows at once. `new`: hosts that have still to be told anything."""
+        threads = {host.key: host.threads for host in self.hosts.values()}
+        for key, quota in quotas(self._jobs, threads).items():
+            if self.hosts[key].quota != quota:
+                self.hosts[key].quota = quota
+                if key not in new:
+                    self._link.say(key, ("quota", quota))
+
+    def _take(self, host: Host, telling: Telling) -> Iterator[Event]:
+        match telling:
+            case Status():
+                host.tells(telling)
+            case Broken(message, hint):
+                host.last_words = f"{message}; {hint}"
+            case Notice(text):
+                if text not in self._noticed:
+                    self._noticed.add(text)
+                    self._say(text)
+            case _:
+                event = self._enter(host, telling)
+                yield event._replace(lane=self._lane(host, event.lane))
+
+    def _enter(self, host: Host, event: Event) -> Event:
+        """An event's effect on the account."""
+        match event:
+            case Ready(_, hello):
+                host.ready = hello.error is None
+                if hello.error is not None:
+                    message = f"on the cluster's worker {host.name}: {hello.error}"
+                    return event._replace(hello=hello._replace(error=message))
+            case Finished(_, ends):
+                host.saw(len(ends), sum(reply.seconds for _, reply in ends))
+                for ticket, reply in ends:
+                    host.failures += reply.outcome == "failed"
+                    self._ended(host, ticket)
+            case TimedOut(_, ticket) | Crashed(_, ticket):
+                host.failures += 1
+                self._ended(host, ticket)
+            case Returned(_, tickets):
+                host.stalled()
+                for ticket in tickets:
+                    self._strike(host, ticket)
+        return event
+
+    def _ended(self, host: Host, ticket: Ticket) -> None:
+        """An attempt at the row has ended, and its machine is still there."""
+        self.deaths.over(ticket.position)
+        self._strike(host, ticket)
+
+    def _strike(self, host: Host, ticket: Ticket) -> None:
+        """The host does not have the row any more."""
+        del host.sent[ticket.position]
+        self.marks.back(ticket)
+
+    def _lane(self, host: Host, lane: int) -> int:
+        """A number for a lane, among those of the whole cluster."""
+        return self._lanes.setdefault((host.key, lane), len(self._lanes))
+
+    def _sentence(self, host: Host, tickets: tuple[Ticket, ...], why: str) -> Iterator[Event]:
+        """What becomes of rows that were on a lost host, said and done."""
+        lane, cause = self._lane(host, 0), f"was lost with its machine: {host.name}, {why}"
+        guilty = tickets if self._fail_lost else tuple(row for row in tickets if self.deaths.guilty(row.position))
+        victims = tuple(row for row in tickets if row not in guilty)
+        rows = f"row{'s' * (len(tickets) > 1)} {numbers(host.sent)}"
+        end = "count as crashed (--on-lost fail)" if self._fail_lost else "run again, uncharged"
+        self._say(f"the cluster's worker {host.name} was lost ({why}): {rows} may have run; they {end}")
+        for ticket in guilty:
+            # With --on-lost fail, whatever retries are left: it may have run, and is not to run twice.
+            yield Crashed(lane, ticket._replace(last=ticket.attempt) if self._fail_lost else ticket, 0.0, cause, "")
+        if victims:
+            yield Returned(lane, victims)

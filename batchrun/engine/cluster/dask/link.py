@@ -1,0 +1,96 @@
+"""The line to the cluster: a thread with the event loop that Dask wants. What it hears comes as tidings.
+
+The engine stays plain code in the run's own thread, and never waits for the network.
+"""
+
+import asyncio
+import queue
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from distributed.versions import VersionMismatchWarning
+
+from batchrun.engine.cluster.tidings import Severed, Tidings
+from batchrun.engine.wire import pack
+
+from .leases import CLOSE_SECONDS, Leases
+from .quiet import quiet
+from .scheduler import closed, connected, connected_again
+
+
+class Link:
+    """`where`: what `distributed.Client` takes to find the scheduler; `shown`: its name for people."""
+
+    def __init__(self, where: Mapping[str, Any], shown: str) -> None:
+        self._where = where
+        self._shown = shown
+        self._tidings: queue.SimpleQueue[Tidings] = queue.SimpleQueue()
+        self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="batchrun-cluster", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing: asyncio.Event | None = None
+        self._leases: Leases | None = None
+
+    def open(self) -> None:
+        """Connect. Raises `UsageError` if there is no scheduler that we can work with."""
+        self._thread.start()
+        if error := self._opened.get():
+            raise error
+
+    def close(self) -> None:
+        """Let go of every worker; what runs there ends."""
+        if (closing := self._closing) is not None:
+            self._call(lambda _: closing.set())
+        if self._thread.is_alive():
+            self._thread.join(2 * CLOSE_SECONDS)
+
+    def say(self, key: str, message: object) -> int:
+        """Send a message to a host; returns its size in bytes."""
+        data = pack(message)
+        self._call(lambda leases: leases.send(key, data))
+        return len(data)
+
+    def release(self, key: str, why: str, *, again: bool) -> None:
+        """Let go of one worker: its rows end now. `again`: it may be used again."""
+        self._call(lambda leases: leases.end(key, why, again=again))
+
+    def tidings(self, wait: float) -> list[Tidings]:
+        """What has come, after at most `wait` seconds."""
+        found: list[Tidings] = []
+        with suppress(queue.Empty):
+            found.append(self._tidings.get(timeout=wait) if wait else self._tidings.get_nowait())
+            while True:
+                found.append(self._tidings.get_nowait())
+        return found
+
+    def _call(self, function: Callable[[Leases], None]) -> None:
+        """In the other thread, if it still lives. Leases of a scheduler that was lost since know nothing of it."""
+        if self._loop is not None and self._leases is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(function, self._leases)
+
+    def _run(self) -> None:
+        warnings.filterwarnings("ignore", category=VersionMismatchWarning)  # we look for ourselves, and say more
+        with quiet():
+            try:
+                asyncio.run(self._live())
+            except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+                self._opened.put(error)
+                self._tidings.put(Severed(for_good=True))
+
+    async def _live(self) -> None:
+        self._loop, closing = asyncio.get_running_loop(), asyncio.Event()
+        self._closing = closing
+        client = await connected(self._where, self._shown)
+        self._opened.put(None)
+        while True:
+            self._leases = Leases(client, self._tidings.put)
+            await self._leases.keep_all(closing)
+            await closed(client)
+            if closing.is_set():
+                return
+            self._tidings.put(Severed(for_good=False))
+            client = await connected_again(self._where, self._shown)

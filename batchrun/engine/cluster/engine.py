@@ -1,0 +1,216 @@
+"""The engine of a Dask cluster. To the run it is what `lanes` is, with the lanes on other machines.
+
+Read `link` for how bytes reach a host, `host` for what it does with them, `account` for who has which rows.
+"""
+
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from batchrun.checkpoint.inflight import Running
+from batchrun.engine.cluster.dask.link import Link
+from batchrun.engine.events import Event, Returned
+from batchrun.engine.orders import Orders
+from batchrun.engine.wire import Ticket
+from batchrun.errors import StoppedError
+from batchrun.options.settings import Settings
+
+from .account import Account
+from .environment import worth_sending
+from .host import Opening
+from .hosts import Host
+from .parcel import parcel_of
+from .tidings import Joined, Left, Said, Severed, Tidings, Unfit
+
+WORKERLESS_SECONDS = 5.0
+_GO_ON = "the same command goes on where this run ended; --engine local does so on this machine"
+
+
+class Cluster:
+    """Hosts on the workers of a cluster. `say` tells the user a line. Use as a context manager: on leaving, nothing
+    runs any more.
+    """
+
+    def __init__(self, settings: Settings, link: Link, orders: Orders, say: Callable[[str], None]) -> None:
+        self._threads = settings.threads
+        self._link = link
+        self._orders = orders
+        self._say = say
+        fail_lost = settings.on_lost == "fail"
+        self._account = Account(link, settings.jobs, Path(orders.inflight), say, fail_lost=fail_lost)
+        self._opening: Opening | None = None
+        self._workerless = math.inf
+        self._limit: float | None = None
+        self._pending: list[Event] = []
+        self._alone: deque[Ticket] = deque()
+        self._broken: StoppedError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._opening:
+            self._link.close()
+        self._account.marks.close()
+
+    def start(self, _lanes: int = 0) -> None:
+        """Connect, at the first call. How many lanes there are is up to the cluster.
+
+        Raises `UsageError` if there is no scheduler that we can work with, or the task's folder is too big.
+        """
+        if self._opening is None:
+            parcel = parcel_of(self._orders.spec, Path.cwd())
+            self._link.open()
+            self._opening = Opening(
+                self._orders, parcel, worth_sending(os.environ), jobs=1, threads=self._threads, cpus=1
+            )
+            self._workerless = time.monotonic()
+
+    def keep(self, _sources: Sequence[tuple[str, str]]) -> None:
+        """Every host, now and later, has the same parcel: the files as they were when the run began."""
+
+    def describe(
+        self, names: tuple[str, ...], types: tuple[str, ...], _slots: Sequence[int] = (), missing: tuple[str, ...] = ()
+    ) -> None:
+        """Tell every host, now and later, the columns of the rows to come. Slots are each host's own affair."""
+        self._account.tell_all(("table", names, types, missing))
+
+    def room(self) -> int:
+        """Rows that could be sent now without one of them waiting for long."""
+        return sum(host.room() for host in self._hosts)
+
+    def send(self, tickets: list[Ticket]) -> None:
+        """Hand out at most `room()` rows, shared out by the room of each host."""
+        suspected = self._account.deaths.suspected
+        shared = [ticket for ticket in tickets if not suspected(ticket.position)]
+        self._alone.extend(ticket for ticket in tickets if suspected(ticket.position))
+        start, left = 0, self.room()
+        for host in self._hosts:
+            if room := host.room():
+                count = -(-(len(shared) - start) * room // left)
+                left -= room
+                if count > 0:
+                    self._account.give(host, shared[start : start + count])
+                    start += count
+        self._place_alone()
+
+    def busy(self) -> int:
+        """Rows handed out whose end has not been told."""
+        pending = sum(len(event.tickets) for event in self._pending if isinstance(event, Returned))
+        return sum(len(host.sent) for host in self._hosts) + len(self._alone) + pending
+
+    def running(self) -> list[tuple[int, Running]]:
+        """Lane and row of everything that executes, as the hosts last said."""
+        return self._account.running()
+
+    def collect(self, wait: float) -> list[Event]:
+        """What has happened, after at most `wait` seconds.
+
+        Raises `StoppedError` when the scheduler stays lost, or no worker of the cluster can be used.
+        """
+        if self._broken:
+            error, self._broken = self._broken, None
+            raise error
+        events, self._pending = self._pending, []
+        for tidings in self._link.tidings(0 if events else wait):
+            events.extend(self._heed(tidings))
+        self._place_alone()
+        self._mention_waiting()
+        return events
+
+    def expire(self, _now: float, limit: float | None) -> list[Event]:
+        """Have the hosts end attempts older than `limit` seconds, by their own clocks."""
+        if _differ(limit, self._limit):
+            self._limit = limit
+            self._account.tell_all(("limit", limit))
+        return []
+
+    def drain(self) -> list[Event]:
+        """Start nothing more. Rows that have not started come back in time."""
+        self._account.tell_all(("drain",))
+        self._workerless = math.inf
+        return self._not_placed()
+
+    def take_back(self) -> list[Event]:
+        """Take back every row that has not started; they come back in time."""
+        for host in self._hosts:
+            if host.sent:
+                self._link.say(host.key, ("recall",))
+        return self._not_placed()
+
+    def kill(self) -> None:
+        """End everything in flight now; what comes back are `Returned` rows."""
+        for host in self._hosts:
+            self._link.release(host.key, "it was ended", again=False)
+            self._pending.append(Returned(0, tuple(host.sent.values())))
+        self._pending.extend(self._not_placed())
+        self._account.hosts.clear()
+
+    def crew(self) -> tuple[int, int]:
+        """Lanes that are up, and workers and machines replaced so far."""
+        restarts = self._account.restarts + sum(host.restarts for host in self._hosts)
+        return sum(host.lanes for host in self._hosts), restarts
+
+    def workers(self) -> Sequence[tuple[str, int, int]]:
+        """Name, rows in flight and failed attempts so far, of each worker of the cluster."""
+        return [(host.name, len(host.sent), host.failures) for host in self._hosts]
+
+    @property
+    def _hosts(self) -> list[Host]:
+        return list(self._account.hosts.values())
+
+    def _place_alone(self) -> None:
+        """A row that has cost several machines gets one for itself."""
+        ready = [host for host in self._hosts if host.ready and host.quota]
+        for host in ready:
+            host.reserved = host.reserved and bool(host.sent)
+        if self._alone and ready and not any(host.reserved for host in ready):
+            min(ready, key=lambda host: len(host.sent)).reserved = True
+        for host in ready:
+            if host.reserved and not host.sent:
+                self._account.give(host, [self._alone.popleft()])
+
+    def _not_placed(self) -> list[Event]:
+        tickets = tuple(self._alone)
+        self._alone.clear()
+        return [Returned(0, tickets)] if tickets else []
+
+    def _heed(self, tidings: Tidings) -> Iterator[Event]:
+        match tidings:
+            case Joined(workers) if self._opening:
+                self._account.welcome((Host(*worker) for worker in workers), self._opening)
+            case Said(key, data):
+                yield from self._account.hear(key, data)
+            case Left(key, why):
+                yield from self._account.lose(key, why)
+            case Unfit(name, why, hint, alone):
+                self._say(f"the cluster's worker {name} {why}: it gets no rows")
+                if alone:
+                    self._stop(f"no worker of the cluster can be used: {name} {why}", hint)
+            case Severed(for_good=False):
+                self._workerless = math.inf
+                self._say("the scheduler was lost; waiting for it to come back")
+            case Severed():
+                self._stop("the scheduler of the cluster was lost and did not come back", _GO_ON)
+
+    def _stop(self, message: str, hint: str) -> None:
+        self._broken = self._broken or StoppedError(message, hint)
+
+    def _mention_waiting(self) -> None:
+        """Nobody should look at a run that stands still and not know why."""
+        if self._account.hosts:
+            self._workerless = time.monotonic()
+        elif time.monotonic() - self._workerless > WORKERLESS_SECONDS:
+            self._workerless = math.inf
+            self._say("the cluster has no worker that can be used; waiting for one")
+
+
+def _differ(limit: float | None, told: float | None) -> bool:
+    """Whether a new limit is worth telling. One that follows the median changes all the time, by a little."""
+    if limit is None or told is None:
+        return limit is not told
+    return abs(limit - told) > 0.05 * told

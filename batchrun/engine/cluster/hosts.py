@@ -1,0 +1,68 @@
+"""The coordinator's account of one lane host: what was handed to it and what it has said."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from batchrun.checkpoint.inflight import Running
+from batchrun.engine.local.pace import Pace
+from batchrun.engine.wire import Frames, Ticket
+
+from .shares import hold
+from .telling import Status, Telling, understood, unpack_tellings
+
+
+class Host:
+    """`key`: its lease. `name`: its Dask worker, for people. `threads`: of that worker. `quota`: rows at once."""
+
+    def __init__(self, key: str, name: str, threads: int) -> None:
+        self.key = key
+        self.name = name
+        self.threads = threads
+        self.quota = 0
+        self.ready = False
+        self.reserved = False
+        self.sent: dict[int, Ticket] = {}
+        self.finished = 0
+        self.failures = 0
+        self.lanes = 0
+        self.restarts = 0
+        self.running: list[tuple[int, Running]] = []
+        self.last_words = ""
+        self._pace = Pace()
+        self._frames = Frames(unpack_tellings)
+        self._row_bytes = 0.0
+
+    def room(self) -> int:
+        """Rows that it could be sent now."""
+        if not self.ready or self.reserved:
+            return 0
+        return max(0, hold(self.quota, self._pace, self._row_bytes) - len(self.sent))
+
+    def give(self, tickets: Sequence[Ticket], size: int) -> None:
+        """These rows are handed to it, in a message of `size` bytes."""
+        self.sent.update((ticket.position, ticket) for ticket in tickets)
+        self._row_bytes = max(size / len(tickets), 0.8 * self._row_bytes)
+
+    def hear(self, data: bytes) -> Iterator[Telling]:
+        """What these bytes say. Raises `ValueError` for bytes that no host of ours wrote."""
+        for said in self._frames.feed(data):
+            yield from understood(said, self.sent)
+
+    def saw(self, rows: int, seconds: float) -> None:
+        """So many rows took so long, together."""
+        self.finished += rows
+        self._pace.saw(rows, seconds)
+
+    def stalled(self) -> None:
+        """Rows have come back unstarted: it holds too many."""
+        self._pace = Pace()
+
+    def tells(self, status: Status) -> None:
+        """How it is."""
+        now = time.monotonic()
+        self.lanes, self.restarts = status.lanes, status.restarts
+        self.running = [
+            (lane, Running(now - age, self.sent[row].attempt, self.sent[row].fingerprint, row))
+            for lane, age, row in status.running
+            if row in self.sent
+        ]

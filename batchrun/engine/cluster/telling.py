@@ -1,0 +1,90 @@
+"""What a host tells the coordinator: events as plain values, so that nothing but plain values can be built of them.
+
+Tickets stay at home: a row is named by its number, and only one that was handed to that host is believed.
+"""
+
+import marshal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from batchrun.engine.events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
+from batchrun.engine.wire import HEADER, MAGIC, Hello, Reply, Ticket
+
+_PLAIN = 2  # see `batchrun.engine.wire`
+
+
+class Status(NamedTuple):
+    """How a host is: lanes up, workers replaced, and (lane, seconds since its start, row) of what runs."""
+
+    lanes: int
+    restarts: int
+    running: tuple[tuple[int, float, int], ...]
+
+
+class Broken(NamedTuple):
+    """A host cannot go on."""
+
+    message: str
+    hint: str
+
+
+class Notice(NamedTuple):
+    """Something in what a worker printed that the user should know (see `batchrun.task.notice`)."""
+
+    text: str
+
+
+Telling = Event | Status | Broken | Notice
+_KINDS: Mapping[str, Callable[..., Telling]] = {
+    kind.__name__: kind for kind in (Ready, Finished, TimedOut, Crashed, Returned, Stillborn, Status, Broken, Notice)
+}
+
+
+def frame(tellings: Iterable[Telling]) -> bytes:
+    """One frame (see `batchrun.engine.wire`)."""
+    payload = marshal.dumps([(type(telling).__name__, *map(_plain, telling)) for telling in tellings], _PLAIN)
+    return HEADER.pack(MAGIC, len(payload)) + payload
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Ticket):
+        return value.position
+    return tuple(map(_plain, value)) if isinstance(value, (tuple, list)) else value
+
+
+def unpack_tellings(payload: bytes) -> list[Any]:
+    """What a host wrote, before it is understood. Raises `ValueError` for a payload that no host of ours wrote."""
+    try:
+        return list(marshal.loads(payload))
+    except (ValueError, TypeError, EOFError) as error:
+        raise ValueError(f"unreadable frame of {len(payload)} bytes from a host: {error}") from error
+
+
+def understood(said: Iterable[Any], sent: Mapping[int, Ticket]) -> Iterator[Telling]:
+    """What the host says. `sent`: the rows that it has; what it says of others is old and left out.
+
+    Raises `ValueError` for what no host of ours says.
+    """
+    try:
+        for kind, *fields in said:
+            if (telling := _made(kind, fields, sent)) is not None:
+                yield telling
+    except (TypeError, KeyError, IndexError) as error:
+        raise ValueError(f"a host says what nobody understands: {error}") from error
+
+
+def _made(kind: str, fields: list[Any], sent: Mapping[int, Ticket]) -> Telling | None:
+    match kind:
+        case "Ready":
+            fields[1] = Hello._make(fields[1])
+        case "Returned":
+            fields[1] = tuple(sent[row] for row in fields[1] if row in sent)
+        case "Finished":
+            fields[1] = [(sent[row], Reply._make(reply)) for row, reply in fields[1] if row in sent]
+            if not fields[1]:
+                return None
+        case "TimedOut" | "Crashed":
+            if fields[1] not in sent:
+                return None
+            fields[1] = sent[fields[1]]
+    return _KINDS[kind](*fields)

@@ -1,0 +1,78 @@
+"""Who killed a worker. All others that it had are victims: they run again and are not charged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batchrun.checkpoint.inflight import Holder, Running
+from batchrun.engine.events import Crashed, Event, Returned, TimedOut
+from batchrun.engine.wire import Ticket
+
+from .lane import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """What is known of a worker's death: when (monotonic seconds), its exit in words, its last lines.
+
+    `running`: the rows that ran. `holder`: the one that had the interpreter. `cause` is None if the worker
+    died with the process that had started it.
+    """
+
+    now: float
+    running: Sequence[Running]
+    holder: Holder | None
+    cause: str | None
+    tail: str
+
+
+def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[int]]:
+    """What became of the rows of a lane whose worker has died; and which of them are under suspicion.
+
+    The row that ran alone is to blame, or the one that had the interpreter. Else all that ran are suspects:
+    they run again one at a time, and the one that kills its worker alone is the culprit. Where another row's
+    thread may have done it, the one that had the interpreter is the only suspect; `misled`: that has been
+    found to be wrong before.
+    """
+    events: list[Event] = []
+    suspects: set[int] = set()
+    started = {row.position: row.started for row in death.running}
+
+    def seconds(ticket: Ticket) -> float:
+        return death.now - started.get(ticket.position, death.now)
+
+    condemned = lane.condemned
+    if condemned and (overdue := lane.sent.pop(condemned.position, None)):
+        events.append(TimedOut(lane.index, overdue, seconds(overdue)))
+    elif lane.hung:
+        suspects = started.keys() & lane.sent.keys()
+    elif not lane.killed and (death.cause is not None or lane.garbled):
+        row = None if lane.retiring else culprit(list(lane.sent), death, in_order=lane.garbled and lane.slots == 1)
+        if row is None:
+            suspects = started.keys() & lane.sent.keys()
+            if death.holder and death.holder.position in suspects and not misled:
+                suspects = {death.holder.position}
+        else:
+            ticket = lane.sent.pop(row)
+            wrote = "was ended: the row wrote to its worker's own pipe"
+            cause = wrote if lane.garbled else str(death.cause)
+            events.append(Crashed(lane.index, ticket, seconds(ticket), cause, death.tail))
+    if lane.sent:
+        events.append(Returned(lane.index, tuple(lane.sent.values())))
+    return events, suspects
+
+
+def culprit(sent: list[int], death: Death, *, in_order: bool) -> int | None:
+    """The row that did it, of those `sent` whose reply never came; None if it cannot be told.
+
+    `in_order`: rows reply in the order in which they were sent, so the first without a reply is the one.
+    """
+    if in_order:
+        return sent[0] if sent else None
+    if death.holder and death.holder.position not in sent:
+        return None  # what a row that has ended left behind had the interpreter
+    ran = [row.position for row in death.running if row.position in sent]
+    if len(ran) == 1:
+        return ran[0]
+    if death.holder and death.holder.position in ran and not death.holder.threads:
+        return death.holder.position
+    return None

@@ -1,0 +1,333 @@
+"""The local engine: all lanes, watched by one thread through one selector.
+
+The seam to the run is small: `room`, `send`, `collect`, `expire`, `busy`, and the lanes' lifetime as a
+`with` block. What a lane lost is told as events; who is to blame is decided here, from the cells.
+"""
+
+import selectors
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from batchrun.checkpoint.inflight import InFlight, Running, forget
+from batchrun.core.limits import check_descriptors, raise_descriptors
+from batchrun.engine.events import Crashed, Event, Finished, Loading, Stillborn, TimedOut
+from batchrun.engine.orders import Orders
+from batchrun.engine.shape import slots_of_lanes
+from batchrun.engine.wire import Ticket
+from batchrun.engine.worker.output import untagged
+from batchrun.errors import StoppedError
+from batchrun.options.parsing import cpus
+from batchrun.task.kept import snapshot
+
+from .births import Births
+from .blame import Death, blame
+from .lane import Lane, kill_all, wait_gone
+from .nursery import Nursery
+from .overdue import look_after
+from .still_loading import end_loading, loading
+from .suspicion import Suspicion
+
+END_SECONDS = 1.0
+NAP_SECONDS = 0.001
+LOADING = max(4, 2 * cpus())
+Printed = Callable[[int, list[str]], None]
+
+
+class Lanes:
+    """Lanes on this machine, for up to `jobs` rows at once. Use as a context manager: on leaving, every worker
+    is gone.
+    """
+
+    def __init__(
+        self, jobs: int, orders: Orders, inflight: Path, printed: Printed, nursery: Nursery | None = None
+    ) -> None:
+        self.jobs = jobs
+        self.lanes: list[Lane] = []
+        self._slots: list[int] = []
+        self._orders = orders
+        self._printed = printed
+        self._table: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] | None = None
+        self._selector = selectors.DefaultSelector()
+        self._cells = InFlight(inflight, jobs)
+        self.restarts = 0
+        self._replacing = True
+        self._births = Births(nursery)
+        self._suspicion = Suspicion()
+        self._broken: StoppedError | None = None
+        raise_descriptors(jobs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._replacing = False
+        kill_all([lane for lane in self.lanes if lane.sent or not lane.ready])
+        for lane in self.lanes:
+            lane.pipes.close_inbox()
+        wait_gone(self.lanes, END_SECONDS)
+        for lane in self.lanes:
+            self._log(lane, at_end=True)
+            lane.bury()
+        self.lanes.clear()
+        self._births.close()
+        self._selector.close()
+        self._cells.__exit__()
+        if kind is None:
+            forget(self._cells.path)
+
+    def start(self, lanes: int) -> None:
+        """Have so many lanes (never more than `jobs`); those that run already count. Raises `BatchrunError`.
+
+        Only a few load the task at a time: where its import takes long, the first ones would otherwise share the
+        processors with all others, and none would be up early.
+        """
+        check_descriptors(min(lanes, self.jobs))
+        self._slots += [1] * (min(lanes, self.jobs) - len(self._slots))
+        self._put_up_more()
+
+    def grow(self, jobs: int) -> None:
+        """Have places for so many rows at once: further lanes, like those that run. Raises `BatchrunError`."""
+        if self._broken:
+            raise self._broken
+        like, before = self.lanes[0], len(self._slots)
+        more = max(0, jobs - sum(self._slots))
+        slots = slots_of_lanes(more, is_async=like.is_async, threads=like.slots, cpus=1)
+        check_descriptors(len(self._slots) + len(slots))
+        raise_descriptors(jobs)
+        try:
+            self._cells.grow(jobs)
+        except OSError as error:
+            raise StoppedError(f"{self._cells.path} cannot grow: {error}", "check the disk") from error
+        self._slots += slots
+        try:
+            self._put_up_more()
+        except StoppedError:
+            del self._slots[max(before, len(self.lanes)) :]  # what there is stays
+            raise
+
+    def _put_up_more(self) -> None:
+        loading = sum(not lane.ready for lane in self.lanes)
+        while self._replacing and not self._broken and len(self.lanes) < len(self._slots) and loading < LOADING:
+            lane = Lane(len(self.lanes), self._orders, self._cells)
+            lane.first, lane.slots = sum(self._slots[: lane.index]), self._slots[lane.index]
+            self._put_up(lane)
+            self.lanes.append(lane)
+            loading += 1
+
+    def _put_up(self, lane: Lane) -> None:
+        self._births.start(lane)
+        self._welcome(lane)
+
+    def describe(
+        self, names: tuple[str, ...], types: tuple[str, ...], slots: Sequence[int] = (), missing: tuple[str, ...] = ()
+    ) -> None:
+        """Tell every lane, now and later, the columns of the rows to come, and the words for missing (see `converter`).
+
+        `slots`: how many rows each lane runs at once (nothing said: one). Call it before any row is sent.
+        """
+        self._table = names, types, missing
+        self._slots[: len(slots)] = slots
+        for lane in self.lanes:
+            lane.first, lane.slots = sum(self._slots[: lane.index]), self._slots[lane.index]
+            lane.describe(*self._table)
+
+    def keep(self, sources: Sequence[tuple[str, str]]) -> None:
+        """Have workers that start from now on load the task's files (path, digest) as they are now.
+
+        Raises `ChangedError` if one of them is not what it was.
+        """
+        self._orders = replace(self._orders, sources=snapshot(sources))
+        for lane in self.lanes:
+            lane.orders = self._orders
+
+    def room(self) -> int:
+        """Rows that could be sent now without one of them waiting for long."""
+        if self._cells.halted:
+            return 0
+        # Rows that ran when the nursery was killed run alone, so that the one that does it is found.
+        if self._suspicion.of_nursery:
+            return 0 if self.busy() else min(1, sum(lane.room() for lane in self.lanes))
+        alone = bool(self._suspicion.of_lanes)
+        return sum(lane.room(alone=alone) for lane in self.lanes)
+
+    def send(self, tickets: list[Ticket]) -> None:
+        """Hand out at most `room()` rows: first one to each idle lane, then shares of what the lanes hold."""
+        alone = bool(self._suspicion.of_lanes)
+        lanes = sorted((lane for lane in self.lanes if lane.room(alone=alone)), key=lambda lane: len(lane.sent))
+        start = 0
+        for nth, lane in enumerate(lanes):
+            fair = -(-(len(tickets) - start) // (len(lanes) - nth))
+            share = tickets[start : start + min(fair, lane.room(alone=alone))]
+            if share:
+                lane.give(share)
+                self._watch_inbox(lane)
+                start += len(share)
+        if start < len(tickets):
+            lanes[0].give(tickets[start:])
+            self._watch_inbox(lanes[0])
+
+    def busy(self) -> int:
+        """Rows handed out and not settled."""
+        return sum(len(lane.sent) for lane in self.lanes)
+
+    def running(self) -> list[tuple[int, Running]]:
+        """Lane and row of everything that is executing now."""
+        return [(lane.index, running) for lane in self.lanes for running in lane.running()]
+
+    def collect(self, wait: float) -> list[Event]:
+        """What has happened, after at most `wait` seconds. Empty if nothing did."""
+        if self._broken:
+            error, self._broken = self._broken, None
+            self._replacing = False
+            raise error
+        events: list[Event] = []
+        ready = [key.data for key, _ in self._selector.select(wait)]
+        # Deaths last: what a worker said before it died comes first.
+        for lane, handle in sorted(ready, key=lambda data: data[1] == self._on_death):
+            events.extend(handle(lane))
+        if self._cells.halted:
+            events.extend(self._stand_by())
+        if len(self.lanes) < len(self._slots):
+            try:
+                self._put_up_more()
+            except StoppedError as error:
+                self._broken = error  # told at the next call, as below
+        if sum(len(event.ends) for event in events if type(event) is Finished) > len(self.lanes):
+            # At full speed a wake-up per row would cost more than the rows: let some gather.
+            time.sleep(NAP_SECONDS)
+        return events
+
+    def fileno(self) -> int:
+        """For those who wait for other things too: readable when `collect` has something to tell."""
+        return self._selector.fileno()
+
+    def expire(self, now: float, limit: float | None) -> list[Event]:
+        """End what has run longer than `limit` seconds, or loads the task for much longer than that; free rows that
+        wait behind a slow one.
+        """
+        events: list[Event] = []
+        if limit is not None:
+            end_loading(self.lanes, self._orders.spec, now, limit, self._heard)
+        for lane in self.lanes:
+            events.extend(self._suspicion.heard(look_after(lane, now, limit)))
+            if lane.pipes.full:
+                self._watch_inbox(lane)
+        return events
+
+    def loading(self, now: float, *, ask: bool = False) -> Loading | None:
+        """Where no worker is up: what they are loading, and since when. `ask`: also where one of them is."""
+        return loading(self.lanes, self._orders.spec, now, self._heard if ask else None)
+
+    def crew(self) -> tuple[int, int]:
+        """Lanes that are up, and workers replaced so far."""
+        return len(self.lanes), self.restarts
+
+    def drain(self) -> list[Event]:
+        """Start nothing more: rows that have not started come back; a lane that dies stays dead."""
+        self._replacing = False
+        return self.take_back()
+
+    def take_back(self) -> list[Event]:
+        """Take back every row that has not started; what runs goes on."""
+        return [event for lane in self.lanes if lane.sent for event in self._suspicion.heard(lane.take_back())]
+
+    def _stand_by(self) -> list[Event]:
+        """A row has let no other start (see `serve.Service.end`): take back what has not, and let go on.
+
+        Between the two nothing is sent, so that whatever a worker left out in the meantime has come back. While
+        the reply that says why is not in the pipe, all stay halted: it may be that nothing should be sent.
+        """
+        events = self.take_back()
+        self._cells.resume()
+        if any(lane.halting() for lane in self.lanes):
+            self._cells.halt()
+        return [*events, *(event for lane in self.lanes for event in self._suspicion.heard(lane.hear_out()))]
+
+    def kill(self) -> None:
+        """End everything in flight now; what comes back are `Returned` rows."""
+        self._replacing = False
+        kill_all(self.lanes)
+
+    def _welcome(self, lane: Lane) -> None:
+        register = self._selector.register
+        register(lane.pipes.outbox, selectors.EVENT_READ, (lane, self._on_replies))
+        register(lane.pipes.output, selectors.EVENT_READ, (lane, self._on_output))
+        register(lane.death, selectors.EVENT_READ, (lane, self._on_death))
+        if self._table:
+            lane.describe(*self._table)
+
+    def _unwatch(self, *descriptors: int) -> None:
+        for fd in descriptors:
+            with suppress(KeyError, ValueError):  # not watched, or closed
+                self._selector.unregister(fd)
+
+    def _watch_inbox(self, lane: Lane) -> None:
+        if not lane.pipes.push():
+            with suppress(KeyError):  # watched already
+                self._selector.register(lane.pipes.inbox, selectors.EVENT_WRITE, (lane, self._on_inbox))
+
+    def _on_inbox(self, lane: Lane) -> list[Event]:
+        if lane.pipes.push():
+            self._unwatch(lane.pipes.inbox)
+        return []
+
+    def _on_replies(self, lane: Lane) -> list[Event]:
+        try:
+            events = self._suspicion.heard(lane.hear())
+        except EOFError:
+            # The row has closed a descriptor that is not its own. Its worker will fail to reply.
+            events = []
+            self._unwatch(lane.pipes.outbox)
+        if lane.garbled:
+            self._unwatch(lane.pipes.outbox)
+        return events
+
+    def _on_output(self, lane: Lane) -> list[Event]:
+        try:
+            self._log(lane)
+        except EOFError:
+            self._unwatch(lane.pipes.output)
+        return []
+
+    def _log(self, lane: Lane, *, at_end: bool = False) -> None:
+        self._heard(lane.index, lane.printed(at_end=at_end))
+
+    def _heard(self, lane: int, lines: list[str]) -> None:
+        if lines:
+            self._printed(lane, lines)
+
+    def _on_death(self, lane: Lane) -> list[Event]:
+        now, running, holder = time.monotonic(), lane.running(), lane.holder()
+        self._unwatch(lane.pipes.outbox, lane.pipes.output, lane.pipes.inbox, lane.death)
+        events = lane.hear_out()
+        self._log(lane, at_end=True)
+        was_ready = lane.ready
+        cause = lane.bury()
+        tail = "\n".join(untagged(line) for line in lane.tail)
+        if not was_ready and not events and cause:
+            events.append(lane.overdue or Stillborn(lane.index, cause, tail))
+        running = [row for row in running if row.position in lane.sent]
+        if cause is None and self._suspicion.nursery_died([row.position for row in running]):
+            self._births.nursery_excused()
+            cause = "died with the process that starts workers, which this row kills"
+        blamed, suspects = blame(lane, Death(now, running, holder, cause, tail), misled=self._suspicion.misled)
+        self._suspicion.of_lanes |= suspects
+        charged = any(isinstance(event, (Crashed, TimedOut)) for event in blamed)
+        self._broken = self._broken or self._births.in_vain(lane, cause, charged=charged or bool(suspects))
+        self._replace(lane)
+        return self._suspicion.heard([*events, *blamed])
+
+    def _replace(self, lane: Lane) -> None:
+        if self._replacing and not self._broken:
+            self.restarts += 1
+            try:
+                self._put_up(lane)
+                return
+            except StoppedError as error:
+                # Told at the next call: what has happened until now must not be lost over it.
+                self._broken = error
+        self.lanes.remove(lane)

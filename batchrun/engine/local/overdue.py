@@ -1,0 +1,117 @@
+"""What is done about rows that run for long: free the rows that wait behind them, end those over their limit."""
+
+from collections.abc import Sequence
+
+from batchrun.checkpoint.inflight import Holder, Running
+from batchrun.engine.events import Event, TimedOut
+
+from .lane import Lane
+
+STUCK_SECONDS = 0.1
+MUTE_SECONDS = 5.0
+CANCEL_SECONDS = 1.0
+LOOK_SECONDS = 0.05
+
+
+def look_after(lane: Lane, now: float, limit: float | None) -> list[Event]:
+    """Look at what runs in a lane at `now` (monotonic seconds); `limit`: seconds for one attempt."""
+    if lane.slots > 1:
+        # Many cells: not on every turn of the loop.
+        if now - lane.looked < LOOK_SECONDS:
+            return []
+        lane.looked = now
+    running = lane.running()
+    events = lane.resolve(running) if lane.doubts else []
+    if running:
+        events += _free_those_behind(lane, running, now, limit)
+        if lane.is_async:
+            _account_for_blocking(lane, running, now)
+        if limit is not None:
+            events += _end(lane, running, now, limit)
+    elif limit is not None and lane.sent and now - lane.heard > max(limit, MUTE_SECONDS):
+        lane.kill()  # something that a row has left behind keeps its worker from going on
+    if lane.retiring and not lane.sent:
+        lane.kill()
+    return events
+
+
+def _free_those_behind(lane: Lane, running: Sequence[Running], now: float, limit: float | None) -> list[Event]:
+    bound = min(STUCK_SECONDS, limit or STUCK_SECONDS)
+    still = now - min(running).started if lane.slots == 1 else now - lane.heard
+    if still < bound:
+        return []
+    lane.stuck = True
+    return lane.take_back() if len(lane.sent) > lane.slots else []
+
+
+def _end(lane: Lane, running: Sequence[Running], now: float, limit: float) -> list[Event]:
+    late = [row for row in running if now - row.started - lane.lost.get(row.position, 0.0) > limit]
+    if not late:
+        return []
+    if lane.is_async:
+        _cancel(lane, [row for row in late if row.position in lane.sent], now, limit)
+        return []
+    if lane.slots > 1:
+        return _give_up(lane, late, now)
+    # `stuck` has been seen to above, so no other row can start: if the row ends now, its neighbour is not hit.
+    if late == lane.running():
+        lane.kill(condemned=late[0])
+    return []
+
+
+def _cancel(lane: Lane, late: Sequence[Running], now: float, limit: float) -> None:
+    """Cancel rows in their event loop; kill the lane of one that does not heed it.
+
+    Behind a row that blocks the loop the others cannot even be asked: they are victims, it is the one to go.
+    """
+    blocker = lane.spell[0] if lane.spell else None
+    if blocker and blocker.position not in lane.sent:
+        if now - blocker.since > limit:
+            lane.kill(hung=blocker.threads)  # something that a row has left behind
+        return
+    for row in late:
+        if blocker and blocker.position != row.position:
+            continue
+        if row.position not in lane.asked:
+            lane.cancel(row, now)
+        elif now - lane.asked[row.position] > CANCEL_SECONDS:
+            if _is_known(lane, row, blocker):
+                lane.kill(condemned=row)
+            else:
+                lane.kill(hung=True)
+            return
+
+
+def _is_known(lane: Lane, row: Running, blocker: Holder | None) -> bool:
+    """Whether it is this row that does not heed, and not a callback or a thread of any that holds up the loop."""
+    if len([other for other in lane.running() if other.position in lane.sent]) == 1:
+        return True
+    if blocker:
+        return not blocker.threads
+    # Whoever was cancelled gets the interpreter once more, if the loop still turns.
+    return lane.held_at() >= lane.asked[row.position]
+
+
+def _give_up(lane: Lane, late: Sequence[Running], now: float) -> list[Event]:
+    """Threads cannot be ended: their rows are, and the lane is replaced when its other rows have finished."""
+    events = lane.hear_out()
+    for row in late:
+        if ticket := lane.sent.pop(row.position, None):
+            events.append(TimedOut(lane.index, ticket, now - row.started))
+            lane.retiring = True
+    # Those behind would wait for ever if all threads were lost.
+    return [*events, *lane.take_back()] if lane.retiring else events
+
+
+def _account_for_blocking(lane: Lane, running: Sequence[Running], now: float) -> None:
+    """Time in which one row blocked the event loop is not counted against the others."""
+    holder = lane.holder()
+    if lane.spell and holder != lane.spell[0]:
+        blocker, until = lane.spell
+        for row in running:
+            if row.position != blocker.position:
+                start = max(blocker.since, row.started)
+                lane.lost[row.position] = lane.lost.get(row.position, 0.0) + max(0.0, until - start)
+        lane.spell = None
+    if holder and now - holder.since > STUCK_SECONDS:
+        lane.spell = holder, now

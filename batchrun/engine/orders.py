@@ -1,0 +1,30 @@
+"""What a worker is told when it is started."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from batchrun.task.spec import Spec
+
+Reading = Literal["auto", "json", "text", "answer"]
+"""What text that a task returns is. `text`: it is the result; `answer`: so is a model's, but for its thinking."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """All that a worker is told at its start (travels pickled; plain data only).
+
+    `spec`: see `loading.load`. `inflight`: path of the in-flight file. `schema`: the JSON Schema, as text, that
+    replies must fit. `reply`: what text that the task returns is, see `batchrun.task.reply`. `args`: what the task's
+    function is given beside the row, by name. `sources`: path and content of the task's files, as they
+    are to be loaded.
+    """
+
+    spec: Spec
+    inflight: str
+    strict: bool
+    accept_truncated: bool
+    reply: Reading = "auto"
+    schema: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, bytes] = field(default_factory=dict)

@@ -1,0 +1,100 @@
+"""Where a worker's stdout and stderr go: into a pipe to the coordinator, each line tagged with its row."""
+
+import io
+import os
+import sys
+
+from batchrun.task.api import current_row
+
+_LONGEST_LINE = 1 << 16
+
+
+class _Tagged(io.TextIOBase):
+    """A text stream that writes whole lines to `fd`, each prefixed with the row that prints it."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def __init__(self, fd: int, spare: int) -> None:
+        self._fd = fd
+        self._spare = spare
+        self.unfinished: dict[int, io.StringIO] = {}
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    @property
+    def buffer(self) -> io.FileIO:
+        """For tasks that write bytes: untagged."""
+        return io.FileIO(self._fd, "wb", closefd=False)
+
+    def reconfigure(self, **_: object) -> None:
+        """As of a stream to a terminal, which programs may mean to set to UTF-8."""
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if not text:
+            return 0
+        row = current_row()
+        line = self.unfinished.setdefault(row, io.StringIO())
+        line.write(text)
+        if "\n" in text or line.tell() > _LONGEST_LINE:
+            self.unfinished.pop(row, None)  # threads of no row share one line: another may have been quicker
+            *lines, rest = line.getvalue().split("\n")
+            if len(rest) > _LONGEST_LINE:
+                lines.append(rest)
+            elif rest:
+                self.unfinished[row] = io.StringIO()
+                self.unfinished[row].write(rest)
+            tag = f"[row {row}] " if row else ""
+            self._send("".join(f"{tag}{line}\n" for line in lines))
+        return len(text)
+
+    def flush(self) -> None:
+        return
+
+    def end(self, row: int) -> None:
+        """Write out a last line of the row that has no end."""
+        if line := self.unfinished.pop(row, None):
+            self._send(f"[row {row}] {line.getvalue()}\n")
+
+    def _send(self, text: str) -> None:
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
+        while data:
+            try:
+                data = data[os.write(self._fd, data) :]
+            except OSError:
+                if self._fd == self._spare:
+                    return
+                # A row has closed the descriptor; the rows after it must not fail at their first print.
+                self._fd = self._spare
+
+
+class Output:
+    """What a worker prints, on both streams."""
+
+    def __init__(self, pipe: int) -> None:
+        """Send file descriptors 1 and 2, `sys.stdout` and `sys.stderr` into `pipe`, stdin to nothing."""
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(pipe, 1)
+        os.dup2(pipe, 2)
+        self._streams = _Tagged(1, pipe), _Tagged(2, pipe)
+        sys.stdout = sys.__stdout__ = self._streams[0]  # type: ignore[assignment, misc]
+        sys.stderr = sys.__stderr__ = self._streams[1]  # type: ignore[assignment, misc]
+
+    def end(self, row: int) -> None:
+        """The row has ended: write out its last line."""
+        for stream in self._streams:
+            if stream.unfinished:
+                stream.end(row)
+
+
+def untagged(line: str) -> str:
+    """The line as the task printed it."""
+    return line.partition("] ")[2] if line.startswith("[row ") else line

@@ -1,0 +1,167 @@
+"""How a worker goes through its rows: one by one, or several at once in threads. For `async def`: see `looped`.
+
+A reply is in the pipe before its slot's next row starts. The kernel keeps what is in the pipe when this process
+dies, so a row that has finished is never run again because of its neighbour.
+"""
+
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn
+
+from batchrun.checkpoint.inflight import InFlight, full_barrier
+from batchrun.engine.wire import Reply, Ticket, pack_plain, read_frames, write_all
+from batchrun.table.convert import converter
+from batchrun.task.api import forget_current
+from batchrun.task.load import Function
+
+from .attempt import Finish, attempt
+from .lifeline import hung_up
+from .output import Output
+
+_NO_ATTEMPT = frozenset({"refused", "aborted"})
+
+Convert = Callable[[Sequence[tuple[Any, ...]]], list[dict[str, Any]]]
+
+
+class Row(NamedTuple):
+    """A row as it came: its ticket, its typed cells (or why they cannot be made), the number of its batch."""
+
+    ticket: Ticket
+    cells: Any
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What serving rows takes: the task, what becomes of its values, the in-flight file, the ways in and out."""
+
+    function: Function
+    finish: Finish
+    cells: InFlight
+    inbox: int
+    outbox: int
+    output: Output
+    pid: int
+
+    def begin(self, cell: int, lane: int, row: Row) -> float | None:
+        """Mark the row as started in `cell`; None if it must not start. `lane`: the lane's first cell.
+
+        Returns the monotonic time of the start. A row that must not start was taken back by the coordinator, or
+        will be (see `Lanes.collect`), or the coordinator is dead: it is none of this worker's any more.
+        """
+        ticket, started = row.ticket, time.monotonic()
+        self.cells.start(cell, ticket.position, started, ticket.attempt, ticket.fingerprint)
+        # The start must be seen before the recall is read, or the coordinator could take back a row that is
+        # starting (Dekker's pattern).
+        full_barrier()
+        # The nursery ends the lanes of a coordinator that has died; on a busy machine it may not get to it at once.
+        if not self.cells.may_start(lane, row.batch) or hung_up(self.inbox):
+            self.cells.clear(cell)
+            return None
+        self.cells.started(cell, ticket.position, ticket.attempt)
+        return started
+
+    def end(self, cell: int, reply: Reply) -> None:
+        """Put the reply into the pipe, then free the cell."""
+        if os.getpid() != self.pid:
+            # The row forked, and this is the child coming back: only the parent speaks for the row.
+            os._exit(0)
+        self.output.end(reply.position)
+        if reply.outcome in _NO_ATTEMPT:
+            self.cells.no_attempt(cell)
+            if reply.wait or reply.outcome == "aborted":
+                # At once: until the coordinator has heard of it, other lanes would start what they hold.
+                self.cells.halt(cell)
+        write_all(self.outbox, pack_plain(reply))
+        self.cells.clear(cell)
+
+
+class Desk:
+    """Understands the coordinator's messages. `first`: the lane's first cell; `slots`: rows at once."""
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.slots = 1
+        self._convert: Convert | None = None
+
+    def rows(self, message: tuple[Any, ...]) -> list[Row]:
+        """The rows that a message brings."""
+        if message[0] == "table":
+            _, names, types, missing, self.first, self.slots = message
+            self._convert = converter(names, types, missing)
+            return []
+        if message[0] == "slots":
+            self.slots = message[1]
+            return []
+        _, batch, tickets = message
+        assert self._convert is not None
+        cells = _typed(self._convert, tickets)
+        return [Row(Ticket(*ticket), row, batch) for ticket, row in zip(tickets, cells, strict=True)]
+
+
+def serve(service: Service, inbox: int) -> None:
+    """Run a plain function on what comes, until the coordinator closes the inbox."""
+    desk = Desk()
+    messages = read_frames(inbox)
+    for message in messages:
+        rows = desk.rows(message)
+        if desk.slots > 1:
+            _in_threads(service, desk, messages)
+            return
+        _one_by_one(service, desk.first, rows)
+
+
+def _one_by_one(service: Service, cell: int, rows: list[Row]) -> None:
+    for row in rows:
+        if (started := service.begin(cell, cell, row)) is None:
+            continue
+        reply = attempt(service.function, row.ticket, row.cells, service.finish, started)
+        service.end(cell, reply)
+        forget_current()
+
+
+def _in_threads(service: Service, desk: Desk, messages: Iterator[Any]) -> None:
+    """One thread a slot, each with its own cell. Ends with the inbox; rows under way end with the process."""
+    waiting: queue.SimpleQueue[Row] = queue.SimpleQueue()
+    pipe = threading.Lock()
+
+    def live(cell: int) -> None:
+        while True:
+            row = waiting.get()
+            if (started := service.begin(cell, desk.first, row)) is None:
+                continue
+            reply = attempt(service.function, row.ticket, row.cells, service.finish, started)
+            try:
+                with pipe:  # a frame must not be cut in two by another
+                    service.end(cell, reply)
+            except BaseException:  # noqa: BLE001 - the others would go on, and the row never end
+                die()
+            forget_current()
+
+    for slot in range(desk.slots):
+        threading.Thread(target=live, args=(desk.first + slot,), name=f"slot {slot}", daemon=True).start()
+    for message in messages:
+        for row in desk.rows(message):
+            waiting.put(row)
+
+
+def die(error: BaseException | None = None) -> NoReturn:
+    """End the worker over an error (if none is given, the one that is being handled), as its main thread would."""
+    traceback.print_exception(error or sys.exc_info()[1])
+    os._exit(1)
+
+
+def _typed(convert: Convert, tickets: list[tuple[Any, ...]]) -> list[Any]:
+    """The rows of a batch. Where a cell does not fit its column any more, that row is the exception it raises."""
+    try:
+        return list(convert([ticket[3] for ticket in tickets]))
+    except (ValueError, TypeError, KeyError) as error:
+        if len(tickets) == 1:
+            return [ValueError(f"a cell no longer fits its column's type, the input was changed: {error}")]
+        return [row for ticket in tickets for row in _typed(convert, [ticket])]

@@ -1,0 +1,113 @@
+"""What runs in a lane's process: load the task, say how that went, serve rows until the coordinator is done.
+
+Imports nothing heavy: fifty of these must fit beside the user's own modules.
+"""
+
+import faulthandler
+import fcntl
+import gc
+import os
+import resource
+import signal
+import threading
+from pathlib import Path
+
+from batchrun.checkpoint.inflight import InFlight
+from batchrun.engine.orders import Orders
+from batchrun.engine.wire import Hello, pack_plain, write_all
+from batchrun.errors import TaskError
+from batchrun.task.in_the_way import in_the_way
+from batchrun.task.kept import keep
+from batchrun.task.load import Function, load, users_trace
+
+from .attempt import finisher, safe_text
+from .lifeline import die_with, in_own_group
+from .output import Output
+from .serve import Service, serve
+
+_ASIDE = 1000
+_NOT_FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> None:
+    """A worker's life. Returns when the coordinator closes the inbox. `parent`: whom to die with."""
+    in_own_group()
+    die_with(parent)
+    inbox, outbox, output = (_aside(fd) for fd in (inbox, outbox, output))
+    printed = Output(output)
+    faulthandler.enable(file=2)
+    for signum in _NOT_FOR_US:
+        # Not SIG_IGN: programs that a row starts would inherit that.
+        signal.signal(signum, _stay)
+    _heed_in_children()
+    # Where it is, said by a handler in C: also in a module whose import does not come back to Python.
+    faulthandler.register(signal.SIGUSR1, file=output, all_threads=False)
+    # Before the coordinator hears of this worker: rows that had to wait for its imports would start in a burst.
+    finish = finisher(
+        orders.reply, strict=orders.strict, accept_truncated=orders.accept_truncated, schema=orders.schema
+    )
+    function, is_async = _introduce(orders, outbox)
+    if function is None:
+        return
+    gc.freeze()
+    with InFlight(Path(orders.inflight)) as cells:
+        service = Service(function, finish, cells, inbox, outbox, printed, os.getpid())
+        if is_async:
+            from .looped import serve_async  # asyncio only where it is used
+
+            serve_async(service, inbox)
+        else:
+            serve(service, inbox)
+
+
+def _heed_in_children() -> None:
+    """What a row forks heeds signals: `Process.terminate` and `Pool` end their children so, and wait for them."""
+    held = threading.local()
+
+    def hold() -> None:  # one that came before the child could be killed by it would be lost
+        held.before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_US)
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held.before)
+
+    def heed() -> None:
+        for signum in _NOT_FOR_US:
+            if signal.getsignal(signum) is _stay:
+                signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
+        release()
+
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=heed)
+
+
+def _stay(_signum: int, _frame: object) -> None:
+    """A signal meant for the coordinator (Ctrl-C reaches everyone) must not hurt the row in flight."""
+
+
+def _aside(fd: int) -> int:
+    """Move a descriptor out of the way of rows that close or write to all low ones, and of what they start."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    lowest = _ASIDE if soft == resource.RLIM_INFINITY else min(_ASIDE, soft - 16)
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(lowest, 3))
+    os.close(fd)
+    return moved
+
+
+def _introduce(orders: Orders, outbox: int) -> tuple[Function | None, bool]:
+    """Load the task and say how that went; no function when it cannot be loaded. True for an `async def`."""
+    worker = os.getpid()
+    try:
+        keep(orders.sources)
+        function, hello = load(orders.spec, orders.args, strict=orders.strict, accept_truncated=orders.accept_truncated)
+        if hello.is_async:
+            from . import looped  # noqa: F401 - asyncio only where it is used, and before anybody waits for rows
+    except TaskError as error:
+        trace = users_trace(error.__cause__) if error.__cause__ else ""
+        function, hello = None, Hello(False, "", (), str(error), error.hint, trace)
+    except BaseException as error:  # noqa: BLE001 - a function by value may fail in any way when it is rebuilt
+        message = f"the task cannot be loaded: {type(error).__name__}: {safe_text(error)}"
+        function, hello = None, Hello(False, "", (), message, in_the_way(error) or "", users_trace(error))
+    if os.getpid() != worker:
+        # The module forked, and this is the child coming back: it would share the worker's pipes.
+        os._exit(0)
+    write_all(outbox, pack_plain(hello))
+    return function, hello.is_async

@@ -1,0 +1,1 @@
+"""What has become of the rows: results files, status, failures, one row, the proof, the report."""

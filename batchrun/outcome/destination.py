@@ -1,0 +1,113 @@
+"""Where the results file of a run goes, and whether it may.
+
+The first task of a table has `data.results.csv`, any further one `data.NAME.results.csv`: no task replaces what another
+has found. Whose the first name is stands in the register of results files.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from batchrun.checkpoint.bind import read_options
+from batchrun.checkpoint.errors import explained
+from batchrun.checkpoint.opening import opened
+from batchrun.checkpoint.places import Places, names_in, places_of
+from batchrun.errors import BatchrunError, CheckpointError, InputError, UsageError
+from batchrun.options.settings import Settings
+from batchrun.outcome.export import outputs
+from batchrun.outcome.export.writing import format_of
+from batchrun.table import open_table
+
+_ENDINGS = {"csv": ".csv", "parquet": ".parquet"}
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+
+
+def check_output(places: Places, settings: Settings) -> Path | None:
+    """The results file that the run leaves, if any.
+
+    Raises before any row runs if it could not be written or is not ours to replace.
+    """
+    target = _output_of(places, settings)
+    if target is None:
+        return None
+    format_of(target)
+    remedy = "give --output another place, or --no-output"
+    if not target.parent.is_dir():
+        raise InputError(f"{target} cannot be written: there is no folder {target.parent}", remedy)
+    if not os.access(target.parent, os.W_OK):
+        raise CheckpointError(f"{target} cannot be written: {target.parent} is not writable", remedy)
+    refuse_input(places.input, target)
+    if not settings.overwrite:
+        refuse_foreign(places.folder, target)
+    return target
+
+
+def settle_output(places: Places, settings: Settings, checked: Path | None) -> Path | None:
+    """The results file, once the run is certain: of a table's first task, it has the first name from now on.
+
+    `checked`: what `check_output` found, before another run may have become the first.
+    """
+    if settings.dry_run:
+        return None
+    with explained(places.folder):
+        first = outputs.claim(places.folder, _first_task(places))
+    if checked is None or settings.output or checked == places.results(checked.suffix, first=first == places.name):
+        return checked
+    return check_output(places, settings)
+
+
+def _output_of(places: Places, settings: Settings) -> Path | None:
+    if settings.no_output or settings.dry_run:
+        return None
+    if settings.output:
+        return Path(os.path.abspath(settings.output))
+    return places.results(_ending(places.input, settings), first=_first_task(places) == places.name)
+
+
+def _ending(table: Path, settings: Settings) -> str:
+    """A results file is of its table's format, but not compressed."""
+    kind = open_table(table, read_options(settings)).kind
+    name = table.name.lower()
+    bare = os.path.splitext(name)[0] if name.endswith(_COMPRESSED) else name
+    return ".tsv" if kind == "csv" and bare.endswith(".tsv") else _ENDINGS.get(kind, ".jsonl")
+
+
+def _first_task(places: Places) -> str:
+    """The name of the checkpoint that has the first results file, or will have it."""
+    others = [name for name in names_in(places.folder) if name != places.name]
+    return outputs.first_task(places.folder) or (_first_of_earlier_versions(places) if others else places.name)
+
+
+def _first_of_earlier_versions(places: Places) -> str:
+    """All tasks wrote to one file: whose results are in it, or else the task that ran first."""
+    marker = outputs.marker_at(places.folder, places.results(".csv", first=True))
+    began: dict[str, float] = {}
+    for name in names_in(places.folder):
+        with (
+            suppress(BatchrunError),
+            opened(places_of(places.input, places.folder.parent, name).checkpoint, write=False) as one,
+        ):
+            if (known := one.get("id")) and f"'{known}'" in marker:
+                return name
+            if (first := one.db.execute("SELECT min(started) FROM run").fetchone()[0]) is not None:
+                began[name] = first
+    return min(began, key=lambda name: began[name]) if began else places.name
+
+
+def refuse_input(table: Path, target: Path) -> None:
+    """Raise `InputError` if `target` is the table, under whatever name, or lies in its folder."""
+    if target.exists() and os.path.samefile(table, target):
+        raise InputError(f"{target} is the input itself", "give --output another name")
+    if table.is_dir() and os.path.samefile(table, target.parent):
+        raise InputError(f"{target} would be a part of the input", "give --output another place")
+
+
+def refuse_foreign(folder: Path, target: Path) -> None:
+    """Raise `UsageError` if `target` is there and is not as batchrun left it, or batchrun did not write it."""
+    if outputs.may_replace(folder, target):
+        return
+    if outputs.has_written(folder, target):
+        what = f"{target} has been changed since it was written, and would be replaced"
+    else:
+        what = f"{target} is there already, and batchrun did not write it for this table"
+    raise UsageError(what, "move it away, give --output another name, or --overwrite to replace it")

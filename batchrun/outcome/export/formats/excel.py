@@ -1,0 +1,84 @@
+"""Excel workbooks, through openpyxl, which is not installed with batchrun. Columns as in CSV.
+
+Nothing is lost to Excel's habits: text that starts with `=` is no formula, integers of more than 15 digits
+are text. What it cannot hold at all (more than 1,048,576 lines, long cells) is refused.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import IO, Any
+
+from batchrun.core.installing import how_to_install
+from batchrun.errors import UsageError
+from batchrun.outcome.export.json_value import text_of
+from batchrun.outcome.export.view import Results, values
+
+_MOST_ROWS = (1 << 20) - 1  # below the header
+_MOST_COLUMNS = 1 << 14
+_LONGEST = 32_767
+_EXACT = 10**15
+_OTHERWISE = "write .csv, .parquet or .jsonl"
+
+
+def write(results: Results, sink: IO[bytes]) -> int:
+    """Write a workbook with one sheet; returns the number of rows. Raises `UsageError` without openpyxl."""
+    book = _openpyxl().Workbook(write_only=True)
+    own = book.create_sheet("results")
+    try:
+        rows = _fill(_Sheet(own), results)
+    except BaseException:
+        own.close()  # else its half-written part complains when it is collected
+        raise
+    book.save(sink)
+    return rows
+
+
+def _fill(sheet: "_Sheet", results: Results) -> int:
+    columns = results.columns()
+    sheet.put((*results.table.columns, *columns.names, *columns.told))
+    for chunk, page in results.pages():
+        cells: list[Sequence[Any]] = [*zip(*chunk, strict=True), *columns.cells(values(page))]
+        for row in zip(*cells, *results.told(page), strict=True):
+            sheet.put(row)
+    return sheet.rows
+
+
+class _Sheet:
+    """A sheet that is written from top to bottom. `rows`: without the header."""
+
+    def __init__(self, sheet: Any) -> None:
+        self.rows = -1
+        self._sheet = sheet
+        self._cell = import_module("openpyxl.cell").WriteOnlyCell
+        self._forbidden = import_module("openpyxl.cell.cell").ILLEGAL_CHARACTERS_RE
+
+    def put(self, cells: Sequence[Any]) -> None:
+        if self.rows >= _MOST_ROWS or len(cells) > _MOST_COLUMNS:
+            raise UsageError("the results are too large for a sheet of Excel", _OTHERWISE)
+        self._sheet.append(list(map(self._fitted, cells)))
+        self.rows += 1
+
+    def _fitted(self, value: Any) -> Any:
+        if value is None or type(value) in (bool, float) or (type(value) is int and abs(value) < _EXACT):
+            return value
+        text = self._forbidden.sub("\ufffd", value if type(value) is str else text_of(value))
+        if len(text) > _LONGEST:
+            raise UsageError(
+                f"row {self.rows + 1:,}: a cell of {len(text):,} characters; Excel holds {_LONGEST:,}",
+                _OTHERWISE,
+            )
+        return self._text(text) if text.startswith("=") else text
+
+    def _text(self, text: str) -> Any:
+        cell = self._cell(self._sheet, text)
+        cell.data_type = "s"
+        return cell
+
+
+def _openpyxl() -> Any:
+    try:
+        return import_module("openpyxl")
+    except ImportError as error:
+        raise UsageError(
+            "Excel workbooks need the package openpyxl", f"{how_to_install('openpyxl')}, or {_OTHERWISE}"
+        ) from error

@@ -1,0 +1,180 @@
+"""The files that batchrun wrote itself: only those does it replace.
+
+`outputs.json` in the checkpoint's folder holds, for each file, size, time and digest of what was written, and a
+marker: which state of the checkpoint the file shows. It is recorded before the new file takes its place, so
+it names two files until then, the old and the new: whenever a run is killed, what is there is known. It also holds
+which task was the table's first.
+
+A file is known by its place relative to the register, so that a project may be moved and copied, or by its absolute
+path, for one that stays where it is when the project moves. It is as it was left if size and time are the same, or
+its digest: copies have a time of their own. A file that has been renamed is known as long as none has its old name.
+"""
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import xxhash
+
+from batchrun.checkpoint.atomic import replacing
+
+_NAME = "outputs.json"
+_BLOCK = 1 << 20
+
+
+class Record(NamedTuple):
+    """A file that was written: size in bytes, time of the last change in nanoseconds since 1970, marker, digest of
+    its bytes, absolute path. Earlier versions wrote neither digest nor path.
+    """
+
+    size: int
+    time: int
+    marker: str
+    digest: str = ""
+    path: str = ""
+
+
+def may_replace(folder: Path, target: Path) -> bool:
+    """Is `target` free, a pipe, or a file that batchrun wrote and nobody has changed since?"""
+    if not os.path.lexists(target) or (target.exists() and not (target.is_file() or target.is_dir())):
+        return True
+    return _on_disk(_known(folder, target), target) is not None
+
+
+def has_written(folder: Path, target: Path) -> bool:
+    """Did batchrun write a file of this name, whatever has become of it?"""
+    return bool(_written_at(folder, target))
+
+
+def is_current(folder: Path, target: Path, marker: str) -> bool:
+    """Does `target` hold what batchrun wrote there, and does that show the state `marker`?"""
+    found = _on_disk(_known(folder, target), target)
+    return found is not None and found.marker == marker
+
+
+def remember(folder: Path, target: Path, written: IO[bytes], marker: str = "") -> None:
+    """Record a file that is about to be renamed to `target`. Raises `OSError` if that cannot be written."""
+    found = os.fstat(written.fileno())
+    digest = _digest_of(written.fileno())
+    with _alone(folder):
+        old = _on_disk(_known(folder, target), target)
+        new = Record(found.st_size, found.st_mtime_ns, marker, digest, os.path.realpath(target))
+        files = _read(folder)
+        files.pop(new.path, None)  # as earlier versions named it
+        files[_place(folder, target)] = [new] if old is None else [old, new]
+        _write(folder, files, first_task(folder))
+
+
+def marker_at(folder: Path, target: Path) -> str:
+    """The state that the file which was written there last shows; empty if none was."""
+    known = _written_at(folder, target)
+    return known[-1].marker if known else ""
+
+
+def first_task(folder: Path) -> str:
+    """The name of the task that has the table's first results file; empty while none has."""
+    try:
+        return str(json.loads((folder / _NAME).read_bytes()).get("first", ""))
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ""
+
+
+def claim(folder: Path, name: str) -> str:
+    """Let a task have the first results file, unless another has it; returns which one has. Raises `OSError`."""
+    with _alone(folder):
+        if first := first_task(folder):
+            return first
+        _write(folder, _read(folder), name)
+    return name
+
+
+def _known(folder: Path, target: Path) -> list[Record]:
+    """What may be at the place of `target`, the latest last: what was written there, or else was moved there."""
+    if written := _written_at(folder, target):
+        return written
+    files = _read(folder).items()
+    return [record for place, records in files if not (folder / place).exists() for record in records]
+
+
+def _written_at(folder: Path, target: Path) -> list[Record]:
+    """What was written at the place of `target`, the latest last."""
+    files = _read(folder)
+    path = os.path.realpath(target)
+    if here := files.get(_place(folder, target)):
+        return here
+    if there := [record for records in files.values() for record in records if record.path == path]:
+        return there
+    # Earlier versions wrote absolute paths only, and no digest: size and time have to tell that it was moved.
+    return [
+        record
+        for name, records in files.items()
+        if name == path or (os.path.isabs(name) and os.path.basename(name) == os.path.basename(path))
+        for record in records
+    ]
+
+
+def _on_disk(records: list[Record], target: Path) -> Record | None:
+    """The latest record of the file as it is now."""
+    try:
+        found = os.stat(target)
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    records = [record for record in records if record.size == found.st_size]
+    same = [record for record in records if record.time == found.st_mtime_ns]
+    if not same and any(record.digest for record in records):
+        with suppress(OSError), open(target, "rb") as file:
+            digest = _digest_of(file.fileno())
+            same = [record for record in records if record.digest == digest]
+    return same[-1] if same else None
+
+
+def _digest_of(file: int) -> str:
+    """Of all bytes of an open file; where it stands in it does not change."""
+    digest, at = xxhash.xxh3_128(), 0
+    while block := os.pread(file, _BLOCK, at):
+        digest.update(block)
+        at += len(block)
+    return digest.hexdigest()
+
+
+def _read(folder: Path) -> dict[str, list[Record]]:
+    """All records; none, if the file is missing or damaged: then nothing is ours, and nothing is replaced."""
+    try:
+        files = json.loads((folder / _NAME).read_bytes())["files"]
+        return {str(name): list(map(_record, records)) for name, records in files.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _write(folder: Path, files: dict[str, list[Record]], first: str) -> None:
+    with replacing(folder / _NAME, mode=0o600) as register:
+        register.write(json.dumps({"first": first, "files": files}, indent=1).encode())
+
+
+def _record(found: Any) -> Record:
+    size, time, *words = found
+    return Record(int(size), int(time), *map(str, words))
+
+
+def _place(folder: Path, target: Path) -> str:
+    """Where a file is, seen from the register."""
+    return os.path.relpath(os.path.realpath(target), os.path.realpath(folder))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other process records meanwhile: an export may end beside a run."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)

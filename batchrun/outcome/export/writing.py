@@ -1,0 +1,146 @@
+"""Results files: the table joined with its results, in input order, as CSV, Parquet, JSON Lines or Excel.
+
+format_of   by the file's name
+export      read both at one moment, write beside the target, and rename
+"""
+
+import errno
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+from batchrun.checkpoint.atomic import BeforeRename, replacing
+from batchrun.errors import CheckpointError, UsageError
+from batchrun.table.table import Table
+
+from .columns import LateColumn
+from .failed import failed_view
+from .formats import SEEKING, Write, writer
+from .joined import snapshot
+from .view import Results
+
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".parq": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".xlsx": "xlsx",
+}
+
+
+class ExportStopped(Exception):
+    """`stop` said so. The target is as it was."""
+
+
+def format_of(path: Path) -> str:
+    """The format that a file's name asks for. Raises `UsageError` if it asks for none that is known."""
+    found = _SUFFIXES.get(path.suffix.lower())
+    if found is None:
+        raise UsageError(
+            f"{path}: no results format is called {path.suffix or 'nothing at all'}",
+            f"end the name in one of {', '.join(_SUFFIXES)}",
+        )
+    return found
+
+
+def export(
+    table: Table,
+    types: tuple[str, ...],
+    db: sqlite3.Connection,
+    target: Path | None,
+    format: str,  # noqa: A002 - the option's name
+    *,
+    stop: Callable[[], bool] | None = None,
+    before_rename: BeforeRename | None = None,
+    failed_only: bool = False,
+) -> int:
+    """Write the results of `table` to `target` (None: stdout); returns the number of rows written.
+
+    `types`: of each of the table's columns, as scanned. The columns of a JSON Lines table must be known.
+    `stop` is asked every few thousand rows. `before_rename` is given the finished file.
+    `failed_only`: only rows that have failed, with why in place of results.
+    Whatever is raised, the old target stays. Raises `ExportStopped`, `UsageError` for a target that cannot be
+    written, `CheckpointError` (exit code 4) for a full disk or a damaged checkpoint, `InputError` for a table
+    that has changed, and `BrokenPipeError` when nobody reads stdout any more.
+    """
+    write = writer(format)
+    view = failed_view(format) if failed_only else Results
+    results = view(table, types, db, _pulse(stop))
+    with snapshot(db):
+        if target is None:
+            sys.stdout.flush()
+            # Not sys.stdout.buffer: with PYTHONUNBUFFERED that drops what a full disk does not take, and says nothing.
+            with open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
+                return _to_stream(write, results, stdout, spool=format in SEEKING)
+        with explained(target):
+            return _to_path(write, results, target, before_rename, spool=format in SEEKING)
+
+
+def _to_path(write: Write, results: Results, target: Path, before_rename: BeforeRename | None, *, spool: bool) -> int:
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder", "give the name of a file in it")
+    if target.exists() and not target.is_file():
+        with open(target, "wb") as device:  # a pipe, /dev/stdout: renaming would put a file in its place
+            return _to_stream(write, results, device, spool=spool)
+    with replacing(target, before_rename) as file:
+        # Looking at all results before the first is written takes a quarter of the time.
+        with suppress(LateColumn):
+            return write(replace(results, hasty=True), file)
+        file.seek(0)
+        file.truncate()
+        return write(results, file)
+
+
+def _to_stream(write: Write, results: Results, stream: IO[bytes], *, spool: bool) -> int:
+    if not spool:
+        rows = write(results, stream)
+    else:
+        with tempfile.TemporaryFile() as file:
+            rows = write(results, file)
+            file.seek(0)
+            shutil.copyfileobj(file, stream, 1 << 20)
+    stream.flush()
+    return rows
+
+
+def _pulse(stop: Callable[[], bool] | None) -> Callable[[], None]:
+    def pulse() -> None:
+        if stop is not None and stop():
+            raise ExportStopped
+
+    return pulse
+
+
+@contextmanager
+def explained(target: Path) -> Iterator[None]:
+    """Turn what the system says about the target into an error that tells the user what to do."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        if error.errno == errno.EIO:
+            raise CheckpointError(
+                f"{target}: the disk fails: {why}", "the results are safe in the checkpoint"
+            ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CheckpointError(
+                f"{target}: the disk is full; the results are safe in the checkpoint",
+                "make room and give the same command again, or give --output another disk",
+            ) from error
+        raise UsageError(
+            f"{target} cannot be written: {why}",
+            "check the folder and its permissions, or give --output another",
+        ) from error

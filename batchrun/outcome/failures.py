@@ -1,0 +1,132 @@
+"""What failed, and why: failures of settled rows, grouped by kind and by message with its varying parts folded."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from batchrun.core.folding import fold
+from batchrun.core.text import counted, one_line, percent
+
+_SHOWN_ROWS = 10
+_SHOWN_MESSAGE = 300
+
+REMEDIES = {
+    "exception": "mend the task or these rows, and run the same command again; --full has the traceback",
+    "timeout": "give them more time (--timeout), or find out what they wait for",
+    "crash": "mend what kills the worker, then run with --retry crashed",
+    "unencodable": "return what JSON can hold; the message says where it does not",
+    "bad_request": "mend what the task sends: the service says that it cannot be answered as it is",
+    "context_length": "send less of these rows, or ask a model that takes more",
+    "auth": "check the key and what it is allowed to do, then run again",
+    "rate_limited": "run again later, or with fewer --jobs",
+    "connection": "see whether the service can be reached, then run again",
+    "server": "the service failed by itself: run again later",
+    "empty": "the reply holds nothing: ask otherwise, or run again",
+    "no_json": "ask for JSON more firmly; 'show' has the reply as it came",
+    "ambiguous": "ask for one answer; 'show' has the reply as it came",
+    "truncated": "let it write longer answers, or take them cut off: --accept-truncated (--reparse: with no new call)",
+    "filtered": "the service's filter keeps the answer back: mend what these rows say, or leave them out",
+    "refused": "the model does not want to answer: mend what these rows ask, or leave them out",
+    "schema": "the answer is no such object: mend the schema, or say in the prompt what is wanted",
+}
+"""What to do next, by the kind of error."""
+OF_TASKS = {
+    "empty": "the text that the task returned holds nothing: mend what writes it",
+    "no_json": "mend what writes it: 'show' has the text as it came; --reply text takes text as it is",
+    "ambiguous": "let it write one value: 'show' has the text as it came; --reply text takes text as it is",
+    "truncated": "mend what cuts it off, or take what there is: --accept-truncated (--reparse: with no new call)",
+}
+"""The same for text that no model of ours was asked for: a function or a program returned it."""
+OF_CELLS = {
+    "empty": "mend these cells, or leave the column out: --columns names those that are read",
+    "no_json": "mend these cells, or leave the column out: --columns names those that are read",
+    "ambiguous": "mend these cells, or leave the column out: --columns names those that are read",
+    "truncated": "take them as far as they go: --accept-truncated; or leave the column out: --columns names the others",
+}
+"""The same for the cells of `repair`."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Failures that are alike. `rows`: the first ten row numbers; `sample`: one message as it was. `task`: see
+    `groups`.
+    """
+
+    kind: str
+    pattern: str
+    sample: str
+    count: int = 0
+    same: bool = True
+    rows: list[int] = field(default_factory=list)
+    traceback: str | None = None
+    task: str = ""
+
+    @property
+    def message(self) -> str:
+        """The message, if it is the same for all; else with its varying parts folded."""
+        return self.sample if self.same else self.pattern
+
+    @property
+    def remedy(self) -> str:
+        """What to do next; a kind that is not known is treated like any exception."""
+        special = {} if self.task.startswith("prompt ") else OF_CELLS if self.task == "repair" else OF_TASKS
+        return special.get(self.kind) or REMEDIES.get(self.kind, REMEDIES["exception"])
+
+    def as_record(self, total: int) -> dict[str, Any]:
+        """For machines. `total`: failed rows in all, of which `share` is the part in this group."""
+        told = {"kind": self.kind, "message": self.message, "count": self.count, "rows": self.rows}
+        return {**told, "share": round(self.count / total, 4), "sample": self.sample, "next": self.remedy}
+
+
+def groups(failed: Iterable[tuple[int, str, str, str | None]], task: str = "") -> list[Group]:
+    """Failures that are alike together, the most common first.
+
+    `failed`: position, kind, message and traceback of each row that has failed, in order. `task`: as it is described
+    in the checkpoint.
+    """
+    folded = lru_cache(maxsize=1024)(fold)
+    found: dict[tuple[str, str], Group] = {}
+    for position, kind, message, trace in failed:
+        key = (kind, folded(message))
+        group = found.get(key) or found.setdefault(key, Group(kind, key[1], message, traceback=trace, task=task))
+        group.count += 1
+        group.same = group.same and message == group.sample
+        if len(group.rows) < _SHOWN_ROWS:
+            group.rows.append(position)
+    return sorted(found.values(), key=lambda group: -group.count)
+
+
+def failed_in_all(found: Iterable[Group]) -> int:
+    """Rows that have failed."""
+    return sum(group.count for group in found)
+
+
+def in_words(found: list[Group], program: Sequence[str], asked: Sequence[str], *, full: bool) -> str:
+    """The groups for people. `program` and `asked`: the command's words before and after its name."""
+    if not found:
+        return "no row has failed"
+    total = failed_in_all(found)
+    title = f"{counted(total, 'row')} failed, in {counted(len(found), 'way')}"
+    told = [_paragraph(group, total, full) for group in found]
+    return "\n\n".join([title, *told, _next(found[0].rows[0], program, asked)])
+
+
+def _paragraph(group: Group, total: int, full: bool) -> str:
+    message = one_line(group.message, _SHOWN_MESSAGE)
+    lines = [f"{group.count:,} × {group.kind} ({percent(group.count, total)}): {message}"]
+    if not group.same:
+        lines.append(f"  such as  {one_line(group.sample, _SHOWN_MESSAGE)}")
+    rows = ", ".join(f"{row:,}" for row in group.rows) + (", …" if group.count > len(group.rows) else "")
+    lines += [f"  {'row ' if group.count == 1 else 'rows'}     {rows}", f"  next     {group.remedy}"]
+    if full and group.traceback:
+        lines += ["", *(f"  | {line}" for line in group.traceback.rstrip().splitlines())]
+    return "\n".join(lines)
+
+
+def _next(row: int, program: Sequence[str], asked: Sequence[str]) -> str:
+    table, *naming = asked
+    show = shlex.join([*program, "show", table, str(row), *naming])
+    file = shlex.join([*program, "errors", table, *naming, "-o", "failed.csv"])
+    return f"one of them in full: {show}\nall of them as a table: {file}"

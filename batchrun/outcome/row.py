@@ -1,0 +1,149 @@
+"""All that is known of one row, and whether it will run next time."""
+
+import json
+import time
+from typing import Any
+
+from batchrun.checkpoint.bind import Bound
+from batchrun.checkpoint.checkpoint import Checkpoint
+from batchrun.checkpoint.inflight import Running, left_behind
+from batchrun.checkpoint.lock import is_held
+from batchrun.checkpoint.owner import files_now
+from batchrun.checkpoint.places import Places
+from batchrun.checkpoint.records import CRASHED, FAILED, LEFT, STATUS_NAMES, TIMED_OUT
+from batchrun.core.text import counted, duration, moment, one_line
+from batchrun.errors import UsageError
+from batchrun.options.settings import Settings
+from batchrun.outcome.export.json_value import value_of
+from batchrun.table import needed, pick
+from batchrun.table.convert import converter
+from batchrun.task.load import source_digest
+
+from .outlook import Standing, outlook
+
+_RECORD = """
+SELECT l.status, l.attempts, l.seconds, t.version, l.position IN (SELECT position FROM changed), l.at, l.lane,
+       r.body, r.raw, r.how, r.note
+FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN task t ON t.id = l.task WHERE l.position = ?
+"""
+_FAILURES = """
+SELECT attempt, at, seconds, lane, kind, message, type, http_status, traceback, raw FROM failure
+WHERE position = ? ORDER BY id
+"""
+_BAD = (FAILED, TIMED_OUT, CRASHED)
+
+
+def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, settings: Settings) -> dict[str, Any]:
+    """The record of one row, as `show --json` prints it. Raises `UsageError` for a row that is not there.
+
+    `settings`: what the next run is to be told, as far as it is known without its command line.
+    """
+    if not 1 <= row <= bound.rows:
+        raise UsageError(f"there is no row {row:,}: the table has {counted(bound.rows, 'row')}", "the first row is 1")
+    found = checkpoint.db.execute(_RECORD, (row,)).fetchone()
+    failures = [_attempt(failure) for failure in checkpoint.db.execute(_FAILURES, (row,))]
+    status, attempts, seconds, version, changed, at, lane, *reply = found or (LEFT, 0, None, "", 0, *[None] * 6)
+    body, raw, how, note = reply
+    last = failures[-1] if failures else None
+    running = is_held(places.lock)
+    in_flight = next((one for one in left_behind(places.inflight).running if one.position == row), None)
+    standing = Standing(
+        status,
+        attempts=len(failures),
+        deaths=sum(failure["kind"] == "crash" for failure in failures),
+        executing=_age(in_flight) if running else None,
+        run_goes_on=running,
+        left_in_flight=in_flight is not None,
+        task_changed=bool(found) and _task_changed(checkpoint, places, settings, version),
+        content_changed=bool(changed),
+    )
+    will_run, why = outlook(standing, settings.retry, settings.on_change)
+    return {
+        "row": row,
+        "status": STATUS_NAMES[status],
+        "attempts": attempts or len(failures),
+        "seconds": seconds,
+        "at": at,
+        "lane": None if lane is None else lane + 1,
+        "input": _input(bound, row),
+        "result": None if body is None else value_of(body, row),
+        "raw": raw if raw is not None or status not in (LEFT, *_BAD) else last and last["raw"],
+        "how": how,
+        "note": note,
+        "error": last if status in _BAD else None,
+        "failed_attempts": failures,
+        "will_run": will_run,
+        "next": why,
+    }
+
+
+def _age(running: Running | None) -> float | None:
+    return None if running is None else max(0.0, time.monotonic() - running.started)
+
+
+def _task_changed(checkpoint: Checkpoint, places: Places, settings: Settings, version: str) -> bool:
+    """Whether the task is another one today than the one a row was settled under."""
+    known = checkpoint.get("task")
+    if settings.task_version is not None and not (known or {}).get("args"):  # what this command is not told
+        return version != settings.task_version
+    if not known:
+        return False
+    return version != known["version"] or any(
+        source_digest(path) != digest for path, digest in files_now(checkpoint, places)
+    )
+
+
+def _attempt(failure: tuple[Any, ...]) -> dict[str, Any]:
+    names = ("attempt", "at", "seconds", "lane", "kind", "message", "type", "http_status", "traceback", "raw")
+    return dict(zip(names, failure, strict=True)) | {"lane": (failure[3] or 0) + 1}
+
+
+def _input(bound: Bound, row: int) -> dict[str, Any]:
+    first = 1
+    names, types = bound.task_table()
+    for chunk in bound.table.chunks(needed(bound.options)):
+        if row < first + len(chunk):
+            cells = pick(bound.table.columns, bound.options)(chunk[row - first])
+            return converter(names, types, bound.table.missing)([cells])[0]
+        first += len(chunk)
+    return {}
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """The record for people."""
+    parts = [
+        [f"row {found['row']:,}: {_state(found)}, {counted(found['attempts'], 'attempt')}", f"next: {found['next']}"],
+        _titled("input", [f"{name}: {value!r}" for name, value in found["input"].items()]),
+        _titled("attempts", _attempts(found)),
+    ]
+    if found["error"] and found["error"]["traceback"]:
+        parts.append(_titled("traceback", found["error"]["traceback"].rstrip().splitlines()))
+    if found["raw"] is not None:
+        parts.append(_titled("reply, as it came", found["raw"].splitlines()))
+    if found["result"] is not None:
+        pretty = json.dumps(found["result"], indent=2, ensure_ascii=False)
+        parts.append(_titled(f"result ({found['how']})", pretty.splitlines()))
+    if found["note"]:
+        parts.append([f"note: {found['note']}"])
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _titled(title: str, lines: list[str]) -> list[str]:
+    return [title, *(f"  {line}" for line in lines)] if lines else []
+
+
+def _state(found: dict[str, Any]) -> str:
+    return str(found["status"]).replace("_", " ")
+
+
+def _attempts(found: dict[str, Any]) -> list[str]:
+    """One line for each attempt. Those that failed are known each; of others the last, which settled the row."""
+    lines = [_line(each, f"{each['kind']}: {one_line(each['message'], 1000)}") for each in found["failed_attempts"]]
+    if found["at"] is not None and found["error"] is None:
+        lines.append(_line({**found, "attempt": found["attempts"]}, _state(found)))
+    return lines
+
+
+def _line(attempt: dict[str, Any], what: str) -> str:
+    where = f"lane {attempt['lane']}, {duration(attempt['seconds'])}"
+    return f"{attempt['attempt']}  {moment(attempt['at'])}, {where}: {what}"

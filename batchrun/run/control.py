@@ -1,0 +1,100 @@
+"""What the user has asked of a run that goes on: how many rows at once, to pause, to end. See `remote` for how."""
+
+import os
+import signal
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from batchrun.core.text import counted
+from batchrun.errors import BatchrunError
+
+from .remote import Answer, Remote, Request
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+@runtime_checkable
+class Elastic(Protocol):
+    """An engine that can be made larger while it runs."""
+
+    def grow(self, jobs: int) -> None:
+        """Have places for so many rows at once. Raises `BatchrunError` if it cannot; what there is stays."""
+
+
+class Helm:
+    """Steers one run. `jobs`: rows at once, `asked` for by ctl or not; `task`: its name, for the answers.
+
+    `lowered`: there are more places than may be used. `paused`: nothing is handed out.
+    """
+
+    def __init__(self, remote: Remote, *, jobs: int, task: str) -> None:
+        self.jobs = jobs
+        self.asked: int | None = None
+        self.paused = False
+        self.lowered = False
+        self._task = task
+        self._remote = remote
+        self._places = jobs
+
+    def look(self, run: "Run") -> None:
+        """Do what has been asked since the last turn of the run's loop."""
+        self._remote.heed(lambda request: self._obey(run, request))
+
+    def room(self, room: int, in_flight: int) -> int:
+        """Of `room` places, those that may be used."""
+        if self.paused:
+            return 0
+        return max(0, min(room, self.jobs - in_flight)) if self.lowered else room
+
+    def _obey(self, run: "Run", request: Request) -> Answer:
+        if run.stopped is not None:
+            return self._state(run, draining=True)
+        trouble = "" if request.jobs is None else self._set_jobs(run, request.jobs)
+        if request.paused is not None:
+            self.paused = request.paused
+        if request.drain:
+            run.signals.stop(signal.SIGTERM, None)
+        elif self.paused or self.lowered:
+            run.take_back()
+        if request != Request():
+            run.say(f"ctl: {trouble or self._in_words(request)}")
+        return self._state(run, trouble, draining=request.drain)
+
+    def _set_jobs(self, run: "Run", jobs: int) -> str:
+        """Use so many places, and make them if need be; returns why not, if it cannot be done."""
+        wanted = min(jobs, run.engine.busy() + len(run.backlog))
+        if wanted > self._places:
+            if not isinstance(run.engine, Elastic):
+                return f"this engine has {counted(self._places, 'place')}, and cannot be made larger"
+            try:
+                run.engine.grow(wanted)
+            except BatchrunError as error:
+                return f"not {jobs:,} jobs: {error}"
+            self._places = wanted
+        self.jobs = self.asked = jobs
+        self.lowered = jobs < self._places
+        run.allowance.throttle.ceiling = jobs
+        return ""
+
+    def _in_words(self, request: Request) -> str:
+        parts = [f"at most {counted(self.jobs, 'row')} at once"] if request.jobs else []
+        parts += ["ends with the rows in flight"] if request.drain else []
+        if request.paused is not None:
+            parts.append("paused; rows in flight finish" if request.paused else "goes on")
+        return ", ".join(parts)
+
+    def _state(self, run: "Run", trouble: str = "", *, draining: bool) -> Answer:
+        return {
+            "task": self._task,
+            "pid": os.getpid(),
+            "jobs": self.jobs,
+            "paused": self.paused,
+            "draining": draining,
+            "in_flight": run.engine.busy(),
+            "trouble": trouble,
+        }
+
+
+def unsteered() -> Helm:
+    """For a run that nobody speaks to."""
+    return Helm(Remote(None), jobs=1, task="")

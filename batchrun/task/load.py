@@ -1,0 +1,174 @@
+"""Finds the user's function. Runs in worker processes only: the coordinator never imports user code."""
+
+import inspect
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+import xxhash
+
+from batchrun.core.suggest import meant, suggest
+from batchrun.engine.wire import Hello
+from batchrun.errors import TaskError
+
+from .in_the_way import in_the_way
+from .kept import content_of, digest_of
+from .modules import HINT, module_named, module_of_file, relative_hint
+from .signature import check_call
+from .spec import Spec
+
+NO_ARGS: Mapping[str, Any] = MappingProxyType({})
+
+Function = Callable[[dict[str, Any]], Any]
+
+
+def load(
+    spec: Spec, args: Mapping[str, Any] = NO_ARGS, *, strict: bool = False, accept_truncated: bool = False
+) -> tuple[Function, Hello]:
+    """The task's function, and what to tell the coordinator about it.
+
+    `args`: what the function is given beside the row, by name. `spec` is `file.py:function` or
+    `package.module:function`, the name of a built-in, a function pickled by value, or a ready-made task. `strict`,
+    `accept_truncated`: how a built-in reads what it finds. Raises `TaskError`; its message says what to mend,
+    `__cause__` is the user's own exception.
+    """
+    if isinstance(spec, bytes):
+        import cloudpickle
+
+        function: Function = cloudpickle.loads(spec)
+        name = getattr(function, "__name__", type(function).__name__)
+        return _given(function, name, args), Hello(is_async(function), "", (), None, "", "")
+    if not isinstance(spec, str):
+        function = spec.function()
+        return function, Hello(is_async(function), spec.version, (), None, "", "")
+    module, name = _module_and_name(spec)
+    function = _function_of(module, name)
+    sources = _sources_beside(module, _own_folder(module, by_file=".py:" in spec))
+    version = with_args(version_of(name, sources), args)
+    if module.__name__ == f"{__package__}.repair":
+        built_in: Callable[..., Any] = function
+        function = partial(built_in, strict=strict, accept_truncated=accept_truncated)
+    return _given(function, name, args), Hello(is_async(function), version, sources, None, "", "")
+
+
+def _given(function: Function, name: str, args: Mapping[str, Any]) -> Function:
+    """The function of a row alone. Raises `TaskError` if its signature does not allow for that."""
+    check_call(function, name, args)
+    return partial(function, **args) if args else function
+
+
+def is_async(function: Function) -> bool:
+    """Whether calling it gives something to await: an `async def`, or an object whose `__call__` is one."""
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def version_of(name: str, sources: tuple[tuple[str, str], ...]) -> str:
+    """A task's version: its function's name and the digests of its files (paths don't matter)."""
+    parts = [name, *(f"{Path(path).name} {digest}" for path, digest in sources)]
+    return xxhash.xxh3_128_hexdigest("\n".join(parts).encode())
+
+
+def with_args(version: str, args: Mapping[str, Any]) -> str:
+    """The version of a task that is given these arguments; without any, it is the task's own."""
+    if not args:
+        return version
+    return xxhash.xxh3_128_hexdigest(json.dumps([version, args], sort_keys=True).encode())
+
+
+def source_digest(path: str) -> str:
+    """Digest of one source file, whatever ends its lines; empty if it cannot be read."""
+    try:
+        return digest_of(content_of(path))
+    except OSError:
+        return ""
+
+
+def _module_and_name(spec: str) -> tuple[ModuleType, str]:
+    if ":" not in spec:
+        from . import repair
+
+        return repair, spec
+    place, _, name = spec.rpartition(":")
+    load_module = module_of_file if place.endswith(".py") else module_named
+    return _import(load_module, place), name
+
+
+def _import(load_module: Callable[[str], ModuleType], place: str) -> ModuleType:
+    try:
+        return load_module(place)
+    except TaskError:
+        raise
+    except BaseException as error:
+        raise TaskError(f"{place} cannot be imported: {type(error).__name__}: {error}", _hint(error, place)) from error
+
+
+def _hint(error: BaseException, place: str) -> str:
+    """What to do about a module that cannot be imported."""
+    if isinstance(error, ImportError) and "relative import" in str(error):
+        return relative_hint(place)
+    if said := in_the_way(error):
+        return said
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        if f"{place}.".startswith(f"{error.name}."):  # the task's own module: a misspelt one is not to be installed
+            near = [path.stem for path in Path.cwd().glob("*.py")]
+            return f"{meant(error.name, near)}Check --task: file.py:function, or package.module:function"
+        from batchrun.core.installing import not_installed  # only where something is missing
+
+        return not_installed(error.name, os.environ) or HINT
+    return HINT
+
+
+def _function_of(module: ModuleType, name: str) -> Function:
+    function: Any = module
+    for part in name.split("."):
+        function = getattr(function, part, None)
+    if callable(function):
+        return function  # type: ignore[no-any-return]
+    where = getattr(module, "__file__", None) or module.__name__
+    have = [key for key, value in vars(module).items() if inspect.isfunction(value) and key[0] != "_"]
+    hint = suggest(name, have, "The functions are") if have else "It has no functions."
+    raise TaskError(f"{where} has no function {name!r}", hint)
+
+
+def _own_folder(module: ModuleType, *, by_file: bool) -> Path | None:
+    """The folder whose modules are the task's own. Of a file that was imported as a part of a package: the package."""
+    own = getattr(module, "__file__", None)
+    if own is None:
+        return None
+    within = module.__name__.count(".") if by_file else 0
+    return Path(own).parents[max(0, within - 1)]
+
+
+def _sources_beside(module: ModuleType, folder: Path | None) -> tuple[tuple[str, str], ...]:
+    """The module's file and the loaded modules beside it: together they are the task's version."""
+    own = getattr(module, "__file__", None)
+    if own is None or folder is None:
+        return ()
+    files = {str(Path(own))}
+    if not module.__name__.startswith("batchrun."):
+        for other in list(sys.modules.values()):
+            path = getattr(other, "__file__", None)
+            if path and path.endswith(".py") and folder in Path(path).parents and "site-packages" not in path:
+                files.add(path)
+    return tuple((path, source_digest(path)) for path in sorted(files))
+
+
+def users_trace(error: BaseException) -> str:
+    """The traceback from the first line of the user's own code on: ours is noise to them."""
+    trace = error.__traceback__
+    package = str(Path(__file__).parents[1]) + os.sep
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith(package) and not file.startswith("<frozen importlib"):
+            break
+        trace = trace.tb_next
+    # No locals, ever: they may hold keys. `chain` keeps "caused by", which is where the truth often is.
+    return "".join(traceback.format_exception(type(error), error, trace))

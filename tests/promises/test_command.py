@@ -1,0 +1,353 @@
+"""`--command`: a program for each row. Cells are data, never code; nothing that a row started outlives it."""
+
+import csv
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import alive, batchrun, batchrun_ignoring_sigchld, database, kill, lines_of, settled, start, wait_for
+
+from batchrun.errors import TaskError, UsageError
+from batchrun.options.settings import resolve
+from batchrun.task.command.arguments import arguments_of
+from batchrun.task.command.running import ProgramError, run, runner
+from batchrun.task.command.spec import Program
+
+NASTY = [
+    "plain",
+    "two words",
+    "it's",
+    'say "no"',
+    "$(touch pwned) `touch pwned`",
+    "; touch pwned #",
+    "a\nb",
+    "-rf",
+    "*",
+    "",
+]
+CELLS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+ARGUMENTS = f"{shlex.quote(sys.executable)} -c 'import json, sys; print(json.dumps(sys.argv[1:]))'"
+
+
+def table_of(folder: Path, names: list[str]) -> Path:
+    path = folder / "data.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "name"], *([n, name] for n, name in enumerate(names, start=1))])
+    return path
+
+
+def results(table: Path) -> dict[int, object]:
+    """What the programs wrote, which is JSON here whether batchrun reads it as such or keeps it as text."""
+    return {
+        row: json.loads(said) if isinstance(said, str) else said for row, (_, said) in settled(table, "command").items()
+    }
+
+
+def shown(table: Path, row: int) -> dict:
+    return json.loads(batchrun("show", table, row, "--json").stdout)
+
+
+def words(text: str, row: dict[str, object], *, shell: bool = False) -> list[str]:
+    arguments = arguments_of(text, tuple(row), shell=shell)
+    arguments.check()
+    return arguments.of(row)
+
+
+@pytest.mark.parametrize("options", [(), ("--shell",)], ids=["without a shell", "with one"])
+def test_every_cell_reaches_the_program_as_it_is(tmp_path, options):
+    table = table_of(tmp_path, NASTY)
+    command = ARGUMENTS + ' --id {id} {name} "x {name} y"'
+    ended = batchrun("process", table, "--command", command, *options, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert results(table) == {n: ["--id", str(n), name, f"x {name} y"] for n, name in enumerate(NASTY, start=1)}
+    assert not (tmp_path / "pwned").exists()
+
+
+@given(cell=CELLS)
+@settings(max_examples=60)
+def test_a_shell_never_reads_a_cell_as_code(cell):
+    script = (
+        "printf '%s\\0' {name} \"<{name}>\" `printf '%s' {name} | wc -c` # {name}\n"
+        "cat <<END\n{name} 'x\nEND\nprintf '<%s>' {name}"
+    )
+    said = subprocess.run(words(script, {"name": cell}, shell=True), stdout=subprocess.PIPE, check=True).stdout
+    data = cell.encode()
+    document = data + b" 'x\n<" + data + b">"
+    assert said == b"\0".join([data, b"<" + data + b">", str(len(data)).encode(), document])
+
+
+@pytest.mark.parametrize("cell", ["a b", "*"])
+def test_a_number_that_is_shifted_begins_no_document(cell):
+    script = words("echo $(( 1 << 2 ))\nprintf '%s.' {name}", {"name": cell}, shell=True)
+    assert subprocess.run(script, stdout=subprocess.PIPE, check=True).stdout == b"4\n" + cell.encode() + b"."
+
+
+@given(cell=CELLS)
+def test_a_cell_stays_within_its_word(cell):
+    assert words("tool '{name} and {name}' -x{name} {id}", {"name": cell, "id": 7}) == [
+        "tool",
+        f"{cell} and {cell}",
+        f"-x{cell}",
+        "7",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shell", "expected"),
+    [
+        ("awk '{{print $1}}' {id}", False, ["awk", "{print $1}", "1"]),
+        ("awk '{print $1}' {id}", False, ["awk", "{print $1}", "1"]),
+        ("curl -d '{\"id\": {id}}' x", False, ["curl", "-d", '{"id": 1}', "x"]),
+        ("tool {missing}", False, ["tool", ""]),
+        ("tool '{first name}'", False, ["tool", "Ada"]),
+        ("{ id; } ${id:-x} {id}", True, ["/bin/sh", "-c", '{ id; } ${id:-x} "${1}"', "batchrun", "1"]),
+        ("cd ${HOME} && ls {id}", True, ["/bin/sh", "-c", 'cd ${HOME} && ls "${1}"', "batchrun", "1"]),
+        ("f {first name} \"{id}\" {id}", True, ["/bin/sh", "-c", 'f "${2}" "${1}" "${1}"', "batchrun", "1", "Ada"]),
+        (r"echo \"{id}\"", True, ["/bin/sh", "-c", r'echo \""${1}"\"', "batchrun", "1"]),
+    ],
+)  # fmt: skip
+def test_braces_quotes_and_the_shells_own_variables(text, shell, expected):
+    assert words(text, {"id": 1, "missing": None, "first name": "Ada"}, shell=shell) == expected
+
+
+@pytest.mark.parametrize("cell", ["a b", "*", "", 'x"y`z$(id)', "don't", "\\"])
+@pytest.mark.parametrize(
+    "inner",
+    ['"$(TOOL {p})"', '"$(TOOL "{p}")"', "$(TOOL {p})", '"`TOOL {p}`"', "`TOOL {p}`", '"$(echo "$(TOOL {p})")"',
+     "'a\\' \"$( (TOOL {p}) )\"", '"(" "$(TOOL {p})"'],
+)  # fmt: skip
+def test_a_cell_stays_one_argument_in_whatever_a_shell_substitutes(inner, cell):
+    command = f'for word in {inner}; do last=$word; done; printf %s "$last"'.replace("TOOL", "printf '<%s>'")
+    ran = subprocess.run(arguments_of(command, ["p"], shell=True).of({"p": cell}), capture_output=True, text=True)
+    # Outside double quotes the shell takes apart what the substitution printed, but not the cell in it.
+    whole = f"<{cell}>"
+    assert ran.stdout == (whole if inner.endswith('"') else (whole.split() or [""])[-1])
+    assert ran.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "hint"),
+    [
+        ({"command": ""}, "--command is empty", ""),
+        ({"command": "tool {nmae}"}, "given no column 'nmae'", "Did you mean 'name'?"),
+        ({"command": "tool 'x {id}"}, "cannot be split into words: No closing quotation", ""),
+        ({"command": "tool {name!r}"}, "the command has {name!r}, which is not filled in", "write {name} for the cell"),
+        ({"command": "tool { name }"}, "the command has { name }", "or {{name}} for the text"),
+        ({"command": "tool {My Name}"}, "the command has {My Name}", "write {my name} for the cell"),
+        ({"command": "tool {name|lower}", "shell": True}, "the command has {name|lower}", "write {name} for the cell"),
+        ({"command": "tool {my name}"}, "{my name} is cut into words at its space", "put it in quotes: '{my name}'"),
+        ({"command": "tool '{name}'", "shell": True}, "{name} stands inside single quotes", ""),
+        ({"command": r"tool \{name}", "shell": True}, "{name} stands inside single quotes, or after a backslash", ""),
+        ({"command": "echo $(( {id} + 1 ))", "shell": True}, "{id} stands inside $((...))", "let expr or awk count"),
+        ({"command": "cat <<'EOF'\n{id}\nEOF", "shell": True}, "{id} stands in a here-document with quotes", ""),
+        ({"command": "echo \"$(echo '{id}')\"", "shell": True}, "{id} stands inside single quotes", ""),
+        ({"command": "tool", "stdin": "nmae"}, "--stdin: the task is given no column 'nmae'", "Did you mean 'name'?"),
+        ({"command": "tool", "task": "repair"}, "--task and --command exclude each other", ""),
+        ({"stdin": "name"}, "--stdin belongs to --command", ""),
+    ],
+)  # fmt: skip
+def test_a_command_that_cannot_be_right_is_refused(tmp_path, options, message, hint):
+    with pytest.raises(UsageError) as refused:
+        resolve(options, {}, tmp_path).spec.check(("id", "name", "my name"))
+    assert message in str(refused.value)
+    assert hint in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("no-such-tool-anywhere {id}", "'no-such-tool-anywhere' is not there"),
+        ("./data.csv {id}", "'./data.csv' may not be executed"),
+        ("tool {nmae}", "Did you mean 'name'?"),
+    ],
+)
+def test_a_refused_command_leaves_no_checkpoint_and_no_results(tmp_path, command, message):
+    (tmp_path / "data.csv").write_text("id,name\n1,a\n")
+    ended = batchrun("process", "data.csv", "--command", command, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    assert message in ended.stderr
+    assert not database(tmp_path / "data.csv", "command").exists()
+    assert not list(tmp_path.glob("*.results.csv"))
+
+
+def test_stdout_goes_down_the_ladder_like_any_reply(tmp_path):
+    table = table_of(tmp_path, ["x"])
+    command = 'printf \'Here it is:\\n```json\\n{"id": %s, "tags": [1, 2]}\\n```\\n\' {id}'
+    assert batchrun("process", table, "--command", command).returncode == 0
+    row = shown(table, 1)
+    assert (row["result"], row["how"], row["raw"].split("\n")[0]) == ({"id": 1, "tags": [1, 2]}, "fence", "Here it is:")
+
+
+def test_a_failure_keeps_the_exit_code_and_the_end_of_stderr(tmp_path):
+    table = table_of(tmp_path, ["a", "b", "c"])
+    script = (
+        "echo 'first line' >&2; echo 'no luck with {id}' >&2; "
+        'case "{id}" in 1) exit 3;; 2) kill -9 $$;; 3) echo 7;; esac'
+    ).replace("'no luck with {id}'", '"no luck with {id}"')
+    ended = batchrun("process", table, "--shell", "--command", script, "--retries", 0)
+    assert ended.returncode == 1
+    first, second = shown(table, 1)["error"], shown(table, 2)["error"]
+    assert (first["kind"], first["message"]) == ("exception", "exited with code 3: no luck with 1")
+    assert "first line\nno luck with 1" in first["traceback"]
+    assert second["message"] == "killed by signal 9: killed: no luck with 2"
+    assert results(table)[3] == 7
+    log = database(table, "command").with_suffix(".log").read_text()
+    assert [line.split("] ")[1] for line in log.splitlines() if "[row 3]" in line] == ["first line", "no luck with 3"]
+
+
+def test_where_the_ends_of_children_are_ignored_a_program_that_fails_still_fails_its_row(tmp_path):
+    table = table_of(tmp_path, ["a"])
+    command = ("process", table, "--shell", "--command", "echo {id}; sleep 0.1; exit 3", "--retries", 0)
+    ended = batchrun_ignoring_sigchld(*command)
+    assert ended.returncode == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert shown(table, 1)["error"]["message"] == "exited with code 3"
+
+
+def test_a_program_reads_a_cell_of_any_length_from_its_stdin(tmp_path):
+    texts = ["x" * 1_000_000, "", "ü" * 1000, "more\nlines"]
+    table = table_of(tmp_path, texts)
+    assert batchrun("process", table, "--command", "wc -c", "--stdin", "name").returncode == 0
+    assert list(results(table).values()) == [len(text.encode()) for text in texts]
+
+
+def test_a_program_that_reads_nothing_is_not_hurt_by_its_stdin(tmp_path):
+    table = table_of(tmp_path, ["x" * 1_000_000])
+    assert batchrun("process", table, "--command", "echo 5", "--stdin", "name").returncode == 0
+    assert results(table) == {1: 5}
+
+
+def test_cells_that_no_argument_can_hold_fail_their_rows_alone(tmp_path):
+    table = tmp_path / "data.jsonl"
+    cells = ["fine", "a\0b", "x" * 200_000, "fine too"]
+    table.write_text("".join(json.dumps({"id": n, "name": cell}) + "\n" for n, cell in enumerate(cells, start=1)))
+    ended = batchrun("process", table, "--command", "printf '\"%s\"' {name}", "--retries", 0)
+    assert ended.returncode == 1
+    assert {row: result for row, result in results(table).items() if result} == {1: "fine", 4: "fine too"}
+    assert "NUL" in shown(table, 2)["error"]["message"]
+    assert "an argument of 200,000 bytes is too long" in shown(table, 3)["error"]["message"]
+
+
+def test_a_program_named_by_a_cell_fails_its_row_if_it_is_not_there(tmp_path):
+    table = table_of(tmp_path, ["echo", "no-such-tool-anywhere"])
+    assert batchrun("process", table, "--command", "{name} {id}", "--retries", 0).returncode == 1
+    assert results(table)[1] == 1
+    message = "'no-such-tool-anywhere' cannot be started: No such file or directory"
+    assert shown(table, 2)["error"]["message"] == message
+
+
+def test_output_that_is_not_utf_8_is_a_failure_that_says_where():
+    with pytest.raises(ProgramError, match=r"its output is not UTF-8 \(byte 7\)"):
+        run([b"printf", rb'{"a": "\374"}'], None, None)
+
+
+def test_a_program_that_never_stops_writing_fails_its_row_and_is_gone():
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(ProgramError, match="more than 100,000 bytes"):
+        run([b"sh", b"-c", b"yes & yes"], None, None, most=100_000)
+    assert not alive(set(psutil.Process().children(recursive=True)) - before)
+
+
+def test_a_child_left_in_the_background_does_not_hold_the_row(tmp_path):
+    table = table_of(tmp_path, ["a", "b"])
+    marker = f"600.{os.getpid()}"
+    ended = batchrun("process", table, "--shell", "--command", f"sleep {marker} & echo {{id}}", timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert results(table) == {1: 1, 2: 2}
+    wait_for(lambda: not running(marker))
+
+
+def running(marker: str) -> list[psutil.Process]:
+    """Processes that have `marker` among their arguments."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if marker in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return alive(found)
+
+
+FAMILY = "setsid sleep {marker} & (sleep {marker} &) ; sleep {marker} & echo {{id}} >> started; wait"
+
+
+def test_the_timeout_kills_a_program_with_its_children_even_those_in_other_sessions(tmp_path):
+    table = table_of(tmp_path, ["a", "b"])
+    marker = f"601.{os.getpid()}"
+    command = FAMILY.format(marker=marker)
+    options = ("--timeout", "2s", "--retries", 0, "--jobs", 2)
+    ended = batchrun("process", table, "--shell", "--command", command, *options, cwd=tmp_path)
+    assert ended.returncode == 1, ended.stderr
+    assert shown(table, 1)["status"] == "timed_out"
+    assert lines_of(tmp_path / "started")
+    wait_for(lambda: not running(marker))
+
+
+def test_nothing_survives_the_death_of_the_coordinator(tmp_path):
+    table = table_of(tmp_path, ["a", "b"])
+    marker = f"602.{os.getpid()}"
+    run_ = start("process", table, "--shell", "--command", FAMILY.format(marker=marker), "--jobs", 2, cwd=tmp_path)
+    wait_for(lambda: len(lines_of(tmp_path / "started")) == 2)
+    assert len(wait_for(lambda: running(marker))) >= 2
+    kill(run_)
+    wait_for(lambda: not running(marker))
+
+
+def test_rows_may_share_a_process_in_threads(tmp_path):
+    table = table_of(tmp_path, [str(n) for n in range(40)])
+    ended = batchrun("process", table, "--command", "echo {name}", "--jobs", 4, "--threads", 4)
+    assert ended.returncode == 0, ended.stderr
+    assert results(table) == {n: n - 1 for n in range(1, 41)}
+
+
+def test_another_command_is_another_task_and_nothing_is_repeated_unasked(tmp_path):
+    table = table_of(tmp_path, ["a"])
+    assert batchrun("process", table, "--command", "echo {id}").returncode == 0
+    for changed in (("--command", "echo {id}0"), ("--command", "echo {id}", "--shell")):
+        stopped = batchrun("process", table, *changed)
+        assert stopped.returncode == 2
+        assert "--on-change" in stopped.stderr
+    assert batchrun("process", table, "--command", "echo {id}0", "--on-change", "redo").returncode == 0
+    assert results(table) == {1: 10}
+
+
+def test_a_dry_run_shows_the_command_of_the_first_row_and_runs_nothing(tmp_path):
+    table = table_of(tmp_path, ["it's"])
+    ended = batchrun("process", table, "--command", "touch ran {name}", "--stdin", "id", "--dry-run", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert """touch ran 'it'"'"'s'\n\nstdin: 1""" in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_each_worker_says_that_the_program_is_missing_where_it_runs():
+    with pytest.raises(TaskError, match="is not there"):
+        runner(Program("no-such-tool-anywhere {id}"))
+    assert runner(Program("echo {id}"))({"id": 3}) == "3"
+    with pytest.raises(UsageError, match="no column 'x'"):
+        Program("echo {x}").check(("id",))
+
+
+def test_a_command_that_is_the_same_for_all_rows_is_said(tmp_path):
+    table = table_of(tmp_path, ["a", "b"])
+    note = "note: the command names no column, and there is no --stdin: it is the same for every row"
+    for options, said in [
+        (("echo 1",), True),
+        (("echo 1 # ${HOME}", "--shell"), True),
+        (("cat", "--stdin", "id"), False),
+        (("echo {id}",), False),
+        (("echo {id}", "--shell"), False),
+    ]:
+        ended = batchrun("process", table, "--command", *options, "--fresh", cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert (note in ended.stderr) == said, options
+    again = batchrun("process", table, "--command", "echo {id}", "--shell", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "note" not in again.stderr

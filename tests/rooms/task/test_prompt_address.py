@@ -1,0 +1,150 @@
+"""Where the requests of a prompt go: the base URL, and proxies on the way."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from llm_server import served
+from support import batchrun, lines_of, write_table
+
+from batchrun.errors import UsageError
+from batchrun.task.prompt.address import Proxy, checked_url, proxy_for
+
+KEY = "sk-not-to-be-seen-0123456789"
+
+
+def ask(folder, url: str, *args: object, env: dict[str, str] | None = None):
+    """One row asked about; how that ended, and the row."""
+    folder.mkdir(exist_ok=True)
+    table = write_table(folder / "data.csv", [(1, "one")])
+    options = ["--prompt", "Double {id}", "--model", "loopback", "--base-url", url, "-o", folder / "out.jsonl"]
+    quiet = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"), "")
+    env = {**quiet, "OPENAI_API_KEY": KEY, **(env or {})}
+    ended = batchrun("process", table, *options, "--retries", 0, "--overwrite", *args, cwd=folder, env=env)
+    return ended, json.loads(lines_of(folder / "out.jsonl")[0]) if (folder / "out.jsonl").exists() else {}
+
+
+@pytest.mark.parametrize(
+    ("said", "path"),
+    [
+        ("/v1", "/v1/chat/completions"),
+        ("/v1/", "/v1/chat/completions"),
+        ("/v1//", "/v1/chat/completions"),
+        ("", "/chat/completions"),
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/chat/completions/", "/v1/chat/completions"),
+        ("/deployments/m?api-version=2024-10-21", "/deployments/m/chat/completions?api-version=2024-10-21"),
+        ("/deployments/m/?api-version=1&x=a%20b&x=2", "/deployments/m/chat/completions?api-version=1&x=a%20b&x=2"),
+        ("/d/m/chat/completions?api-version=1", "/d/m/chat/completions?api-version=1"),
+    ],
+)
+def test_a_base_url_is_asked_where_it_says_with_its_query_behind(tmp_path, said, path):
+    with served() as server:
+        ended, row = ask(tmp_path, server.url.removesuffix("/v1") + said)
+        assert ended.returncode == 0, ended.stderr
+        assert row["result"] == {"double": 2}
+        assert server.books.paths == [path]
+        assert server.books.headers[0].get("api-key") == (KEY if "api-version" in said else None)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://h/v1?api-key=x", "holds a password"),
+        ("http://h/v1?code=x", "holds a password"),
+        ("http://h/v1/completions", "give http://h/v1"),
+        ("http://h/v1/responses?api-version=1", "give http://h/v1?api-version=1"),
+        ("h:8000/v1", "is no address"),
+        ("http:///v1", "is no address"),
+        ("", "is no address"),
+    ],
+)
+def test_a_base_url_that_cannot_be_right_is_refused(url, says):
+    with pytest.raises(UsageError) as refused:
+        checked_url(url)
+    assert says in f"{refused.value} {refused.value.hint}"
+
+
+# --- proxies ------------------------------------------------------------------------------------------------------
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_server_on_this_machine_is_reached_without_a_proxy(tmp_path, variable):
+    with served() as server:
+        ended, row = ask(tmp_path, server.url, env={variable: "socks5://127.0.0.1:9" if "ALL" in variable else NOWHERE})
+        assert ended.returncode == 0, ended.stderr
+        assert row["result"] == {"double": 2}
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_that_is_not_there_is_named_and_its_password_is_not(tmp_path, variable):
+    ended, row = ask(tmp_path, "http://models.invalid/v1", env={variable: "http://me:secret-word@127.0.0.1:9"})
+    assert ended.returncode == 1, ended.stderr
+    assert row["error"]["kind"] == "connection"
+    assert f"no answer from models.invalid through the proxy 127.0.0.1:9 ({variable})" in row["error"]["message"]
+    assert "secret-word" not in ended.stderr + json.dumps(row)
+
+
+def test_a_proxy_that_is_there_is_asked_and_named_where_it_answers_itself(tmp_path):
+    with served() as proxy:
+        address = proxy.url.removesuffix("/v1")
+        ended, row = ask(tmp_path, "http://models.invalid/v1", env={"HTTP_PROXY": address})
+        assert ended.returncode == 0, ended.stderr
+        assert proxy.books.paths == ["http://models.invalid/v1/chat/completions"]
+        proxy.manner = "an-array"
+        ended, row = ask(tmp_path / "html", "http://models.invalid/v1", env={"HTTP_PROXY": address})
+        assert f"did it come from the proxy {address.removeprefix('http://')} (HTTP_PROXY)?" in row["error"]["message"]
+
+
+def test_a_server_that_no_proxy_names_is_reached_directly(tmp_path):
+    env = {"HTTP_PROXY": NOWHERE, "NO_PROXY": "other.invalid, .models.invalid"}
+    ended, row = ask(tmp_path, "http://eu.models.invalid/v1", env=env)
+    assert ended.returncode == 1, ended.stderr
+    assert "no answer from eu.models.invalid: " in row["error"]["message"]
+
+
+def test_a_proxy_that_cannot_be_used_is_named_before_any_row_fails(tmp_path):
+    ended, _ = ask(tmp_path, "http://models.invalid/v1", env={"ALL_PROXY": "foo://me:secret-word@h:1"})
+    assert ended.returncode == 2, ended.stderr
+    assert "ALL_PROXY" in ended.stderr
+    assert "secret-word" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST", "api.localhost", "127.0.0.1", "127.9.9.9", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"],
+)
+def test_what_is_this_machine_needs_no_proxy(host):
+    assert proxy_for(f"http://{host}:8000/v1", {"http_proxy": NOWHERE, "ALL_PROXY": NOWHERE}) is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({"HTTPS_PROXY": "h:1"}, Proxy("HTTPS_PROXY", "http://h:1")),
+        ({"HTTPS_PROXY": "http://a:1", "https_proxy": "http://b:1"}, Proxy("https_proxy", "http://b:1")),
+        ({"HTTP_PROXY": "http://a:1"}, None),
+        ({"HTTP_PROXY": "http://a:1", "all_proxy": "socks5h://b:1"}, Proxy("all_proxy", "socks5h://b:1")),
+        ({"HTTPS_PROXY": ""}, None),
+        *(({"HTTPS_PROXY": "http://a:1", "NO_PROXY": rule}, None) for rule in (
+            "*", "10.1.2.3", "10.0.0.0/8", "x, 10.1.2.3:8000", ".other,10.1.2.3",
+        )),
+        *(({"HTTPS_PROXY": "http://a:1", "NO_PROXY": rule}, Proxy("HTTPS_PROXY", "http://a:1")) for rule in (
+            "", "10.1.2.3:9", "11.0.0.0/8", "10.0.0.0/999", "3", ",", "/",
+        )),
+    ],
+)  # fmt: skip
+def test_the_variables_for_proxies_mean_what_they_mean_elsewhere(environment, found):
+    assert proxy_for("https://10.1.2.3:8000/v1", environment) == found
+
+
+@given(st.text(max_size=20), st.text(st.sampled_from("a.:[]/*,0123"), max_size=20))
+def test_any_rule_for_any_host_is_read(host, rule):
+    try:
+        url = checked_url(f"http://{host}/v1")
+    except UsageError:
+        return
+    proxy_for(url, {"http_proxy": NOWHERE, "no_proxy": rule})
