@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
@@ -23,8 +23,10 @@ from batchrun.display.reporter import make
 from batchrun.options import settings as settings_module
 from batchrun.options.settings import OPTIONS, Settings
 from batchrun.run.summary import Summary
+from batchrun.table.frames import SpeaksArrow, is_frame, keep, no_table, repeatable
+from batchrun.task.by_value import by_value
 
-from .errors import CheckpointError, InputError, UsageError
+from .errors import InputError, UsageError
 from .main import process as run_process
 from .preparing import check_named
 
@@ -34,11 +36,14 @@ if TYPE_CHECKING:
 Task = str | Callable[[dict[str, Any]], Any]
 
 
-def process(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = None, **options: Any) -> Summary:
+def process(
+    table: "str | os.PathLike[str] | pd.DataFrame | SpeaksArrow", task: Task | None = None, **options: Any
+) -> Summary:
     """Apply `task` to each row of `table` that is left, and write the results; as `batchrun process` does.
 
-    `table`: a path, or a DataFrame (kept as Parquet in the checkpoint's folder, under the working directory
-    or `dir`; its rows are known again by their content, its index is not kept). `task`: as on the command
+    `table`: a path, or a DataFrame of pandas or polars, a relation of DuckDB, or whatever else has
+    `__arrow_c_stream__` (kept as Parquet in the checkpoint's folder, under the working directory or `dir`; its rows
+    are known again by their content, the index of pandas is not kept). `task`: as on the command
     line, or a function of a row. `options`: those of the command line with underscores, such as `jobs=50`,
     `timeout="30s"`, `key="id"`. Environment and configuration file count as they do there.
 
@@ -47,12 +52,14 @@ def process(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
     """
     settings = _settings(task, options)
     origin = None if task is None or isinstance(task, str) else _origin(task)
-    if _is_frame(table):
+    if is_frame(table):
         return _run_frame(table, settings, origin)
     return _run(_path(table), settings, origin)
 
 
-def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = None, **options: Any) -> "pd.DataFrame":
+def results(
+    table: "str | os.PathLike[str] | pd.DataFrame | SpeaksArrow", task: Task | None = None, **options: Any
+) -> "pd.DataFrame":
     """The results so far, joined to the table in its order.
 
     Shape: one row for each row of the table; its columns, then the results' top-level keys, then
@@ -60,7 +67,7 @@ def results(table: "str | os.PathLike[str] | pd.DataFrame", task: Task | None = 
     are several. Works while a run goes on. Raises `CheckpointError` or `UsageError` if there is none, or several.
     """
     settings = _settings(task, options)
-    if _is_frame(table):
+    if is_frame(table):
         return _results_of_frame(table, settings)
     path = _path(table)
     named = task is not None or settings.name is not None
@@ -79,13 +86,7 @@ def _settings(task: Task | None, options: dict[str, Any]) -> Settings:
     settings = settings_module.here({**given, "task": "repair"})  # stands for the function among its rivals
     version = settings.task_version or _digest(task)
     name = settings.name or getattr(task, "__name__", "task").strip("<>")
-    return replace(settings, task=_by_value(task), name=name, task_version=version)
-
-
-def _by_value(function: Callable[[dict[str, Any]], Any]) -> bytes:
-    import cloudpickle
-
-    return bytes(cloudpickle.dumps(function))
+    return replace(settings, task=by_value(task), name=name, task_version=version)
 
 
 def _digest(function: Callable[[dict[str, Any]], Any]) -> str:
@@ -111,11 +112,6 @@ def _origin(function: Callable[[dict[str, Any]], Any]) -> Owner:
     return Owner(FUNCTION, named.__qualname__, TYPED)
 
 
-def _is_frame(table: Any) -> "TypeGuard[pd.DataFrame]":
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(table, pandas.DataFrame)
-
-
 def _frame_path(settings: Settings) -> Path:
     name = f"{safe(settings.checkpoint_name)}.parquet"
     return (settings.dir or Path.cwd()) / f"{name}.batchrun" / name
@@ -123,7 +119,7 @@ def _frame_path(settings: Settings) -> Path:
 
 def _path(table: Any) -> Path:
     if not isinstance(table, (str, os.PathLike)):
-        raise InputError(f"a table is a path or a DataFrame, not {type(table).__name__}", "give one of these")
+        raise no_table(table)
     return Path(os.fspath(table))
 
 
@@ -135,41 +131,20 @@ def _run(path: Path, settings: Settings, origin: Owner | None, bring: Callable[[
         reporter.close()
 
 
-def _run_frame(frame: "pd.DataFrame", settings: Settings, origin: Owner | None) -> Summary:
+def _run_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings, origin: Owner | None) -> Summary:
     """A DataFrame is written down, for a run must be able to read it twice; one for a dry run is not kept."""
     path = _frame_path(settings)
     settings = replace(settings, dir=path.parent.parent, no_output=settings.output is None)
     if settings.names_no_task:
+        frame = repeatable(frame)
         with TemporaryDirectory(prefix="batchrun-") as folder:
-            _keep(frame, Path(folder) / path.name)
+            keep(frame, Path(folder) / path.name)
             check_named(Path(folder) / path.name, settings, lambda: 0, "the DataFrame")
     if not settings.dry_run:
-        return _run(path, settings, origin, lambda: _keep(frame, path))
+        return _run(path, settings, origin, lambda: keep(frame, path))
     with TemporaryDirectory(prefix="batchrun-") as folder:
         copy = Path(folder) / path.name
-        return _run(copy, settings, origin, lambda: _keep(frame, copy))
-
-
-def _keep(frame: "pd.DataFrame", path: Path) -> None:
-    for name, dtype in frame.dtypes.items():
-        if str(dtype).startswith("period"):  # Parquet keeps their bare numbers
-            raise InputError(
-                f"column {name!r} has periods, and cannot be kept as Parquet", f"give frame[{name!r}].astype(str)"
-            )
-    try:
-        part = path.with_suffix(".part")
-        frame.to_parquet(part, index=False)
-        part.replace(path)
-    except OSError as error:
-        raise CheckpointError(
-            f"the DataFrame cannot be kept in {path}: {error}",
-            "make room, check permissions, or give dir= another folder",
-        ) from error
-    except (ValueError, TypeError, NotImplementedError, OverflowError) as error:  # pyarrow's own are of these kinds
-        raise InputError(
-            f"the DataFrame cannot be kept as Parquet: {error}",
-            "give each column a name of its own and values of one type, such as frame['x'].astype(str)",
-        ) from error
+        return _run(copy, settings, origin, lambda: keep(frame, copy))
 
 
 def _joined(places: Places, path: Path, settings: Settings) -> "pd.DataFrame":
@@ -180,7 +155,7 @@ def _joined(places: Places, path: Path, settings: Settings) -> "pd.DataFrame":
         return frame(bound.table, bound.types, checkpoint.db)
 
 
-def _results_of_frame(frame: "pd.DataFrame", settings: Settings) -> "pd.DataFrame":
+def _results_of_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings) -> "pd.DataFrame":
     path = _frame_path(settings)
     directory, name = path.parent.parent, settings.checkpoint_name
     places = places_of(path, directory, name)
@@ -190,7 +165,7 @@ def _results_of_frame(frame: "pd.DataFrame", settings: Settings) -> "pd.DataFram
         raise none
     with TemporaryDirectory(prefix="batchrun-") as folder:
         copy = Path(folder) / path.name
-        _keep(frame, copy)  # the one that is kept may be another
+        keep(frame, copy)  # the one that is kept may be another
         try:
             return _joined(places, copy, settings)
         except UsageError:

@@ -21,7 +21,7 @@ DOORS = {
     "sqlite3": {"cli/about.py", "checkpoint/", "outcome/"},
     "dask": {"engine/cluster/dask/"},
     "distributed": {"engine/cluster/dask/"},
-    "pandas": {"outcome/export/", "library.py"},
+    "pandas": {"outcome/export/", "library.py", "table/frames.py"},
     "pyarrow": {"outcome/export/formats/", "table/"},
 }
 
