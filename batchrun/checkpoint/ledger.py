@@ -68,21 +68,20 @@ class Ledger:
         """What the run has used so far; written down with the next commit."""
         self._spent = tokens, cost
 
-    def commit_if_due(self, *, idle: bool) -> int:
-        """Commit when enough rows or time have gathered, or when nothing else is to do; returns rows committed.
+    def commit_if_due(self, *, idle: bool) -> None:
+        """Commit when enough rows or time have gathered, or when nothing else is to do.
 
         Enough is 500 rows, or four times as long as the last commit took, at most 50 ms: so commits cost a
         fifth of the time at most, and where they are quick a row is durable a few milliseconds after its end.
         """
         if not self.gathered:
-            return 0
+            return
         waited = time.monotonic() - self._oldest
         if idle or self.gathered >= COMMIT_ROWS or waited >= min(COMMIT_SECONDS, COMMIT_SHARE * self._cost):
-            return self.commit()
-        return 0
+            self.commit()
 
-    def commit(self) -> int:
-        """Commit what has gathered; returns rows committed. They are durable when this returns."""
+    def commit(self) -> None:
+        """Commit what has gathered: it is durable when this returns."""
         if self.gathered or self._spent:
             begin = time.monotonic()
             standing = {**self.counts, "fresh": self.fresh, "to_run": self._to_run}
@@ -90,9 +89,7 @@ class Ledger:
             if self._witness:
                 self._witness.saw(self._checkpoint.reached())
             self._cost = time.monotonic() - begin
-        committed = len(self._settled)
         self._settled, self._failures, self._spent, self.gathered = [], [], None, 0
-        return committed
 
     @property
     def left(self) -> int:

@@ -4,7 +4,6 @@ Backoff is exponential with full jitter, as in "Exponential Backoff And Jitter" 
 a uniform draw between nothing and the capped exponential spreads the callers best.
 """
 
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -26,16 +25,8 @@ _KIND_OF_STATUS = {400: "bad_request", 401: "auth", 403: "auth", 404: "bad_reque
 _PASSING_STATUS = frozenset({408, 409, 425})
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Try the row again after `seconds`; `charged` says whether the attempt counted."""
-
-    seconds: float
-    charged: bool
-
-
-def after_failure(error: tuple[Any, ...], attempt: int, allowed: int, wait: float | None, dice: float) -> Again | None:
-    """After the failed attempt number `attempt` of `allowed`: when to try again, or None to settle it.
+def after_failure(error: tuple[Any, ...], attempt: int, allowed: int, wait: float | None, dice: float) -> float | None:
+    """After the failed attempt number `attempt` of `allowed`: seconds to rest, or None to settle the row.
 
     `error` is (kind, message, type, http_status, …); `wait` a floor in seconds that the server asked for;
     `dice` a number drawn uniformly from [0, 1).
@@ -44,16 +35,16 @@ def after_failure(error: tuple[Any, ...], attempt: int, allowed: int, wait: floa
     hopeless = kind in HOPELESS_KINDS or status in HOPELESS_STATUS or type_name in HOPELESS_TYPES
     if hopeless or attempt >= allowed:
         return None
-    return Again(max(backoff(attempt, dice), min(wait or 0.0, MAX_REFUSED_SECONDS)), charged=True)
+    return max(backoff(attempt, dice), min(wait or 0.0, MAX_REFUSED_SECONDS))
 
 
-def after_refusal(refused_for: float, refusals: int, wait: float | None, dice: float) -> Again | None:
-    """After the server said "busy": when to try again, or None once it has said so for ten minutes."""
+def after_refusal(refused_for: float, refusals: int, wait: float | None, dice: float) -> float | None:
+    """After the server said "busy": seconds to rest, or None once it has said so for ten minutes."""
     if refused_for >= MAX_REFUSED_SECONDS:
         return None
     # "Come back in no time" would be a loop without a pause.
     pause = wait * (1 + 0.1 * dice) if wait and wait > 0 else backoff(refusals, dice)
-    return Again(min(pause, MAX_REFUSED_SECONDS), charged=False)
+    return min(pause, MAX_REFUSED_SECONDS)
 
 
 def pause_for_all(refusals: int, dice: float) -> float:

@@ -66,10 +66,10 @@ class Run:
                 self._feed()
                 happened = self._collect()
                 self._expire()
-                self.tally.committed(self.ledger.commit_if_due(idle=not happened))
+                self.ledger.commit_if_due(idle=not happened)
                 self._onlooker.tick(self, time.monotonic())
         finally:
-            self.tally.committed(self.ledger.commit())
+            self.ledger.commit()
         return self.stopped
 
     def _over(self) -> bool:

@@ -19,7 +19,7 @@ from batchrun.errors import BatchrunError, StoppedError
 from .allowance import Allowance
 from .backlog import Backlog
 from .first_errors import FirstErrors, all_alike
-from .retry import UNAVAILABLE, Again, after_failure, after_refusal, pause_for_all
+from .retry import UNAVAILABLE, after_failure, after_refusal, pause_for_all
 from .stopping import MaxFailures, Timeout, too_many
 from .tally import Tally
 
@@ -162,11 +162,11 @@ class Settling:
             return
         self._refused[ticket.position] = (since, refusals + 1)
         self._tally.refused(reply.error[1] if reply.error else "busy")
-        if again:
-            self._backlog.rest(ticket, now + again.seconds)
+        if again is not None:
+            self._backlog.rest(ticket, now + again)
             if wait:  # nobody asks before; the first of a burst of refusals says so for all
                 self.pause_begun |= now >= self._backlog.paused_until
-                self._backlog.pause(now + again.seconds)
+                self._backlog.pause(now + again)
 
     def _pause(self, reply: Reply, now: float) -> float | None:
         """Seconds for all rows, if the service serves nobody and does not say until when; the same for one burst."""
@@ -199,10 +199,10 @@ class Settling:
         else:
             self._rest(ticket, again, failure, seconds)
 
-    def _rest(self, ticket: Ticket, again: Again, failure: Failure, seconds: float) -> None:
+    def _rest(self, ticket: Ticket, again: float, failure: Failure, seconds: float) -> None:
         self._tally.attempted(seconds, retried=True)
         self._ledger.note_failure(failure)
-        self._backlog.rest(ticket._replace(attempt=ticket.attempt + 1), time.monotonic() + again.seconds)
+        self._backlog.rest(ticket._replace(attempt=ticket.attempt + 1), time.monotonic() + again)
 
     def _keep(self, rows: list[Settled]) -> None:
         """Rows have their final state. How often they were refused on the way there matters no more."""

@@ -24,7 +24,6 @@ class Tally:
         self.first_failed = 0
         self.retried = 0
         self.refusals = 0
-        self.durable = 0
         self.tokens: Tokens | None = None
         self.errors = Alike()
         self.hows: Counter[str | None] = Counter()
@@ -72,10 +71,6 @@ class Tally:
         """An attempt has used tokens; returns those of all attempts."""
         self.tokens = (self.tokens or Tokens()).plus(tokens)
         return self.tokens
-
-    def committed(self, rows: int) -> None:
-        """So many rows have become durable."""
-        self.durable += rows
 
     @property
     def last_error(self) -> str:

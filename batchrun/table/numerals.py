@@ -38,7 +38,6 @@ _LENGTHY = (
 )
 _DECIMAL = rf"-?(?:{_POINTED}(?:[eE][+-]?[0-9]{{1,3}})?|{_WHOLE}[eE][+-][0-9]{{1,3}})"
 _WEAK = rf"-?{_WHOLE}[eE][0-9]{{1,3}}|{_INFINITE}"
-_WILD = f"{_DECIMAL}|{_SHORT_INT}|{_WEAK}"
 _BOOL = "true|True|TRUE|false|False|FALSE"
 # What a user who insists may mean; int() and float() read all of it.
 _FORCED = {

@@ -96,9 +96,6 @@ class Desk:
             _, names, types, missing, self.first, self.slots = message
             self._convert = converter(names, types, missing)
             return []
-        if message[0] == "slots":
-            self.slots = message[1]
-            return []
         _, batch, tickets = message
         assert self._convert is not None
         cells = _typed(self._convert, tickets)

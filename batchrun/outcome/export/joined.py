@@ -1,9 +1,8 @@
 """A table and its ledger as one: each row with what has become of it, in input order, as a stream.
 
 snapshot   one state of the checkpoint for all that is read within
-outcomes   what the ledger says, settled rows only; bodies: their results and no more
-pages      the same beside a table's chunks, rows that are left included, column by column
-joined     row by row
+bodies     the results of settled rows and no more
+pages      what the ledger says beside a table's chunks, rows that are left included, column by column
 """
 
 import os
@@ -20,7 +19,7 @@ from batchrun.checkpoint.errors import damaged_records, explained
 from batchrun.checkpoint.records import LEFT, STATUS_NAMES, Failure
 from batchrun.core.text import counted
 from batchrun.errors import CheckpointError, InputError
-from batchrun.table.table import CHUNK_ROWS, Cells, Table
+from batchrun.table.table import CHUNK_ROWS
 
 _SETTLED = """
 SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, NULL, NULL, r.body, r.raw, r.how, r.note, l.failure,
@@ -82,19 +81,6 @@ class Outcomes:
         return map(_OUTCOME, zip(*columns, strict=True))
 
 
-class Joined(NamedTuple):
-    """A row of the table, its raw cells in the order of the table's columns, and its `Outcome`."""
-
-    row: int
-    cells: Cells
-    status: str
-    body: bytes | None
-    how: str | None
-    raw: str | None
-    error: dict[str, Any] | None
-    note: str | None
-
-
 class Chunk(Protocol):
     """Some rows, in whatever shape: only their number matters here."""
 
@@ -117,14 +103,6 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
-
-
-def outcomes(db: sqlite3.Connection, *, raw: bool = False) -> Iterator[Outcome]:
-    """The settled rows of the table, in order. Raises `CheckpointError` if they cannot be read."""
-    with _naming_damage(db):
-        cursor = db.execute(_SETTLED)
-        while found := cursor.fetchmany(CHUNK_ROWS):
-            yield from _outcomes(db, found, raw=raw)
 
 
 def _outcomes(db: sqlite3.Connection, found: list[tuple[Any, ...]], *, raw: bool) -> Outcomes:
@@ -215,13 +193,6 @@ def pages(
             f"{checkpoint_path(db)} knows of row {beyond[0]:,}, but the table has only {counted(end, 'row')}",
             "the table has changed since the last run: run 'batchrun process' again, it finds the rows anew",
         )
-
-
-def joined(table: Table, db: sqlite3.Connection, *, raw: bool = False) -> Iterator[Joined]:
-    """Each row of the table with its outcome. Raises what `pages` raises."""
-    for chunk, page in pages(table.chunks(), db, raw=raw):
-        for cells, outcome in zip(chunk, page, strict=True):
-            yield Joined(outcome[0], cells, *outcome[1:])
 
 
 def checkpoint_path(db: sqlite3.Connection) -> Path:

@@ -20,7 +20,7 @@ from batchrun.checkpoint.format import FORMAT
 from batchrun.checkpoint.opening import NothingYet, opened
 from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
 from batchrun.errors import CheckpointError, UsageError
-from batchrun.outcome.export.joined import outcomes
+from batchrun.outcome.export.joined import Outcome, pages
 from batchrun.outcome.proof import verify
 from batchrun.task.encode import encode
 
@@ -49,13 +49,19 @@ def written(path, *rows, failures=()):
         checkpoint.write(checkpoint.begin_run({}, {}), list(rows), list(failures))
 
 
+def outcomes(checkpoint) -> list[Outcome]:
+    """What has become of each row of the table."""
+    ((_, page),) = pages([range(checkpoint.get("rows"))], checkpoint.db, raw=True)
+    return list(page)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(JSON, TEXT | st.none()), min_size=1, max_size=8))
 def test_any_json_value_and_any_reply_come_back_as_they_were(path, values):
     path.unlink(missing_ok=True)
     written(path, *(row(n, body=encode(value)[0], raw=raw, how="json") for n, (value, raw) in enumerate(values, 1)))
     with opened(path, write=False) as checkpoint:
-        found = list(outcomes(checkpoint.db, raw=True))
+        found = outcomes(checkpoint)
         proof = verify(checkpoint, None)
     assert [(json.loads(outcome.body), outcome.raw) for outcome in found] == values
     assert repr([json.loads(outcome.body) for outcome in found]) == repr([value for value, _ in values])
@@ -83,7 +89,7 @@ def test_attempts_at_rows_that_were_never_settled_are_remembered_when_it_is_open
 def test_a_failure_comes_back_with_all_that_is_known_of_it(path):
     written(path, row(1, FAILED, failure=FAILURE))
     with opened(path, write=False) as checkpoint:
-        (found,) = outcomes(checkpoint.db, raw=True)
+        (found,) = outcomes(checkpoint)
     assert found.raw == FAILURE.raw
     assert found.error == {
         "kind": "exception", "message": "no luck", "type": "ValueError", "http_status": 503, "traceback": "a trace\n",
@@ -184,7 +190,7 @@ def test_a_checkpoint_of_any_format_is_read_for_ever_and_reading_leaves_it_as_it
     assert rows[3]["error"]["message"] == "no luck"
     assert "killed by signal 9" in rows[5]["error"]["message"]
     with opened(database(old, "answer"), write=False) as checkpoint:
-        replies = {outcome.row: outcome.raw for outcome in outcomes(checkpoint.db, raw=True)}
+        replies = {outcome.row: outcome.raw for outcome in outcomes(checkpoint)}
     assert replies[7] == "I cannot say."
     shown = json.loads(batchrun("show", old, 3, "--json").stdout)
     assert (shown["status"], shown["error"]["message"]) == ("failed", "no luck")

@@ -25,7 +25,7 @@ from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, Failure,
 from batchrun.errors import CheckpointError, InputError, UsageError
 from batchrun.outcome.export.columns import MAX_COLUMNS
 from batchrun.outcome.export.frame import frame
-from batchrun.outcome.export.joined import joined, snapshot
+from batchrun.outcome.export.joined import pages, snapshot
 from batchrun.outcome.export.kinds import FLOAT, INT, JSON, LONG, NOTHING, TEXT, ArrayOf, ObjectOf, join, kind_of
 from batchrun.outcome.export.writing import ExportStopped, export, format_of
 from batchrun.table import ReadOptions, open_table, scan
@@ -122,10 +122,11 @@ Make = Callable[..., Table]
 def test_each_row_comes_in_input_order_with_what_has_become_of_it(make: Make) -> None:
     table = make(5).settle({"a": 1}, failure(2), LEFT, Skipped("too old"))
     with table.db() as db:
-        rows = list(joined(table.table, db, raw=True))
-    assert [(row.row, row.cells, row.status) for row in rows] == [
-        (1, ("1",), "done"), (2, ("2",), "failed"), (3, ("3",), "left"), (4, ("4",), "skipped"),
-        (5, ("5",), "left"),
+        ((cells, page),) = pages(table.table.chunks(), db, raw=True)
+    rows = list(page)
+    assert list(cells) == [("1",), ("2",), ("3",), ("4",), ("5",)]
+    assert [(row.row, row.status) for row in rows] == [
+        (1, "done"), (2, "failed"), (3, "left"), (4, "skipped"), (5, "left"),
     ]  # fmt: skip
     assert (rows[0].body, rows[0].how, rows[0].raw) == (b'{"a": 1}', "json", "the raw reply")
     assert rows[1].error == {
@@ -143,10 +144,11 @@ def test_rows_find_their_outcomes_however_few_are_settled(make: Make, step: int)
         if step > 900 or row <= 20:
             table.settle(row, first=row)
     with table.db() as db:
-        for row in joined(table.table, db):
-            assert row.cells == (str(row.row),)
-            assert row.body in (None, b"%d" % row.row)
-            assert (row.body is None) == (row.status == "left")
+        for chunk, page in pages(table.table.chunks(), db):
+            for cells, row in zip(chunk, page, strict=True):
+                assert cells == (str(row.row),)
+                assert row.body in (None, b"%d" % row.row)
+                assert (row.body is None) == (row.status == "left")
 
 
 def test_results_of_rows_that_are_gone_do_not_show(make: Make) -> None:
