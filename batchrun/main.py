@@ -1,12 +1,14 @@
 """The main job, from the table to the results. Read this first: it is the table of contents.
 
-table          source.py, table/, anchoring/   read once to know it, again for the rows that are left
-plan           plan.py                         what is left?
-rows in flight run/                            many at once; what becomes of each attempt that has ended
-  where        local/, cluster/                in this machine's lanes, or on a cluster: the run does not know
-  how          worker/                         in each lane's process: load the task, run it on rows, reply
-settled rows   checkpoint/                     on disk as they come
-results        finish.py, export/              joined to the table, in its order
+table          table/, checkpoint/bind   read once to know it, again for the rows that are left
+plan           run/plan                  what is left?
+rows in flight run/run                   many at once; what becomes of each attempt that has ended
+  where        engine/local/, cluster/   in this machine's lanes, or on a cluster: the run does not know
+  how          engine/worker/            in each lane's process: load the task, run it on rows, reply
+settled rows   checkpoint/ledger         on disk as they come
+results        outcome/export/           joined to the table, in its order
+
+The processes, the rooms, and where a change goes: docs/architecture.md.
 """
 
 import os
