@@ -12,6 +12,7 @@ imports this package for `current()`, stays small.
 
 from typing import TYPE_CHECKING, Any
 
+from batchrun.core.version import VERSION
 from batchrun.task.api import Abort, Current, RetryLater, Skip, count_tokens, current
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from .library import process, results
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = ["Abort", "Current", "RetryLater", "Skip", "Summary", "count_tokens", "current", "process", "results"]
 

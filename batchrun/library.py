@@ -22,13 +22,13 @@ from batchrun.core.suggest import suggest
 from batchrun.display.reporter import make
 from batchrun.options import settings as settings_module
 from batchrun.options.settings import OPTIONS, Settings
+from batchrun.run.checks import check_named
 from batchrun.run.summary import Summary
 from batchrun.table.frames import SpeaksArrow, is_frame, keep, no_table, repeatable
 from batchrun.task.by_value import by_value
 
 from .errors import InputError, UsageError
 from .main import process as run_process
-from .preparing import check_named
 
 if TYPE_CHECKING:
     import pandas as pd

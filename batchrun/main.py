@@ -20,10 +20,11 @@ from functools import cache
 from pathlib import Path
 
 from batchrun.checkpoint import suspects
-from batchrun.checkpoint.bind import Binder, Bound, check_rows, tickets
+from batchrun.checkpoint.bind import Binder, Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.deaths import Aftermath, aftermath
 from batchrun.checkpoint.errors import explained
+from batchrun.checkpoint.folder import find_places
 from batchrun.checkpoint.inflight import forget, left_behind
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.lock import held
@@ -38,37 +39,31 @@ from batchrun.core.signals import Signals, listening
 from batchrun.display.reporter import Reporter
 from batchrun.engine.choose import StartableEngine, engine_of
 from batchrun.engine.local.nursery import Nursery
+from batchrun.engine.orders import orders_for
+from batchrun.engine.shape import slots_for
 from batchrun.options.settings import OPTIONS, Settings
 from batchrun.options.variables import say_misspelt
 from batchrun.outcome.destination import check_output, settle_output
 from batchrun.outcome.finish import SetAside, forget_if_unused, fresh_start, summarise, write_results
+from batchrun.run.allowance import allowance_for
 from batchrun.run.backlog import Backlog
+from batchrun.run.checks import check_early, check_named
 from batchrun.run.control import Helm
 from batchrun.run.notes import notes_on
 from batchrun.run.plan import Plan
+from batchrun.run.planning import plan_of, preview, require
 from batchrun.run.remote import controlled
 from batchrun.run.reparse import reparse
 from batchrun.run.run import Run
 from batchrun.run.settling import Rules
 from batchrun.run.summary import Summary, advice
 from batchrun.run.tally import Tally
+from batchrun.run.tickets import check_rows, tickets
 from batchrun.run.versions import Version, first_hello, found_version, known_version, options_of, versions
 from batchrun.task.notice import heard
 from batchrun.task.spec import Spec, described
 
 from .errors import BatchrunError, CheckpointError, Interrupted
-from .preparing import (
-    allowance_for,
-    check_early,
-    check_named,
-    find_places,
-    orders_for,
-    plan_of,
-    preview,
-    require,
-    slots_for,
-    teller,
-)
 
 BIG_TABLE_BYTES = 8 << 20
 PATIENCE_SECONDS = 3.0
@@ -139,7 +134,7 @@ def process(
         @cache
         def engine() -> StartableEngine:
             with explained(places.folder):
-                say = teller(reporter, log)
+                say = _teller(reporter, log)
                 return engine_of(settings, orders, heard(log.printed, reporter.say), say, stack, nursery)
 
         job = Job(places, settings, spec, reporter, typed, signals, redactor, checkpoint, witness, owners, engine)
@@ -297,3 +292,13 @@ def _start_early(job: Job, binder: Binder, version: Version | None) -> None:
 def _version(job: Job) -> Version:
     hello = first_hello(job.engine(), job.signals, job.reporter, job.settings.timeout)
     return found_version(hello, job.checkpoint.get("task"), job.settings, job.spec, job.owners)
+
+
+def _teller(reporter: Reporter, log: Log) -> Callable[[str], None]:
+    """Tells the user, and the log."""
+
+    def say(text: str) -> None:
+        reporter.say(text)
+        log.say(text)
+
+    return say

@@ -26,19 +26,22 @@ DOORS = {
 }
 
 
-def imports(path):
-    """Top-level names of everything that a module imports, anywhere in it."""
+def imported(path):
+    """What a module imports, anywhere in it, as parts of a dotted name: `["batchrun", "run", "plan", "Plan"]`."""
+    package = ["batchrun", *path.relative_to(PACKAGE).parent.parts]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.split(".")[0]
+            yield from (alias.name.split(".") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = [*base, *(node.module.split(".") if node.module else [])]
+            yield from ([*base, alias.name] for alias in node.names)
 
 
 @pytest.mark.parametrize("library", sorted(DOORS))
 def test_each_library_enters_by_its_own_door(library):
     for path in PACKAGE.rglob("*.py"):
-        if library in set(imports(path)):
+        if library in {name[0] for name in imported(path)}:
             where = path.relative_to(PACKAGE).as_posix()
             assert any(where.startswith(door) for door in DOORS[library]), f"{where} imports {library}"
 
@@ -80,6 +83,45 @@ def test_the_public_names_are_exactly_these():
     public = {"Abort", "Current", "RetryLater", "Skip", "Summary", "count_tokens", "current", "process", "results"}
     assert set(batchrun.__all__) == public
     assert all(getattr(batchrun, name) for name in public)
+
+
+FLOORS = (
+    {"core", "errors"},
+    {"table"},
+    {"task"},
+    {"options"},
+    {"checkpoint"},
+    {"engine"},
+    {"run"},
+    {"display", "outcome"},
+    {"main"},
+    {"library", "cli"},
+    {"__init__", "__main__"},
+)
+"""The rooms, from the ground up. A room is a folder of the package, or a module beside the folders."""
+
+
+def room(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def floor(name):
+    return next(number for number, rooms in enumerate(FLOORS) if name in rooms)
+
+
+def own_rooms(path):
+    """The rooms that a module imports from, in functions and for type checkers too."""
+    for name in imported(path):
+        if name[0] == "batchrun":
+            inside = len(name) > 1 and ((PACKAGE / name[1]).is_dir() or (PACKAGE / f"{name[1]}.py").exists())
+            yield name[1] if inside else "__init__"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_room_imports_only_rooms_below_it(path):
+    for other in own_rooms(path):
+        same_floor = {room(path), other} == {"core", "errors"}
+        assert other == room(path) or same_floor or floor(other) < floor(room(path)), f"{path} imports {other}"
 
 
 EACH_FIRST = """

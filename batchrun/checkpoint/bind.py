@@ -1,23 +1,18 @@
-"""From the table to rows that can be handed out: bind the checkpoint to the table, then read what is left."""
+"""Bind the checkpoint to the table: which rows there are, and what has become of each."""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from batchrun.checkpoint.anchoring.anchor import Moved
 from batchrun.checkpoint.anchoring.binding import bind
-from batchrun.checkpoint.anchoring.spool import occurrence_of
 from batchrun.core.suggest import listing
-from batchrun.core.text import counted
-from batchrun.engine.wire import Ticket
 from batchrun.errors import InputError, UsageError
 from batchrun.options.settings import Settings
-from batchrun.run.plan import AGAIN, Plan
-from batchrun.table import ReadOptions, Scan, Table, digest_of, identities, needed, open_table, pick, task_columns
+from batchrun.table import ReadOptions, Scan, Table, digest_of, open_table, task_columns
 from batchrun.table.column_types import RULES
 from batchrun.table.doubts import Doubt
 from batchrun.table.files import changed, files_of, unread_files
@@ -186,37 +181,6 @@ def _whereabouts(places: Places) -> dict[str, str]:
     return {"input": str(places.input), "place": os.path.relpath(table, folder)}
 
 
-def tickets(
-    bound: Bound, plan: Plan, checkpoint: Checkpoint, retries: int, under_way: dict[int, int]
-) -> Iterator[Ticket]:
-    """The rows that the plan runs, in the table's order, read as they are asked for."""
-    fingerprint = identities(bound.table.columns, bound.options)
-    cells_of = pick(bound.table.columns, bound.options)
-    twins = Twins(checkpoint)
-    first, left = 1, plan.to_run
-    for chunk in bound.table.chunks(needed(bound.options)):
-        if first == 1:
-            bound.check()  # it is opened once more, perhaps minutes after it was bound: workers had to be up
-        flags = plan.flags[first - 1 : first - 1 + len(chunk)]
-        if any(flags):
-            positions = list(compress(range(first, first + len(chunk)), flags))
-            rows = list(compress(chunk, flags))
-            names, keys = fingerprint(rows)
-            for n, (position, row) in enumerate(zip(positions, rows, strict=True)):
-                made, base, was = under_way.get(position, 0), 0, 0
-                if plan.flags[position - 1] == AGAIN:
-                    base, was = checkpoint.attempts_and_status(position)
-                    made = max(made, base)
-                name = names[n] if keys else occurrence_of(names[n], twins.occurrence(position))
-                last = base + 1 + retries
-                key = keys[n] if keys else None
-                yield Ticket(position, made + 1, name, cells_of(row), max(last, made + 1), was, key, base)
-            left -= len(rows)
-        first += len(chunk)
-        if not left:
-            return
-
-
 class Twins:
     """Which rows are the same as one before them; asked in the table's order."""
 
@@ -239,12 +203,6 @@ def _twins(checkpoint: Checkpoint) -> Iterator[tuple[int, int]]:
     ).fetchall():
         yield from block
         after = block[-1][0]
-
-
-def check_rows(asked: frozenset[int] | None, rows: int) -> None:
-    """Raise `InputError` for a row that the table does not have."""
-    if asked and max(asked) > rows:
-        raise InputError(f"there is no row {max(asked):,}: the table has {counted(rows, 'row')}", "mend --rows")
 
 
 def open_bound(checkpoint: Checkpoint, path: Path, settings: Settings) -> Bound:

@@ -5,7 +5,7 @@ import sqlite3
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 
-from batchrun import __version__
+from batchrun.core.version import VERSION
 
 _NEEDED = ("json-repair", "loky", "orjson", "pandas", "pyarrow", "rich", "typer", "xxhash")
 _OPTIONAL = {"openai": "--prompt", "distributed": "--engine dask", "openpyxl": "Excel"}
@@ -18,7 +18,7 @@ def about() -> str:
     optional = [f"{name} {_version(name)} ({use})" for name, use in _OPTIONAL.items()]
     return "\n".join(
         [
-            f"batchrun {__version__}",
+            f"batchrun {VERSION}",
             f"  on    python {platform.python_version()}, sqlite {sqlite3.sqlite_version}, {machine}",
             f"  with  {', '.join(needed)}",
             f"  also  {', '.join(optional)}",

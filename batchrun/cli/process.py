@@ -297,7 +297,7 @@ def _early(input_path: Path, settings: "Settings", stack: ExitStack) -> "Nursery
     checkpoint = places_of(input_path, settings.dir, settings.checkpoint_name).checkpoint
     with suppress(OSError):  # it may not be looked at, or no further process started: said when it is needed
         if settings.fresh or not checkpoint.exists():
-            from batchrun.core.limits import raise_descriptors
+            from batchrun.core.descriptors import raise_descriptors
             from batchrun.engine.local.nursery import Nursery
 
             raise_descriptors(settings.most_at_once)

@@ -1,38 +1,42 @@
-"""What the system allows this process."""
+"""How long an attempt may take, and how many rows may fail. Pure."""
 
-import resource
+from dataclasses import dataclass
 
-from batchrun.errors import UsageError
-
-from .text import counted
-
-A_LANE = 8
-BESIDES = 100
+LEAST_SECONDS = 1.0
 
 
-def raise_descriptors(rows: int) -> None:
-    """Raise this process's own limit of open files as far as so many rows at once may need and the system allows.
+@dataclass(frozen=True, slots=True)
+class MaxFailures:
+    """`--max-failures`: a number of rows, or a share of the rows to run (`percent`)."""
 
-    Workers inherit it: where many rows share one, each may have a connection of its own there.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _needed(rows) if hard == resource.RLIM_INFINITY else min(_needed(rows), hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    number: float
+    percent: bool = False
 
+    def reached(self, failed: int, to_run: int) -> bool:
+        """Whether so many failed rows are too many."""
+        if self.percent:
+            return failed > self.number / 100 * to_run
+        return failed >= max(1, self.number)
 
-def check_descriptors(lanes: int) -> None:
-    """Raise `UsageError` where the system does not allow the open files of so many lanes."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < _needed(lanes):
-        most = (hard - BESIDES) // A_LANE
-        fewer = f", or lower --jobs: {counted(most, 'worker')} at most" if most > 0 else ""
-        raise UsageError(
-            f"{counted(lanes, 'worker')} {'need' if lanes > 1 else 'needs'} {_needed(lanes):,} open files, "
-            f"and the system allows {hard:,}",
-            f"raise the limit (ulimit -Hn {_needed(lanes)}){fewer}",
-        )
+    def __str__(self) -> str:
+        return f"{self.number:g}{'%' if self.percent else ''}"
 
 
-def _needed(lanes: int) -> int:
-    return lanes * A_LANE + BESIDES
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """`--timeout`: seconds for one attempt, or (`multiple`) so many times the running median."""
+
+    number: float
+    multiple: bool = False
+
+    def limit(self, median: float | None) -> float | None:
+        """Seconds for one attempt now. `median`: seconds, None while too few attempts have ended.
+
+        A multiple is never less than a second: a machine that stutters must not end quick rows.
+        """
+        if not self.multiple:
+            return self.number
+        return None if median is None else max(LEAST_SECONDS, self.number * median)
+
+    def __str__(self) -> str:
+        return f"{self.number:g}{'x' if self.multiple else 's'}"

@@ -7,8 +7,6 @@ import json
 import re
 from collections.abc import Collection, Mapping
 
-from batchrun.engine.wire import Reply
-
 MASK = "[redacted]"
 SHORTEST = 8
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
@@ -48,20 +46,10 @@ class Redactor:
         """The text without secrets, if there is one."""
         return None if text is None else self.text(text)
 
-    def reply(self, reply: Reply) -> Reply:
-        """The reply without secrets."""
-        if self._data is None:
-            return reply
-        body = None if reply.body is None else self._json(reply.body)
-        error = reply.error
-        if error is not None:
-            kind, message, type_name, status, trace = error
-            error = (kind, self.text(message), type_name, status, self.optional(trace))
-        return reply._replace(body=body, raw=self.optional(reply.raw), note=self.optional(reply.note), error=error)
-
-    def _json(self, body: bytes) -> bytes:
+    def json(self, body: bytes) -> bytes:
         """JSON without secrets. It stays JSON: a number that is one becomes text."""
-        assert self._data is not None
+        if self._data is None:
+            return body
         masked = self._data.sub(MASK.encode(), body)
         if masked != body:
             try:

@@ -1,6 +1,5 @@
-"""Whom a run speaks to: an engine, where rows run, and an onlooker, who is shown how it goes."""
+"""The seam: what a run asks of an engine, wherever its rows run."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from batchrun.checkpoint.inflight import Running
@@ -9,7 +8,7 @@ from .events import Event, Loading
 from .wire import Ticket
 
 if TYPE_CHECKING:
-    from batchrun.run.run import Run
+    pass
 
 
 class Engine(Protocol):
@@ -54,19 +53,3 @@ class Loads(Protocol):
 def loading_of(engine: Engine, now: float, *, ask: bool = False) -> Loading | None:
     """What keeps the engine from starting rows, as far as it can tell."""
     return engine.loading(now, ask=ask) if isinstance(engine, Loads) else None
-
-
-class Onlooker(Protocol):
-    """Who is shown how the run goes."""
-
-    def tick(self, run: "Run", now: float) -> None:
-        """On every turn of the loop."""
-
-    def running(self, rows: Sequence[tuple[int, Running]], now: float, loading: Loading | None = None) -> None:
-        """The user has asked what is executing. `loading`: why it is nothing."""
-
-    def loading(self, loading: Loading | None) -> None:
-        """On every turn while the first worker loads the task and there is no run yet; None: that is over."""
-
-    def say(self, text: str) -> None:
-        """Something that the user should know."""

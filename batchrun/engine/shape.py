@@ -1,5 +1,8 @@
 """How many lanes there are, and how many rows each of them runs at once. Pure."""
 
+from batchrun.options.parsing import cpus
+from batchrun.options.settings import Settings
+
 
 def slots_of_lanes(jobs: int, *, is_async: bool, threads: int, cpus: int) -> tuple[int, ...]:
     """The slots of each lane for `jobs` rows in flight at once.
@@ -12,3 +15,8 @@ def slots_of_lanes(jobs: int, *, is_async: bool, threads: int, cpus: int) -> tup
         return (threads,) * full + ((rest,) if rest else ())
     lanes = min(cpus, jobs)
     return tuple(jobs // lanes + (index < jobs % lanes) for index in range(lanes))
+
+
+def slots_for(settings: Settings, rows: int, *, is_async: bool) -> tuple[int, ...]:
+    """The slots of the lanes for so many rows at once."""
+    return slots_of_lanes(rows, is_async=is_async, threads=settings.threads, cpus=cpus())

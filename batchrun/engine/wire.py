@@ -13,6 +13,8 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from batchrun.core.redact import Redactor
+
 HEADER = struct.Struct("<II")
 MAGIC = 0xB47C4F0D  # bytes that a row wrote into the pipe by mistake must not pass for the length of a frame
 READ_SIZE = 1 << 20
@@ -66,6 +68,15 @@ class Reply(NamedTuple):
     error: Error | None = None
     wait: float | None = None
     tokens: tuple[int, int, int, int] | None = None
+
+    def redacted(self, redactor: Redactor) -> "Reply":
+        """The same without secrets."""
+        error = self.error
+        if error is not None:
+            kind, message, type_name, status, trace = error
+            error = (kind, redactor.text(message), type_name, status, redactor.optional(trace))
+        body = None if self.body is None else redactor.json(self.body)
+        return self._replace(body=body, raw=redactor.optional(self.raw), note=redactor.optional(self.note), error=error)
 
 
 _REPLY_FIELDS = len(Reply._fields)

@@ -9,8 +9,8 @@ from keyword import iskeyword
 from types import MappingProxyType
 from typing import Any
 
+from batchrun.core.limits import MaxFailures, Timeout
 from batchrun.core.suggest import meant
-from batchrun.run.stopping import MaxFailures, Timeout
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 MOST_ROWS = 1_000_000

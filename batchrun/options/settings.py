@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from batchrun.core.limits import MaxFailures, Timeout
 from batchrun.core.money import Prices
 from batchrun.core.suggest import meant
 from batchrun.errors import UsageError
-from batchrun.run.stopping import MaxFailures, Timeout
 from batchrun.task.command.spec import Program
 from batchrun.task.spec import Spec
 

@@ -1,9 +1,11 @@
 """How many rows may be handed out now, as far as the other side and the purse are concerned. Pure: no clock."""
 
+import time
 from math import ceil
 
 from batchrun.core.money import Prices
 from batchrun.engine.wire import Reply
+from batchrun.options.settings import Settings
 
 from .bucket import Bucket
 from .throttle import RUNG_SECONDS, Throttle
@@ -139,3 +141,19 @@ class Allowance:
             cost = self.prices.cost(tokens)
             self.spent += cost
             self._dearest = max(self._dearest or 0.0, cost)
+
+
+def allowance_for(settings: Settings, jobs: int) -> Allowance:
+    """What may be asked of the other side, and spent. Calls of a ready-made prompt cost money: careful.
+
+    `jobs`: rows in flight at most.
+    """
+    now = time.monotonic()
+    return Allowance(
+        Throttle(jobs, careful=settings.prompt is not None),
+        rpm=Bucket(settings.rpm, now) if settings.rpm else None,
+        tpm=Bucket(settings.tpm, now) if settings.tpm else None,
+        prices=settings.prices,
+        most=settings.max_cost,
+        all_cost=settings.prompt is not None,
+    )

@@ -6,10 +6,10 @@ from typing import Any
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.records import DONE, FAILED, Failure, Settled
+from batchrun.engine.orders import reading_of
 from batchrun.engine.wire import Reply, Ticket
 from batchrun.engine.worker.attempt import finisher
 from batchrun.options.settings import Settings
-from batchrun.preparing import reading_of
 from batchrun.task.command.running import without_line_end
 from batchrun.task.spec import Spec, schema_of
 

@@ -11,9 +11,10 @@ from batchrun.core.redact import Redactor
 from batchrun.core.signals import Signals
 from batchrun.core.text import counted
 from batchrun.engine.events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
-from batchrun.engine.seam import Engine, Onlooker, loading_of
+from batchrun.engine.seam import Engine, loading_of
 from batchrun.engine.wire import Ticket
 from batchrun.errors import BatchrunError, ChangedError, InputError, Interrupted, StoppedError, TaskError
+from batchrun.run.onlooker import Onlooker
 
 from .allowance import Allowance
 from .backlog import Backlog

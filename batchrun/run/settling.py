@@ -12,15 +12,17 @@ from operator import attrgetter
 
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
+from batchrun.core.limits import MaxFailures, Timeout
 from batchrun.core.redact import Redactor
 from batchrun.engine.wire import Error, Reply, Ticket
 from batchrun.errors import BatchrunError, StoppedError
+from batchrun.task.failure import UNAVAILABLE
 
 from .allowance import Allowance
 from .backlog import Backlog
 from .first_errors import FirstErrors, all_alike
-from .retry import UNAVAILABLE, after_failure, after_refusal, pause_for_all
-from .stopping import MaxFailures, Timeout, too_many
+from .retry import after_failure, after_refusal, pause_for_all
+from .stopping import too_many
 from .tally import Tally
 
 _HOW = attrgetter("how")
@@ -78,7 +80,7 @@ class Settling:
     def finished(self, lane: int, ends: list[tuple[Ticket, Reply]]) -> None:
         """Attempts have ended by themselves. Nearly always they are done, and many: those are settled together."""
         if self._redactor.active:
-            ends = [(ticket, self._redactor.reply(reply)) for ticket, reply in ends]
+            ends = [(ticket, reply.redacted(self._redactor)) for ticket, reply in ends]
         alike = self._first.saw(ends) if self._first.open else None
         at, task = time.time(), self._rules.task
         done: list[Settled] = []

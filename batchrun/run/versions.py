@@ -8,20 +8,21 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 from typing import Any
 
-from batchrun import __version__
 from batchrun.checkpoint.owner import Owner
+from batchrun.core.limits import Timeout
 from batchrun.core.redact import without_secret
 from batchrun.core.signals import Signals
+from batchrun.core.version import VERSION
 from batchrun.engine.events import Ready, Stillborn
-from batchrun.engine.seam import Engine, Onlooker, loading_of
+from batchrun.engine.seam import Engine, loading_of
 from batchrun.engine.wire import Hello
 from batchrun.errors import Interrupted, TaskError
 from batchrun.options.settings import Settings
+from batchrun.run.onlooker import Onlooker
 from batchrun.task.load import source_digest, with_args
 from batchrun.task.spec import Spec
 
 from .run import STILLBORN_LIMIT, stillborn
-from .stopping import Timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def check_hello(hello: Hello) -> None:
 def versions() -> dict[str, str]:
     """What a run is written down with."""
     libraries = {name: installed(name) for name in ("json-repair", "loky", "orjson", "pyarrow")}
-    return {"batchrun": __version__, "python": platform.python_version(), **libraries}
+    return {"batchrun": VERSION, "python": platform.python_version(), **libraries}
 
 
 def options_of(settings: Settings) -> dict[str, Any]:

@@ -247,3 +247,6 @@ def _advice(value: object) -> str:
     if type(value).__name__ == "coroutine":
         return " (an await is missing)"
     return ' (return .to_dict("records") of it)' if type(value).__name__ == "DataFrame" else ""
+
+
+MAX_RESULT_BYTES = 512 << 20

@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import xxhash
 
 from batchrun.core.suggest import meant, suggest
-from batchrun.engine.wire import Hello
 from batchrun.errors import TaskError
 
 from .in_the_way import in_the_way
@@ -28,10 +27,18 @@ NO_ARGS: Mapping[str, Any] = MappingProxyType({})
 Function = Callable[[dict[str, Any]], Any]
 
 
+class Loaded(NamedTuple):
+    """What is known of a task that is loaded. `sources`: path and digest of each file that makes up its version."""
+
+    is_async: bool
+    version: str
+    sources: tuple[tuple[str, str], ...]
+
+
 def load(
     spec: Spec, args: Mapping[str, Any] = NO_ARGS, *, strict: bool = False, accept_truncated: bool = False
-) -> tuple[Function, Hello]:
-    """The task's function, and what to tell the coordinator about it.
+) -> tuple[Function, Loaded]:
+    """The task's function, and what is known of it.
 
     `args`: what the function is given beside the row, by name. `spec` is `file.py:function` or
     `package.module:function`, the name of a built-in, a function pickled by value, or a ready-made task. `strict`,
@@ -43,10 +50,10 @@ def load(
 
         function: Function = cloudpickle.loads(spec)
         name = getattr(function, "__name__", type(function).__name__)
-        return _given(function, name, args), Hello(is_async(function), "", (), None, "", "")
+        return _given(function, name, args), Loaded(is_async(function), "", ())
     if not isinstance(spec, str):
         function = spec.function()
-        return function, Hello(is_async(function), spec.version, (), None, "", "")
+        return function, Loaded(is_async(function), spec.version, ())
     module, name = _module_and_name(spec)
     function = _function_of(module, name)
     sources = _sources_beside(module, _own_folder(module, by_file=".py:" in spec))
@@ -54,7 +61,7 @@ def load(
     if module.__name__ == f"{__package__}.repair":
         built_in: Callable[..., Any] = function
         function = partial(built_in, strict=strict, accept_truncated=accept_truncated)
-    return _given(function, name, args), Hello(is_async(function), version, sources, None, "", "")
+    return _given(function, name, args), Loaded(is_async(function), version, sources)
 
 
 def _given(function: Function, name: str, args: Mapping[str, Any]) -> Function:

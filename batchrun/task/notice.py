@@ -3,8 +3,6 @@
 import sys
 from collections.abc import Callable
 
-from batchrun.engine.worker.output import untagged
-
 _MARK = "batchrun notice: "
 
 Printed = Callable[[int, list[str]], None]
@@ -28,3 +26,8 @@ def heard(printed: Printed, say: Callable[[str], None]) -> Printed:
                 say(text.removeprefix(_MARK))
 
     return take
+
+
+def untagged(line: str) -> str:
+    """The line as the task printed it."""
+    return line.partition("] ")[2] if line.startswith("[row ") else line

@@ -1,7 +1,7 @@
 """Tasks that need no function of the user's: what `--prompt` and its like are to the rest of the program."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 
 class ReadyMade(Protocol):
@@ -70,3 +70,7 @@ def asks_for_json(spec: Spec) -> bool:
 def named_columns(spec: Spec) -> tuple[str, ...] | None:
     """The columns that a ready-made task names, sorted. None for other tasks, which are given whole rows."""
     return None if isinstance(spec, (str, bytes)) else tuple(sorted(spec.named))
+
+
+Reading = Literal["auto", "json", "text", "answer"]
+"""What text that a task returns is. `text`: it is the result; `answer`: so is a model's, but for its thinking."""

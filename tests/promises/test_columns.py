@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support import batchrun, database, lines_of, records, write_table
 
 from batchrun.checkpoint import seal
-from batchrun.checkpoint.bind import Binder, tickets
+from batchrun.checkpoint.bind import Binder
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import places_of, prepare
 from batchrun.checkpoint.records import DONE, Settled
@@ -18,6 +18,7 @@ from batchrun.errors import UsageError
 from batchrun.options.settings import Settings
 from batchrun.outcome.proof import verify
 from batchrun.run.plan import Policy, make_plan
+from batchrun.run.tickets import tickets
 from batchrun.table import ReadOptions, identities
 
 COLUMNS = ("a", "b", "c", "d", "Unnamed: 0")

@@ -21,9 +21,9 @@ from support import (
 
 from batchrun.checkpoint import suspects
 from batchrun.checkpoint.inflight import Running
+from batchrun.core.limits import Timeout
 from batchrun.core.redact import Redactor
 from batchrun.engine.wire import Reply
-from batchrun.run.stopping import Timeout
 
 SECRET = 'sk-live-"0123456789'
 
@@ -116,8 +116,8 @@ def test_short_values_and_other_variables_are_no_secrets():
     redactor = Redactor({"API_KEY": "short", "HOME": "/home/somebody", "DB_PASSWORD": "correct horse"})
     assert redactor.text("short /home/somebody correct horse") == "short /home/somebody [redacted]"
     reply = Reply(1, "failed", 0.1, raw="correct horse", error=("exception", "correct horse!", "E", None, None))
-    assert redactor.reply(reply).raw == "[redacted]"
-    assert redactor.reply(reply).error[1] == "[redacted]!"
+    assert reply.redacted(redactor).raw == "[redacted]"
+    assert reply.redacted(redactor).error[1] == "[redacted]!"
 
 
 def test_an_option_whose_name_sounds_like_a_secret_is_none(folder):
@@ -142,7 +142,7 @@ def test_an_option_whose_name_sounds_like_a_secret_is_none(folder):
 )  # fmt: skip
 def test_a_number_that_is_a_secret_becomes_text_and_the_result_stays_json(body, masked):
     secrets = {"PIN_TOKEN": "12345678", "LIST_KEY": "1,2,3,4,5"}
-    found = Redactor(secrets).reply(Reply(1, "done", 0.1, body=body)).body
+    found = Reply(1, "done", 0.1, body=body).redacted(Redactor(secrets)).body
     assert json.loads(found) == masked
 
 

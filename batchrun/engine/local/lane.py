@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 
 from batchrun.checkpoint.inflight import Holder, InFlight, Running, full_barrier
+from batchrun.core.processes import kill_group, kill_trees
 from batchrun.engine.events import Event, Finished, Ready, Returned, Stillborn, TimedOut
 from batchrun.engine.orders import Orders
 from batchrun.engine.wire import Hello, Reply, Ticket, pack
-from batchrun.engine.worker.lifeline import kill_group, kill_trees
 
 from .nursery import Nursery, NurseryDied
 from .pace import MAX_HELD, Pace

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Self
 
 from batchrun.checkpoint.inflight import InFlight, Running, forget
-from batchrun.core.limits import check_descriptors, raise_descriptors
+from batchrun.core.descriptors import check_descriptors, raise_descriptors
 from batchrun.engine.events import Crashed, Event, Finished, Loading, Stillborn, TimedOut
 from batchrun.engine.orders import Orders
 from batchrun.engine.shape import slots_of_lanes
 from batchrun.engine.wire import Ticket
-from batchrun.engine.worker.output import untagged
 from batchrun.errors import StoppedError
 from batchrun.options.parsing import cpus
 from batchrun.task.kept import snapshot
+from batchrun.task.notice import untagged
 
 from .births import Births
 from .blame import Death, blame

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from batchrun.core.processes import kill_group
 from batchrun.engine.orders import Orders
-from batchrun.engine.worker.lifeline import kill_group
 
 MESSAGE_SIZE = 1 << 20
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)

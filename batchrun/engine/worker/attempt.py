@@ -6,18 +6,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from batchrun.engine.orders import Reading
 from batchrun.engine.wire import Reply, Ticket
-from batchrun.run.retry import BUSY, http_status_of, kind_of, retry_after_of
 from batchrun.task.api import Abort, RetryLater, Skip, counted_tokens, set_current
-from batchrun.task.encode import Unencodable, encode
+from batchrun.task.encode import MAX_RESULT_BYTES, Unencodable, encode
+from batchrun.task.failure import BUSY, http_status_of, kind_of, retry_after_of
 from batchrun.task.in_the_way import in_the_way
 from batchrun.task.load import Function, users_trace
 from batchrun.task.prompt.errors import CallError
 from batchrun.task.reply import Parsed, ReplyError, fitting, read
+from batchrun.task.spec import Reading
 
 Finish = Callable[[Ticket, float, Any], Reply]
-MAX_RESULT_BYTES = 512 << 20
 
 
 def attempt(function: Function, ticket: Ticket, row: dict[str, Any], finish: Finish, started: float) -> Reply:

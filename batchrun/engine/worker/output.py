@@ -93,8 +93,3 @@ class Output:
         for stream in self._streams:
             if stream.unfinished:
                 stream.end(row)
-
-
-def untagged(line: str) -> str:
-    """The line as the task printed it."""
-    return line.partition("] ")[2] if line.startswith("[row ") else line

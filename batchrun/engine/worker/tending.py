@@ -14,10 +14,11 @@ import traceback
 from contextlib import suppress
 from typing import NoReturn
 
+from batchrun.core.processes import kill_trees
 from batchrun.engine.local.nursery import SIGNALS
 from batchrun.engine.orders import Orders
 
-from .lifeline import die_with, kill_trees
+from .lifeline import die_with
 from .worker import main
 
 

@@ -97,7 +97,10 @@ def _introduce(orders: Orders, outbox: int) -> tuple[Function | None, bool]:
     worker = os.getpid()
     try:
         keep(orders.sources)
-        function, hello = load(orders.spec, orders.args, strict=orders.strict, accept_truncated=orders.accept_truncated)
+        function, loaded = load(
+            orders.spec, orders.args, strict=orders.strict, accept_truncated=orders.accept_truncated
+        )
+        hello = Hello(*loaded, error=None, hint="", trace="")
         if hello.is_async:
             from . import looped  # noqa: F401 - asyncio only where it is used, and before anybody waits for rows
     except TaskError as error:

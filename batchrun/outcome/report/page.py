@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-from batchrun import __version__
+from batchrun.core.version import VERSION
 
 from .curves import latencies, over_time
 from .facts import Facts
@@ -47,6 +47,6 @@ def _short(version: str) -> str:
 def _footer(facts: Facts) -> Markup:
     return element(
         "footer",
-        f"Made {moment(facts.made)} by batchrun {__version__}. Times are in {zone(facts.made)}. ",
+        f"Made {moment(facts.made)} by batchrun {VERSION}. Times are in {zone(facts.made)}. ",
         "Counted are the rows that are in the table now, each as it was settled last.",
     )

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import IO, Any
 
-from batchrun.engine.worker.attempt import MAX_RESULT_BYTES
-from batchrun.engine.worker.lifeline import kill_trees
+from batchrun.core.processes import kill_trees
+from batchrun.task.encode import MAX_RESULT_BYTES
 from batchrun.task.prompt.template import as_text
 
 from .spec import Program, found

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from batchrun.core.limits import Timeout
 from batchrun.errors import UsageError
-from batchrun.run.stopping import Timeout
 from batchrun.task.reply.schema import checked
 
 from .address import checked_url

@@ -5,7 +5,7 @@ In `auto`, prose with brackets in it, code and lists of numbers are no JSON that
 
 import re
 
-from batchrun.engine.orders import Reading
+from batchrun.task.spec import Reading
 
 from . import jsontext
 from .candidates import all_fences, could_open, fences, opens, regions

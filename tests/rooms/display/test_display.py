@@ -19,6 +19,7 @@ from batchrun.checkpoint.inflight import Running
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.opening import opened
 from batchrun.core import text as words
+from batchrun.core.limits import Timeout
 from batchrun.core.money import Prices, Tokens
 from batchrun.core.signals import Signals
 from batchrun.display import phrases
@@ -37,7 +38,6 @@ from batchrun.run.bucket import Bucket
 from batchrun.run.plan import Plan
 from batchrun.run.run import Run
 from batchrun.run.settling import Rules
-from batchrun.run.stopping import Timeout
 from batchrun.run.summary import Summary, advice, as_typed
 from batchrun.run.tally import Tally
 from batchrun.run.throttle import Throttle

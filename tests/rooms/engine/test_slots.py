@@ -22,7 +22,7 @@ from support import (
     wait_for,
 )  # fmt: skip
 
-from batchrun.core.limits import A_LANE, BESIDES
+from batchrun.core.descriptors import A_LANE, BESIDES
 
 ASYNC = '''
 import asyncio, ctypes, os, sys, time

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import batchrun, count_settled, lines_of, numbered, records, settled, start, wait_for
 
-from batchrun.core.limits import A_LANE, BESIDES
+from batchrun.core.descriptors import A_LANE, BESIDES
 from batchrun.core.money import Prices
 from batchrun.engine.events import Finished, Returned, TimedOut
 from batchrun.engine.local.lanes import Lanes

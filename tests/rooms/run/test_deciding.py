@@ -4,18 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.core.limits import MaxFailures
 from batchrun.engine.local.pace import WORTH_SECONDS, Pace
-from batchrun.run.retry import (
-    MAX_BACKOFF,
-    MAX_REFUSED_SECONDS,
-    after_failure,
-    after_refusal,
-    backoff,
-    pause_for_all,
-    retry_after_of,
-)
-from batchrun.run.stopping import MaxFailures, too_many
+from batchrun.run.retry import MAX_BACKOFF, MAX_REFUSED_SECONDS, after_failure, after_refusal, backoff, pause_for_all
+from batchrun.run.stopping import too_many
 from batchrun.run.tally import Tally
+from batchrun.task.failure import retry_after_of
 
 DICE = st.floats(0, 1, exclude_max=True)
 

@@ -1,0 +1,50 @@
+"""Processes, their groups and their children are killed as one."""
+
+import os
+import signal
+from collections.abc import Collection
+from contextlib import suppress
+
+
+def kill_group(pid: int) -> None:
+    """Kill a worker and everything in its group. A group that is gone is no error."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def kill_trees(pids: Collection[int]) -> None:
+    """Kill workers that still live, their groups, and their children, which may be in other groups."""
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGSTOP)  # so that none starts anything more
+    family = _descendants(pids) if pids else ()
+    for pid in pids:
+        kill_group(pid)
+    for child in family:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(child, signal.SIGKILL)
+
+
+def _descendants(pids: Collection[int]) -> list[int]:
+    """Every process that these have started (as far as the system has /proc)."""
+    children: dict[int, list[int]] = {}
+    with suppress(OSError):
+        for name in os.listdir("/proc"):
+            if name.isdigit() and (parent := _parent_of(name)) is not None:
+                children.setdefault(parent, []).append(int(name))
+    found = list(pids)
+    for pid in found:
+        found.extend(children.get(pid, ()))
+    return found[len(pids) :]
+
+
+def _parent_of(name: str) -> int | None:
+    try:
+        with open(f"/proc/{name}/stat", "rb") as file:
+            # The program's name comes second, in parentheses, and may hold anything.
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return None

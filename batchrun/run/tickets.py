@@ -1,0 +1,50 @@
+"""The rows that the plan runs, read from the table a second time, as they are handed out."""
+
+from collections.abc import Iterator
+from itertools import compress
+
+from batchrun.checkpoint.anchoring.spool import occurrence_of
+from batchrun.checkpoint.bind import Bound, Twins
+from batchrun.checkpoint.checkpoint import Checkpoint
+from batchrun.core.text import counted
+from batchrun.engine.wire import Ticket
+from batchrun.errors import InputError
+from batchrun.run.plan import AGAIN, Plan
+from batchrun.table import identities, needed, pick
+
+
+def tickets(
+    bound: Bound, plan: Plan, checkpoint: Checkpoint, retries: int, under_way: dict[int, int]
+) -> Iterator[Ticket]:
+    """The rows that the plan runs, in the table's order, read as they are asked for."""
+    fingerprint = identities(bound.table.columns, bound.options)
+    cells_of = pick(bound.table.columns, bound.options)
+    twins = Twins(checkpoint)
+    first, left = 1, plan.to_run
+    for chunk in bound.table.chunks(needed(bound.options)):
+        if first == 1:
+            bound.check()  # it is opened once more, perhaps minutes after it was bound: workers had to be up
+        flags = plan.flags[first - 1 : first - 1 + len(chunk)]
+        if any(flags):
+            positions = list(compress(range(first, first + len(chunk)), flags))
+            rows = list(compress(chunk, flags))
+            names, keys = fingerprint(rows)
+            for n, (position, row) in enumerate(zip(positions, rows, strict=True)):
+                made, base, was = under_way.get(position, 0), 0, 0
+                if plan.flags[position - 1] == AGAIN:
+                    base, was = checkpoint.attempts_and_status(position)
+                    made = max(made, base)
+                name = names[n] if keys else occurrence_of(names[n], twins.occurrence(position))
+                last = base + 1 + retries
+                key = keys[n] if keys else None
+                yield Ticket(position, made + 1, name, cells_of(row), max(last, made + 1), was, key, base)
+            left -= len(rows)
+        first += len(chunk)
+        if not left:
+            return
+
+
+def check_rows(asked: frozenset[int] | None, rows: int) -> None:
+    """Raise `InputError` for a row that the table does not have."""
+    if asked and max(asked) > rows:
+        raise InputError(f"there is no row {max(asked):,}: the table has {counted(rows, 'row')}", "mend --rows")
