@@ -18,9 +18,9 @@ from support import ROOT, batchrun, database, environment, records, start, wait_
 
 import batchrun as package
 from batchrun import errors
-from batchrun.checkpoint.records import STATUS_NAMES
+from batchrun.core.kinds import KINDS
+from batchrun.core.states import STATE_NAMES
 from batchrun.options.settings import OPTIONS
-from batchrun.outcome.failures import REMEDIES
 
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs/reference.md"
@@ -152,8 +152,10 @@ def words_in(heading: str, column: int = 1) -> set[str]:
 
 
 def test_the_reference_has_every_state_kind_and_way_and_no_other():
-    assert words_in("States") == set(STATUS_NAMES)
-    assert words_in("Kinds of error") == set(REMEDIES)
+    assert words_in("States") == set(STATE_NAMES)
+    assert words_in("Kinds of error") == set(KINDS)
+    (hopeless,) = re.findall(r"Not tried again in this run: kinds ([^;]*);", sections()["Retries"])
+    assert set(re.findall(r"`(\w+)`", hopeless)) == {name for name, kind in KINDS.items() if kind.hopeless}
     assert words_in("From reply to result") == {"value", "text", "json", "think", "fence", "embedded", "repaired"}
 
 

@@ -16,11 +16,12 @@ from typing import Any, Self
 from zlib import crc32
 
 from batchrun.core.money import Tokens
+from batchrun.core.states import DONE, LEFT, SETTLED_NAMES
 
 from . import seal
 from .damage import damaged_rows, oddity
 from .errors import damaged, explained, in_words, status_name
-from .records import DONE, LEFT, STATUS_NAMES, Failure, Reached, Settled, Stretch
+from .records import Failure, Reached, Settled, Stretch
 
 _BLOCK = 8192
 _AT_ONCE = 50
@@ -197,7 +198,7 @@ class Checkpoint:
 
     def counts(self) -> dict[str, int]:
         """How many rows of the table have each settled state."""
-        counts = dict.fromkeys(STATUS_NAMES[1:], 0)
+        counts = dict.fromkeys(SETTLED_NAMES, 0)
         with explained(self.path):
             self._last_position()
             (total,) = self.db.execute("SELECT count(*) FROM ledger WHERE position > 0").fetchone()

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from batchrun.core.states import STATE_NAMES
 from batchrun.core.text import counted
 
 from . import seal
-from .records import STATUS_NAMES, Failure, Settled
+from .records import Failure, Settled
 
 _ROWS = """
 SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, l.result, l.failure, l.crc,
@@ -78,7 +79,7 @@ def _wrong(row: tuple[Any, ...], rows: int) -> str | None:
     failure = Failure(*row[16:]) if row[15] is not None else None
     if not fits((*row[:7], *row[11:15], failure, None, None), row[9]):
         return "its checksum does not fit what is stored"
-    if not 0 < row[3] < len(STATUS_NAMES):
+    if not 0 < row[3] < len(STATE_NAMES):
         return f"row state {row[3]} is unknown"
     return None
 

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from batchrun.core.states import LEFT, STATE_NAMES
 from batchrun.core.text import numbers
 from batchrun.errors import BatchrunError, CheckpointError
-
-from .records import LEFT, STATUS_NAMES
 
 _SHOWN = 10
 _SIGNS_OF_DAMAGE = ("malformed", "not a database", "no such", "constraint failed", "decode", "corrupt", "unsupported")
@@ -29,9 +28,9 @@ def explained(path: Path) -> Iterator[None]:
 
 def status_name(path: Path, status: Any) -> str:
     """The name of a settled row's state. Raises `CheckpointError` for a number that stands for none."""
-    if not isinstance(status, int) or not LEFT < status < len(STATUS_NAMES):
+    if not isinstance(status, int) or not LEFT < status < len(STATE_NAMES):
         raise damaged(path, f"row state {status!r} is unknown")
-    return STATUS_NAMES[status]
+    return STATE_NAMES[status]
 
 
 def damaged(path: Path, why: str) -> CheckpointError:

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from batchrun.core.money import Tokens
+from batchrun.core.states import STATE_NAMES
 
 from .checkpoint import Checkpoint
-from .records import STATUS_NAMES, Failure, Settled
+from .records import Failure, Settled
 from .witness import Witness
 
 COMMIT_ROWS = 500
@@ -51,11 +52,11 @@ class Ledger:
         self.gathered += len(rows)
         self.fresh += len(rows)
         for status, count in Counter(row[3] for row in rows).items():
-            self.counts[STATUS_NAMES[status]] += count
+            self.counts[STATE_NAMES[status]] += count
 
     def unsettle(self, status: int) -> None:
         """A row that an earlier run had settled so has been run again."""
-        self.counts[STATUS_NAMES[status]] -= 1
+        self.counts[STATE_NAMES[status]] -= 1
 
     def note_failure(self, failure: Failure) -> None:
         """An attempt failed, and the row will be tried again."""

@@ -1,11 +1,7 @@
-"""What is kept of rows: the states in which they are settled, results and failed attempts on their way to disk."""
+"""What is kept of rows: settled rows, results and failed attempts on their way to disk."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
-
-DONE, FAILED, TIMED_OUT, CRASHED, SKIPPED = 1, 2, 3, 4, 5
-LEFT = 0
-STATUS_NAMES = ("left", "done", "failed", "timed_out", "crashed", "skipped")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batchrun.core.money import Tokens
+from batchrun.core.states import SETTLED_NAMES, spoken
 from batchrun.core.text import a_minute, counted, duration, from_here, money, one_line
 from batchrun.run.summary import Summary
 
@@ -75,14 +76,8 @@ def _cost(cost: float, summary: Summary) -> str:
 
 
 def _counts(summary: Summary) -> str:
-    counts = (
-        ("failed", summary.failed),
-        ("timed out", summary.timed_out),
-        ("crashed", summary.crashed),
-        ("skipped", summary.skipped),
-        ("left", summary.left),
-    )
-    rest = (f", {count:,} {name}" for name, count in counts if count)
+    counts = ((name, getattr(summary, name)) for name in (*SETTLED_NAMES[1:], "left"))
+    rest = (f", {count:,} {spoken(name)}" for name, count in counts if count)
     return f"{summary.done:,} of {summary.rows:,} done{''.join(rest)}"
 
 

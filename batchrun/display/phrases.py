@@ -4,12 +4,12 @@ import signal
 from collections.abc import Sequence
 
 from batchrun.checkpoint.inflight import Running
+from batchrun.core.states import SETTLED_NAMES, spoken
 from batchrun.core.text import a_minute, ceil_seconds, counted, duration, money, one_line, percent, rate, whole_seconds
 from batchrun.engine.events import Loading
 
 from .snapshot import Allowed, Drain, LastError, Pause, Slowest, Snapshot, Spent
 
-STATES = ("done", "failed", "timed_out", "crashed", "skipped")
 _MOST_RUNNING = 20
 _MOST_WORKERS = 8
 
@@ -43,7 +43,7 @@ def elapsed(snap: Snapshot) -> str:
 
 def states(snap: Snapshot) -> list[tuple[str, int]]:
     """Name and count of each state of the whole table, in the usual order."""
-    return [(state.replace("_", " "), snap.counts.get(state, 0)) for state in STATES]
+    return [(spoken(state), snap.counts.get(state, 0)) for state in SETTLED_NAMES]
 
 
 def flow(snap: Snapshot) -> list[tuple[str, int]]:

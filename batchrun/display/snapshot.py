@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from batchrun.core.kinds import RATE_LIMITED
 from batchrun.engine.events import Loading
 from batchrun.engine.seam import loading_of
 from batchrun.errors import Interrupted
@@ -233,7 +234,7 @@ def _pause(run: Run, tally: Tally, now: float) -> Pause | None:
     if run.backlog.paused_until <= now:
         return None
     kind, message = tally.latest or ("", "")
-    return Pause(run.backlog.paused_until - now, message if kind == "rate_limited" else "")
+    return Pause(run.backlog.paused_until - now, message if kind == RATE_LIMITED else "")
 
 
 def _drain(run: Run, now: float, since: float | None) -> Drain | None:

@@ -7,45 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 from batchrun.core.folding import fold
+from batchrun.core.kinds import remedy
 from batchrun.core.text import counted, one_line, percent
 
 _SHOWN_ROWS = 10
 _SHOWN_MESSAGE = 300
-
-REMEDIES = {
-    "exception": "mend the task or these rows, and run the same command again; --full has the traceback",
-    "timeout": "give them more time (--timeout), or find out what they wait for",
-    "crash": "mend what kills the worker, then run with --retry crashed",
-    "unencodable": "return what JSON can hold; the message says where it does not",
-    "bad_request": "mend what the task sends: the service says that it cannot be answered as it is",
-    "context_length": "send less of these rows, or ask a model that takes more",
-    "auth": "check the key and what it is allowed to do, then run again",
-    "rate_limited": "run again later, or with fewer --jobs",
-    "connection": "see whether the service can be reached, then run again",
-    "server": "the service failed by itself: run again later",
-    "empty": "the reply holds nothing: ask otherwise, or run again",
-    "no_json": "ask for JSON more firmly; 'show' has the reply as it came",
-    "ambiguous": "ask for one answer; 'show' has the reply as it came",
-    "truncated": "let it write longer answers, or take them cut off: --accept-truncated (--reparse: with no new call)",
-    "filtered": "the service's filter keeps the answer back: mend what these rows say, or leave them out",
-    "refused": "the model does not want to answer: mend what these rows ask, or leave them out",
-    "schema": "the answer is no such object: mend the schema, or say in the prompt what is wanted",
-}
-"""What to do next, by the kind of error."""
-OF_TASKS = {
-    "empty": "the text that the task returned holds nothing: mend what writes it",
-    "no_json": "mend what writes it: 'show' has the text as it came; --reply text takes text as it is",
-    "ambiguous": "let it write one value: 'show' has the text as it came; --reply text takes text as it is",
-    "truncated": "mend what cuts it off, or take what there is: --accept-truncated (--reparse: with no new call)",
-}
-"""The same for text that no model of ours was asked for: a function or a program returned it."""
-OF_CELLS = {
-    "empty": "mend these cells, or leave the column out: --columns names those that are read",
-    "no_json": "mend these cells, or leave the column out: --columns names those that are read",
-    "ambiguous": "mend these cells, or leave the column out: --columns names those that are read",
-    "truncated": "take them as far as they go: --accept-truncated; or leave the column out: --columns names the others",
-}
-"""The same for the cells of `repair`."""
 
 
 @dataclass(slots=True)
@@ -70,9 +36,8 @@ class Group:
 
     @property
     def remedy(self) -> str:
-        """What to do next; a kind that is not known is treated like any exception."""
-        special = {} if self.task.startswith("prompt ") else OF_CELLS if self.task == "repair" else OF_TASKS
-        return special.get(self.kind) or REMEDIES.get(self.kind, REMEDIES["exception"])
+        """What to do next."""
+        return remedy(self.kind, self.task)
 
     def as_record(self, total: int) -> dict[str, Any]:
         """For machines. `total`: failed rows in all, of which `share` is the part in this group."""

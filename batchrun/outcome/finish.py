@@ -11,8 +11,8 @@ from batchrun.checkpoint.bind import Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import Places
-from batchrun.checkpoint.records import STATUS_NAMES
 from batchrun.core.signals import Signals
+from batchrun.core.states import DONE, SETTLED_NAMES, SKIPPED
 from batchrun.errors import BatchrunError, Interrupted
 from batchrun.options.settings import Settings
 from batchrun.outcome.export import outputs
@@ -198,7 +198,7 @@ def summarise(
 
 
 def _all_states(counts: dict[str, int]) -> dict[str, int]:
-    return dict.fromkeys(STATUS_NAMES[1:], 0) | counts
+    return dict.fromkeys(SETTLED_NAMES, 0) | counts
 
 
 def _bad_rows(checkpoint: Checkpoint, settings: Settings, tally: Tally, counts: dict[str, int], left: int) -> int:
@@ -207,5 +207,5 @@ def _bad_rows(checkpoint: Checkpoint, settings: Settings, tally: Tally, counts: 
         return tally.rows_failed
     if settings.rows is not None:
         statuses = (checkpoint.attempts_and_status(row)[1] for row in settings.rows)
-        return sum(STATUS_NAMES[status] not in ("done", "skipped") for status in statuses)
+        return sum(status not in (DONE, SKIPPED) for status in statuses)
     return counts["failed"] + counts["timed_out"] + counts["crashed"] + left

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from batchrun.checkpoint.records import CRASHED, DONE, FAILED, LEFT, SKIPPED, TIMED_OUT
+from batchrun.core.states import CRASHED, DONE, FAILED, LEFT, SKIPPED, TIMED_OUT
 from batchrun.core.text import counted, duration
 from batchrun.run.plan import taken_up
 

@@ -10,7 +10,8 @@ from batchrun.checkpoint.inflight import Running, left_behind
 from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.owner import files_now
 from batchrun.checkpoint.places import Places
-from batchrun.checkpoint.records import CRASHED, FAILED, LEFT, STATUS_NAMES, TIMED_OUT
+from batchrun.core.kinds import CRASH
+from batchrun.core.states import CRASHED, FAILED, LEFT, STATE_NAMES, TIMED_OUT
 from batchrun.core.text import counted, duration, moment, one_line
 from batchrun.errors import UsageError
 from batchrun.options.settings import Settings
@@ -50,7 +51,7 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
     standing = Standing(
         status,
         attempts=len(failures),
-        deaths=sum(failure["kind"] == "crash" for failure in failures),
+        deaths=sum(failure["kind"] == CRASH for failure in failures),
         executing=_age(in_flight) if running else None,
         run_goes_on=running,
         left_in_flight=in_flight is not None,
@@ -60,7 +61,7 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
     will_run, why = outlook(standing, settings.retry, settings.on_change)
     return {
         "row": row,
-        "status": STATUS_NAMES[status],
+        "status": STATE_NAMES[status],
         "attempts": attempts or len(failures),
         "seconds": seconds,
         "at": at,

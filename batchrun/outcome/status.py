@@ -12,7 +12,7 @@ from batchrun.checkpoint.errors import status_name
 from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.opening import NothingYet, opened
 from batchrun.checkpoint.places import names_in, places_of, safe, tables_below
-from batchrun.checkpoint.records import STATUS_NAMES
+from batchrun.core.states import SETTLED_NAMES, spoken
 from batchrun.core.suggest import meant
 from batchrun.core.text import counted, moment, percent, rate, whole_seconds
 from batchrun.errors import InputError, UsageError
@@ -52,7 +52,7 @@ def status_of(input_path: Path, directory: Path | None, name: str) -> dict[str, 
         with opened(places.checkpoint, write=False) as checkpoint:
             told = _told(checkpoint, running)
     except NothingYet:
-        told = {"rows": 0, **dict.fromkeys((*STATUS_NAMES[1:], "left"), 0), **_idle(running)}
+        told = {"rows": 0, **dict.fromkeys((*SETTLED_NAMES, "left"), 0), **_idle(running)}
     return {"task": name, **told, "checkpoint": str(places.checkpoint)}
 
 
@@ -90,12 +90,12 @@ def _told(checkpoint: Checkpoint, running: bool) -> dict[str, Any]:
 def _standing(told: str) -> tuple[dict[str, int], int, int]:
     """Rows by state, rows that the run has settled, and of how many: as it has written them down with a commit."""
     found = json.loads(told)  # to count a large table takes long
-    return {name: found.get(name, 0) for name in STATUS_NAMES[1:]}, found["fresh"], found["to_run"]
+    return {name: found.get(name, 0) for name in SETTLED_NAMES}, found["fresh"], found["to_run"]
 
 
 def _counted(checkpoint: Checkpoint) -> dict[str, int]:
     """Rows by state."""
-    counts = dict.fromkeys(STATUS_NAMES[1:], 0)
+    counts = dict.fromkeys(SETTLED_NAMES, 0)
     sql = "SELECT status, count(*) FROM ledger WHERE position > 0 GROUP BY 1"
     for status, count in checkpoint.db.execute(sql):
         counts[status_name(checkpoint.path, status)] += count
@@ -125,7 +125,7 @@ def in_words(record: dict[str, Any]) -> str:
 
 
 def _task(record: dict[str, Any]) -> list[str]:
-    states = [f"{record[name]:,} {name.replace('_', ' ')}" for name in (*STATUS_NAMES[1:], "left") if record[name]]
+    states = [f"{record[name]:,} {spoken(name)}" for name in (*SETTLED_NAMES, "left") if record[name]]
     lines = [f"{record['task']}: {counted(record['rows'], 'row')}: {', '.join(states) or 'none settled'}"]
     lines.append(f"  {_now(record) if record['running'] else _before(record)}")
     if tokens := record.get("tokens"):

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from batchrun.core.folding import fold
+from batchrun.core.kinds import EXCEPTION
 from batchrun.core.suggest import suggest
 from batchrun.engine.wire import Error, Reply, Ticket
 from batchrun.errors import StoppedError
@@ -55,7 +56,7 @@ class FirstErrors:
 
 def _is_own(error: Error) -> bool:
     """Whether it may be the program's own fault, and not that of a service or a database that it asks."""
-    return error[0] == "exception" and not _OF_A_SERVICE.search(error[2] or "")
+    return error[0] == EXCEPTION and not _OF_A_SERVICE.search(error[2] or "")
 
 
 def all_alike(error: Error, columns: Sequence[str], sources: Collection[str]) -> StoppedError:

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, STATUS_NAMES, TIMED_OUT, Stretch
+from batchrun.checkpoint.records import Stretch
+from batchrun.core.states import CRASHED, FAILED, SETTLED_NAMES, TIMED_OUT, spoken
 
 NOT_TO_RUN, NEW, AGAIN = 0, 1, 2
 _CHANGED = -1
@@ -76,7 +77,7 @@ class Plan:
         if self.redone:
             parts.append(f"{self.redone:,} to run anew")
         still = {state: count for state, count in self.kept.items() if state != "done"}
-        parts += [f"{count:,} {state.replace('_', ' ')}" for state, count in still.items()]
+        parts += [f"{count:,} {spoken(state)}" for state, count in still.items()]
         held = self.new + again + self.redone - self.to_run
         text = f"{self.rows:,} row{'s' if self.rows != 1 else ''}: {', '.join(parts)}"
         if held:
@@ -190,9 +191,8 @@ def _asked_for(flags: bytearray, policy: Policy) -> bytearray:
 
 
 def _named(counts: dict[int, int]) -> dict[str, int]:
-    order = (DONE, FAILED, TIMED_OUT, CRASHED, SKIPPED)
-    return {STATUS_NAMES[status]: counts[status] for status in order if status in counts}
+    return {name: counts[status] for status, name in enumerate(SETTLED_NAMES, 1) if status in counts}
 
 
 def _by_state(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in counts.items())
+    return ", ".join(f"{count:,} {spoken(state)}" for state, count in counts.items())

@@ -5,7 +5,9 @@ from typing import Any
 
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.ledger import Ledger
-from batchrun.checkpoint.records import DONE, FAILED, Failure, Settled
+from batchrun.checkpoint.records import Failure, Settled
+from batchrun.core.kinds import FILTERED, REFUSED, TRUNCATED
+from batchrun.core.states import DONE, FAILED
 from batchrun.engine.orders import reading_of
 from batchrun.engine.wire import Reply, Ticket
 from batchrun.engine.worker.attempt import finisher
@@ -15,13 +17,13 @@ from batchrun.task.spec import Spec, schema_of
 
 from .tally import Tally
 
-_KEPT = """
+_KEPT = f"""
 SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, r.body, r.how,
        coalesce(r.raw, f.raw) AS raw, f.kind,
        coalesce(l.at, f.at), coalesce(l.lane, f.lane)
 FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
 WHERE l.position > ? AND coalesce(r.raw, f.raw) IS NOT NULL AND (r.raw IS NOT NULL OR f.http_status IS NULL)
-      AND coalesce(f.kind, '') NOT IN ('filtered', 'refused', ?)
+      AND coalesce(f.kind, '') NOT IN ('{FILTERED}', '{REFUSED}', ?)
 ORDER BY l.position LIMIT 1000
 """
 
@@ -39,7 +41,7 @@ def reparse(
     `stop`: asked between rows. Returns how many changed. No attempt is made, none is counted.
     """
     # What the service said of a reply holds, however the reply looks; a cut-off one is taken if that was asked for.
-    unless = "truncated" if settings.prompt is not None and not settings.accept_truncated else "refused"
+    unless = TRUNCATED if settings.prompt is not None and not settings.accept_truncated else REFUSED
     finish = finisher(
         reading_of(settings, spec),
         strict=settings.strict_json,

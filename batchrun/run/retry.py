@@ -6,16 +6,16 @@ a uniform draw between nothing and the capped exponential spreads the callers be
 
 from typing import Any
 
+from batchrun.core import kinds
+
 FIRST_BACKOFF = 0.5
 MAX_BACKOFF = 60.0
 MAX_REFUSED_SECONDS = 600.0
 
 MAX_PAUSE = 10.0
-HOPELESS_STATUS = frozenset({400, 401, 403, 404, 422})
 HOPELESS_TYPES = frozenset(
     {"ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError", "UnreadableCell"}
 )
-HOPELESS_KINDS = frozenset({"truncated", "filtered", "refused", "unencodable", "context_length"})
 
 
 def after_failure(error: tuple[Any, ...], attempt: int, allowed: int, wait: float | None, dice: float) -> float | None:
@@ -25,8 +25,7 @@ def after_failure(error: tuple[Any, ...], attempt: int, allowed: int, wait: floa
     `dice` a number drawn uniformly from [0, 1).
     """
     kind, _, type_name, status = error[:4]
-    hopeless = kind in HOPELESS_KINDS or status in HOPELESS_STATUS or type_name in HOPELESS_TYPES
-    if hopeless or attempt >= allowed:
+    if kinds.is_hopeless(kind, status) or type_name in HOPELESS_TYPES or attempt >= allowed:
         return None
     return max(backoff(attempt, dice), min(wait or 0.0, MAX_REFUSED_SECONDS))
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from batchrun.checkpoint.ledger import Ledger
-from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
+from batchrun.checkpoint.records import Failure, Settled
+from batchrun.core import kinds
 from batchrun.core.limits import MaxFailures, Timeout
 from batchrun.core.redact import Redactor
+from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT
 from batchrun.engine.wire import Error, Reply, Ticket
 from batchrun.errors import BatchrunError, StoppedError
-from batchrun.task.failure import UNAVAILABLE
 
 from .allowance import Allowance
 from .backlog import Backlog
@@ -116,17 +117,17 @@ class Settling:
             self._account(Reply(ticket.position, "cancelled", seconds, tokens=tokens))
         self._first.open = False
         message = f"ended after {seconds:.3g} s (--timeout {self._rules.timeout})"
-        self._failed(lane, ticket, seconds, ("timeout", message, None, None, None), TIMED_OUT)
+        self._failed(lane, ticket, seconds, (kinds.TIMEOUT, message, None, None, None), TIMED_OUT)
 
     def crashed(self, lane: int, ticket: Ticket, seconds: float, cause: str, tail: str) -> None:
         """An attempt killed its worker."""
         self._first.open = False
         last = self._redactor.text(tail) or None
-        self._failed(lane, ticket, seconds, ("crash", f"worker {cause}", None, None, last), CRASHED)
+        self._failed(lane, ticket, seconds, (kinds.CRASH, f"worker {cause}", None, None, last), CRASHED)
 
     def condemned(self, ticket: Ticket) -> None:
         """The row is not to run any more: it has taken whole runs with it."""
-        told = ("crash", "the run died each time that this row ran, at last alone", None, None, None)
+        told = (kinds.CRASH, "the run died each time that this row ran, at last alone", None, None, None)
         self._failed(0, ticket, 0.0, told, CRASHED, final=True)
 
     def _otherwise(self, lane: int, ticket: Ticket, reply: Reply) -> None:
@@ -142,7 +143,8 @@ class Settling:
             message = reply.error[1] if reply.error else ""
             self.verdict = StoppedError(f"the task aborted the run at row {ticket.position}: {message}")
         elif reply.error:
-            status = TIMED_OUT if reply.error[0] == "timeout" else FAILED  # a deadline that the task keeps by itself
+            # A deadline that the task keeps by itself is one, too.
+            status = TIMED_OUT if reply.error[0] == kinds.TIMEOUT else FAILED
             self._failed(lane, ticket, reply.seconds, reply.error, status, reply)
 
     def _account(self, reply: Reply) -> None:
@@ -159,7 +161,7 @@ class Settling:
         wait = reply.wait or self._pause(reply, now)
         again = after_refusal(now - since, refusals + 1, wait, random.random())
         if again is None and reply.error:
-            told = ("rate_limited", *reply.error[1:])
+            told = (kinds.RATE_LIMITED, *reply.error[1:])
             self._failed(lane, ticket, reply.seconds, told, FAILED, reply, final=True)
             return
         self._refused[ticket.position] = (since, refusals + 1)
@@ -172,7 +174,7 @@ class Settling:
 
     def _pause(self, reply: Reply, now: float) -> float | None:
         """Seconds for all rows, if the service serves nobody and does not say until when; the same for one burst."""
-        if reply.error is None or reply.error[3] not in UNAVAILABLE:
+        if reply.error is None or reply.error[3] not in kinds.UNAVAILABLE:
             return None
         if now < self._backlog.paused_until:
             return self._backlog.paused_until - now

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.core.money import Tokens
+from batchrun.core.states import SETTLED_NAMES
 from batchrun.core.text import counted, from_here
 
 _NAMING = {"--dir", "--name", "--task", "-t"}
@@ -56,7 +57,7 @@ class Summary:
 
     def as_record(self) -> dict[str, Any]:
         """Plain values, for machines."""
-        counts = ("rows", "done", "failed", "timed_out", "crashed", "skipped", "left", "ran")
+        counts = ("rows", *SETTLED_NAMES, "left", "ran")
         return {
             **{name: getattr(self, name) for name in counts},
             "seconds": round(self.seconds, 3),

@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
+from batchrun.core.kinds import RATE_LIMITED
 from batchrun.core.money import Tokens
 
 from .alike import Alike
@@ -65,7 +66,7 @@ class Tally:
     def refused(self, message: str) -> None:
         """A server said that it is busy."""
         self.refusals += 1
-        self.latest = ("rate_limited", message[:200])
+        self.latest = (RATE_LIMITED, message[:200])
 
     def used(self, tokens: tuple[int, int, int, int]) -> Tokens:
         """An attempt has used tokens; returns those of all attempts."""

@@ -2,17 +2,7 @@
 
 from email.utils import parsedate_to_datetime
 
-BUSY = frozenset({429, 503, 529})
-
-
-UNAVAILABLE = frozenset({503, 529})
-"""Nobody is served just now, such as while a model is being loaded."""
-
-
-_KIND_OF_STATUS = {400: "bad_request", 401: "auth", 403: "auth", 404: "bad_request", 422: "bad_request"}
-
-
-_PASSING_STATUS = frozenset({408, 409, 425})
+from batchrun.core import kinds
 
 
 def http_status_of(error: BaseException) -> int | None:
@@ -38,13 +28,11 @@ def http_status_of(error: BaseException) -> int | None:
 def kind_of(error: BaseException, status: int | None) -> str:
     """The kind of an exception, by its HTTP status, else by what it is."""
     if status is not None and status >= 400:
-        if status == 429:
-            return "rate_limited"
-        return _KIND_OF_STATUS.get(status, "server" if status >= 500 or status in _PASSING_STATUS else "bad_request")
+        return kinds.of_status(status)
     names = {base.__name__ for base in type(error).__mro__}
     if isinstance(error, ConnectionError) or names & {"APIConnectionError", "TransportError", "ConnectError"}:
-        return "connection"
-    return "exception"
+        return kinds.CONNECTION
+    return kinds.EXCEPTION
 
 
 def retry_after_of(error: BaseException, now: float) -> float | None:

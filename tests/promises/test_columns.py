@@ -13,7 +13,8 @@ from batchrun.checkpoint import seal
 from batchrun.checkpoint.bind import Binder
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import places_of, prepare
-from batchrun.checkpoint.records import DONE, Settled
+from batchrun.checkpoint.records import Settled
+from batchrun.core.states import DONE
 from batchrun.errors import UsageError
 from batchrun.options.settings import Settings
 from batchrun.outcome.proof import verify

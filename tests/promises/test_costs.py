@@ -21,8 +21,9 @@ from batchrun.checkpoint.anchoring.spool import Spool
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.opening import opened
-from batchrun.checkpoint.records import DONE, Settled
+from batchrun.checkpoint.records import Settled
 from batchrun.core.redact import Redactor
+from batchrun.core.states import DONE
 from batchrun.engine.wire import Reply, Ticket
 from batchrun.outcome.export.writing import export
 from batchrun.run.allowance import Allowance

@@ -12,7 +12,7 @@ import trustme
 from dask_cluster import dask_cluster
 from support import alive, batchrun, kill, lines_of, numbered, records, settled, start, wait_for
 
-from batchrun.checkpoint.records import CRASHED, DONE, TIMED_OUT
+from batchrun.core.states import CRASHED, DONE, TIMED_OUT
 
 pytest.importorskip("distributed")
 

@@ -155,7 +155,8 @@ def test_anchoring_keeps_each_identity_with_its_record(tmp_path_factory, seed, b
     from batchrun.checkpoint.anchoring.anchor import anchor
     from batchrun.checkpoint.anchoring.spool import Spool
     from batchrun.checkpoint.opening import opened
-    from batchrun.checkpoint.records import DONE, Settled
+    from batchrun.checkpoint.records import Settled
+    from batchrun.core.states import DONE
 
     del seed
     place = tmp_path_factory.mktemp("anchor")
@@ -194,7 +195,8 @@ def test_a_row_that_stands_in_the_ledger_twice_can_be_found_again(tmp_path, ledg
     from batchrun.checkpoint.anchoring.anchor import anchor
     from batchrun.checkpoint.anchoring.spool import Spool
     from batchrun.checkpoint.opening import opened
-    from batchrun.checkpoint.records import DONE, FAILED, Failure, Settled
+    from batchrun.checkpoint.records import Failure, Settled
+    from batchrun.core.states import DONE, FAILED
 
     def row(position, name):
         failed = Failure(position, 1, 0.0, 0.1, 0, "exception", name, "ValueError", None, None, None)
@@ -220,7 +222,8 @@ def test_a_row_that_stands_in_the_ledger_twice_can_be_found_again_in_a_table_tha
     from batchrun.checkpoint.anchoring.anchor import anchor
     from batchrun.checkpoint.anchoring.spool import Spool
     from batchrun.checkpoint.opening import opened
-    from batchrun.checkpoint.records import DONE, Settled
+    from batchrun.checkpoint.records import Settled
+    from batchrun.core.states import DONE
 
     names = [number.to_bytes(16, "little") for number in range(12_000)]
     ledger, table = [*names, names[5], names[7]], random.Random(3).sample(names, len(names))

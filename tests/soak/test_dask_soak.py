@@ -14,7 +14,7 @@ import pytest
 from dask_cluster import dask_cluster
 from support import batchrun, count_settled, descendants, kill, lines_of, numbered, records, settled, start, wait_for
 
-from batchrun.checkpoint.records import CRASHED, DONE, TIMED_OUT
+from batchrun.core.states import CRASHED, DONE, TIMED_OUT
 
 distributed = pytest.importorskip("distributed")
 

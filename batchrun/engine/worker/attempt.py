@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from batchrun.core import kinds
 from batchrun.engine.wire import Reply, Ticket
 from batchrun.task.api import Abort, RetryLater, Skip, counted_tokens, set_current
 from batchrun.task.encode import MAX_RESULT_BYTES, Unencodable, encode
-from batchrun.task.failure import BUSY, http_status_of, kind_of, retry_after_of
+from batchrun.task.failure import http_status_of, kind_of, retry_after_of
 from batchrun.task.in_the_way import in_the_way
 from batchrun.task.load import Function, users_trace
 from batchrun.task.prompt.errors import CallError
@@ -84,7 +85,7 @@ def failed(ticket: Ticket, seconds: float, error: BaseException, raw: str | None
     outcome = "failed"
     if isinstance(error, Abort):
         outcome = "aborted"
-    elif isinstance(error, RetryLater) or status in BUSY:
+    elif isinstance(error, RetryLater) or status in kinds.BUSY:
         outcome = "refused"
     told = (kind, _message(error), _valid(type(error).__qualname__), status, _trace(error))
     return Reply(ticket.position, outcome, seconds, None, raw, None, None, told, wait, counted_tokens())
@@ -98,15 +99,15 @@ def _meaning(error: BaseException) -> tuple[int | None, float | None, str]:
         wait = None if wait is None or not math.isfinite(wait) else float(wait)
         return None if status is None else int(status), wait, _kind(error, status)
     except Exception:  # noqa: BLE001 - an exception's attributes may be code that fails
-        return None, None, "exception"
+        return None, None, kinds.EXCEPTION
 
 
 def _kind(error: BaseException, status: int | None) -> str:
     if isinstance(error, (ReplyError, CallError)):
         return error.kind
     if isinstance(error, Unencodable):
-        return "unencodable"
-    return "rate_limited" if isinstance(error, RetryLater) else kind_of(error, status)
+        return kinds.UNENCODABLE
+    return kinds.RATE_LIMITED if isinstance(error, RetryLater) else kind_of(error, status)
 
 
 def _message(error: BaseException) -> str:

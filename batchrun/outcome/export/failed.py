@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from batchrun.checkpoint.records import CRASHED, FAILED, STATUS_NAMES, TIMED_OUT
+from batchrun.core.states import CRASHED, FAILED, STATE_NAMES, TIMED_OUT
 
 from .columns import ERROR, STATUS, ResultColumns, free
 from .joined import AnyChunk, Outcome, Outcomes
@@ -11,7 +11,7 @@ from .kinds import INT, TEXT
 from .view import Results, messages
 
 ROW, KIND = "batchrun_row", "batchrun_kind"
-_FAILED = {STATUS_NAMES[status] for status in (FAILED, TIMED_OUT, CRASHED)}
+_FAILED = {STATE_NAMES[status] for status in (FAILED, TIMED_OUT, CRASHED)}
 
 
 class FailedRows(Results):

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from batchrun.checkpoint.damage import damaged_rows, fits
 from batchrun.checkpoint.errors import damaged_records, explained
-from batchrun.checkpoint.records import LEFT, STATUS_NAMES, Failure
+from batchrun.checkpoint.records import Failure
+from batchrun.core.states import LEFT, STATE_NAMES
 from batchrun.core.text import counted
 from batchrun.errors import CheckpointError, InputError
 from batchrun.table.table import CHUNK_ROWS
@@ -43,7 +44,7 @@ WHERE l.position > 0 AND r.body IS NOT NULL ORDER BY l.position
 class Outcome(NamedTuple):
     """What has become of a row (`row` counts from 1).
 
-    `status`: one of `STATUS_NAMES`. `body`: its result as JSON. `raw`: the reply as it came, if asked for.
+    `status`: one of `STATE_NAMES`. `body`: its result as JSON. `raw`: the reply as it came, if asked for.
     `error`: `kind`, `message`, `type`, `http_status` and `traceback` of the last failed attempt. `note`: why
     it was skipped, or what its result lost.
     """
@@ -122,7 +123,7 @@ def _outcomes(db: sqlite3.Connection, found: list[tuple[Any, ...]], *, raw: bool
             for reply, failure in zip(raws, last, strict=True)
         )
     _check(found, last)
-    names = [STATUS_NAMES[state] for state in states]
+    names = [STATE_NAMES[state] for state in states]
     return Outcomes(rows, names, bodies, hows, raws if raw else nothing, errors, notes)
 
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from batchrun.core.kinds import CRASH, TIMEOUT
+from batchrun.core.states import CRASHED, STATE_NAMES, TIMED_OUT, spoken
 from batchrun.core.text import counted
 
 from .charts import Series, bars, legend
@@ -13,10 +15,11 @@ from .latency import SHARES, Latency
 from .markup import Markup, element
 from .pieces import note, number, section, table, unit
 from .timeline import Timeline
-from .words import NBSP, clock, moment, offset, state, took
+from .words import NBSP, clock, moment, offset, took
 
 _MOST_TICKS = 4
-_LOOKS = {"timeout": "timed_out", "crash": "crashed"}  # as the state that they lead to, in the chart above
+# As the state that they lead to, in the chart above.
+_LOOKS = {TIMEOUT: STATE_NAMES[TIMED_OUT], CRASH: STATE_NAMES[CRASHED]}
 _DAY = 86400
 
 
@@ -42,7 +45,7 @@ def _throughput(facts: Facts, course: Course) -> Markup | None:
         for name, bins in course.settled.items()
     }
     factor, name = unit(max(map(sum, zip(*rates.values(), strict=True))))
-    series = [Series(state(status), status, [factor * rate for rate in bins]) for status, bins in rates.items()]
+    series = [Series(spoken(status), status, [factor * rate for rate in bins]) for status, bins in rates.items()]
     hints = [_counts(course.settled, index) for index in range(len(course.timeline.bins))]
     return _over_time(f"Rows settled a {name}", facts, course, series, hints)
 
@@ -67,7 +70,7 @@ def _flight(facts: Facts, course: Course) -> Markup | None:
 
 
 def _counts(bins: Mapping[str, list[int]], index: int) -> str:
-    return ", ".join(f"{counts[index]:,} {state(name)}" for name, counts in bins.items() if counts[index]) or "none"
+    return ", ".join(f"{counts[index]:,} {spoken(name)}" for name, counts in bins.items() if counts[index]) or "none"
 
 
 def _over_time(

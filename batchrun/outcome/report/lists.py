@@ -3,17 +3,19 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
+from batchrun.core.kinds import CRASH
+from batchrun.core.states import spoken
 from batchrun.core.text import counted
 from batchrun.outcome.failures import Group
 
 from .facts import Facts, Ran, Spent
 from .markup import Markup, element
 from .pieces import cost, ending, excerpt, note, section, share, table
-from .words import NBSP, moment, state, took
+from .words import NBSP, moment, took
 
 MOST_GROUPS = 25
 MOST_RUNS = 50
-_TOLD = {"crash": "Last lines of the worker"}
+_TOLD = {CRASH: "Last lines of the worker"}
 _ENDS = {
     0: "all done",
     1: "not all done",
@@ -63,7 +65,7 @@ def slowest(facts: Facts) -> Markup | None:
         return None
     heads = ["row", "took", "state", "attempts", "ended", "lane"]
     lines = [
-        [f"{slow.row:,}", took(slow.seconds), state(slow.status), f"{slow.attempts:,}",
+        [f"{slow.row:,}", took(slow.seconds), spoken(slow.status), f"{slow.attempts:,}",
          "" if slow.at is None else moment(slow.at), "" if slow.lane is None else slow.lane + 1]
         for slow in facts.slowest
     ]  # fmt: skip

@@ -2,21 +2,23 @@
 
 from collections.abc import Iterable
 
+from batchrun.core.states import CRASHED, FAILED, STATE_NAMES, TIMED_OUT, spoken
 from batchrun.core.text import counted
 
 from .charts import share_bar
 from .facts import Facts
 from .markup import Markup, element, joined
 from .pieces import cost, number, share, unit
-from .words import state, took
+from .words import took
 
-_STATES = ("done", "skipped", "failed", "timed_out", "crashed", "left")
+_BAD = tuple(STATE_NAMES[state] for state in (FAILED, TIMED_OUT, CRASHED))
+_STATES = ("done", "skipped", *_BAD, "left")
 
 
 def verdict(facts: Facts) -> Markup:
     """In one sentence: how does it stand?"""
     counts = facts.counts
-    bad = [f"{counts[name]:,} {state(name)}" for name in ("failed", "timed_out", "crashed") if counts[name]]
+    bad = [f"{counts[name]:,} {spoken(name)}" for name in _BAD if counts[name]]
     if not facts.rows:
         said = "The table has no rows."
     elif counts["done"] == facts.rows:
@@ -33,10 +35,10 @@ def verdict(facts: Facts) -> Markup:
 def totals(facts: Facts) -> Markup:
     """Rows by state, and what it took."""
     counts = facts.counts
-    says = ", ".join(f"{counts[name]:,} {state(name)}" for name in _STATES)
+    says = ", ".join(f"{counts[name]:,} {spoken(name)}" for name in _STATES)
     usual = ("done", "failed", "left")
     tiles = [
-        _tile(state(name), f"{counts[name]:,}", share(counts[name], facts.rows) if facts.rows else "", look=name)
+        _tile(spoken(name), f"{counts[name]:,}", share(counts[name], facts.rows) if facts.rows else "", look=name)
         for name in _STATES
         if counts[name] or name in usual
     ]

@@ -10,8 +10,8 @@ from typing import Any
 
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.errors import explained, status_name
-from batchrun.checkpoint.records import STATUS_NAMES
 from batchrun.core.money import Tokens
+from batchrun.core.states import STATE_NAMES
 from batchrun.outcome.export.joined import snapshot
 from batchrun.outcome.failures import Group, groups
 
@@ -140,7 +140,7 @@ def _course(checkpoint: Checkpoint, line: Timeline) -> Course:
     begins, ends = (_moments(checkpoint, line, moment) for moment in ("at - seconds", "at"))
     return Course(
         timeline=line,
-        settled={name: settled[name] for name in STATUS_NAMES if name in settled},
+        settled={name: settled[name] for name in STATE_NAMES if name in settled},
         failed=_commonest(failed),
         in_flight=in_flight(line, begins, ends),
     )

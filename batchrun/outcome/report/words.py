@@ -40,8 +40,3 @@ def zone(at: float) -> str:
 def offset(at: float) -> float:
     """Seconds that clocks here are ahead of UTC."""
     return float(time.localtime(at).tm_gmtoff)
-
-
-def state(name: str) -> str:
-    """A state as people say it."""
-    return name.replace("_", " ")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchrun.core.kinds import EMPTY, FILTERED, REFUSED, SERVER, TRUNCATED
 from batchrun.task.api import MOST_TOKENS, count_tokens
 from batchrun.task.reply import ReplyError
 
@@ -80,11 +81,11 @@ def reply_of(answer: Answer, *, model: str, key_name: str, accept_truncated: boo
         raise failure(answer.status, said, answer.headers, model, key_name)
     _count(body)
     if answer.flaw:
-        raise CallError("server", answer.flaw)
+        raise CallError(SERVER, answer.flaw)
     if complaint:
         raise failure_in_answer(complaint, answer.headers, model, key_name)
     if not isinstance(body, dict):
-        raise CallError("server", f"the answer is no JSON object but {shown(answer.text)!r}; {_doubt(answer.way)}")
+        raise CallError(SERVER, f"the answer is no JSON object but {shown(answer.text)!r}; {_doubt(answer.way)}")
     choice = _choice(body)
     if complaint := complaint_in(choice):
         raise failure_in_answer(complaint, answer.headers, model, key_name)
@@ -106,7 +107,7 @@ def _choice(body: dict[str, Any]) -> dict[str, Any]:
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-        raise ReplyError("empty", f"the answer holds no reply: {shown(json.dumps(body))}")
+        raise ReplyError(EMPTY, f"the answer holds no reply: {shown(json.dumps(body))}")
     return choice
 
 
@@ -114,15 +115,15 @@ def _text(choice: dict[str, Any], accept_truncated: bool) -> str:
     message, reason = choice["message"], choice.get("finish_reason")
     text = _joined(message.get("content"))
     if reason == "error":
-        raise CallError("server", "the service broke the reply off (finish_reason error)")
+        raise CallError(SERVER, "the service broke the reply off (finish_reason error)")
     if reason == "content_filter":
-        raise ReplyError("filtered", "the service filtered the reply (finish_reason content_filter)", text)
+        raise ReplyError(FILTERED, "the service filtered the reply (finish_reason content_filter)", text)
     if refusal := message.get("refusal"):
-        raise ReplyError("refused", f"the model refused: {shown(refusal)}", str(refusal))
+        raise ReplyError(REFUSED, f"the model refused: {shown(refusal)}", str(refusal))
     if reason == "length" and not accept_truncated:
         if not text.strip() and (thought := _thought(message)):
-            raise OnlyThought("truncated", "the limit of tokens came while the model still thought", thought[1])
-        raise ReplyError("truncated", "the reply ends at the limit of tokens (finish_reason length)", text)
+            raise OnlyThought(TRUNCATED, "the limit of tokens came while the model still thought", thought[1])
+        raise ReplyError(TRUNCATED, "the reply ends at the limit of tokens (finish_reason length)", text)
     if not text.strip():
         raise _empty(choice, f"the reply is empty (finish_reason {reason})")
     return text
@@ -132,12 +133,12 @@ def _empty(choice: dict[str, Any], why: str) -> ReplyError:
     """The error for a reply without text: what stands in another field was paid for, so it is kept, and said."""
     message = choice["message"]
     if called := _arguments(message):
-        return ReplyError("empty", f"{why}: the model called a tool instead, with {shown(called)}", called)
+        return ReplyError(EMPTY, f"{why}: the model called a tool instead, with {shown(called)}", called)
     if thought := _thought(message):
-        return OnlyThought("empty", f"{why}, but {thought[0]} has: {shown(thought[1])}. {_IF_IT_IS}", thought[1])
+        return OnlyThought(EMPTY, f"{why}, but {thought[0]} has: {shown(thought[1])}. {_IF_IT_IS}", thought[1])
     if isinstance(text := choice.get("text"), str) and text.strip():
-        return ReplyError("empty", f"{why}; beside the message stands: {shown(text)}", text)
-    return ReplyError("empty", why)
+        return ReplyError(EMPTY, f"{why}; beside the message stands: {shown(text)}", text)
+    return ReplyError(EMPTY, why)
 
 
 def _thought(message: dict[str, Any]) -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchrun.core.installing import how_to_install_extra
+from batchrun.core.kinds import CONNECTION, TIMEOUT
 from batchrun.core.redact import MASK, SHORTEST
 from batchrun.errors import TaskError
 
@@ -56,13 +57,13 @@ class Client:
             async with asyncio.timeout(deadline):
                 response = await self._send(body)
         except TimeoutError:
-            raise CallError("timeout", f"no answer after {deadline:g} s") from None
+            raise CallError(TIMEOUT, f"no answer after {deadline:g} s") from None
         except self._openai.OpenAIError as error:
             cause = error.__cause__ or error
             told = self._hidden(shown(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__))
             way = f" through {self._proxy}" if self._proxy else ""
             host = self._client.base_url.netloc.decode()
-            raise CallError("connection", f"no answer from {host}{way}: {told}") from None
+            raise CallError(CONNECTION, f"no answer from {host}{way}: {told}") from None
         headers = {name: response.headers[name] for name in _WHEN_TO_COME_BACK if name in response.headers}
         text, flaw = decoded(
             response.content, response.headers.get("content-type", ""), response.headers.get("content-encoding", "")

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from batchrun.core import kinds
 from batchrun.task.api import Abort
 from batchrun.task.reply import ReplyError
 
-_PASSING = frozenset({408, 409, 425})
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _NO_MODEL = frozenset({"model_not_found", "invalid_model", "DeploymentNotFound"})
 _TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
@@ -76,13 +76,13 @@ def failure(status: int, complaint: Complaint, headers: Mapping[str, str], model
     """The exception for an answer with an error in it."""
     said = f"HTTP {status}: {complaint.message}"
     if status not in (401, 403) and _SAYS_LOADING.search(complaint.message):  # servers say it with any status
-        return CallError("server", said, _LOADING, headers)
+        return CallError(kinds.SERVER, said, _LOADING, headers)
     if status in (401, 402, 403) or status == 404 or _is(complaint, _NO_CREDIT) or _no_model(status, complaint):
         if status == 403 and _is_filtered(complaint):
-            return ReplyError("filtered", said)
+            return ReplyError(kinds.FILTERED, said)
         return Abort(f"{said}. {_remedy(status, complaint, model, key_name)}")
     if status in (400, 422) and _is_filtered(complaint):
-        return ReplyError("filtered", said)
+        return ReplyError(kinds.FILTERED, said)
     return CallError(_kind(status, complaint), said, status, headers)
 
 
@@ -93,9 +93,9 @@ def failure_in_answer(complaint: Complaint, headers: Mapping[str, str], model: s
         return failure(statuses[0], complaint, headers, model, key_name)
     if _is(complaint, _NO_CREDIT | _NO_MODEL | _TOO_LONG | _FILTERED):
         return failure(400, complaint, headers, model, key_name)
-    kind, status = "server", None
+    kind, status = kinds.SERVER, None
     if any("rate_limit" in word for word in complaint.words):
-        kind, status = "rate_limited", 429
+        kind, status = kinds.RATE_LIMITED, 429
     elif any("overloaded" in word or "unavailable" in word.lower() for word in complaint.words):
         status = 503
     elif _SAYS_LOADING.search(complaint.message):
@@ -110,12 +110,9 @@ def shown(text: object) -> str:
 
 
 def _kind(status: int, complaint: Complaint) -> str:
-    if status == 429:
-        return "rate_limited"
-    if status >= 500 or status in _PASSING:
-        return "server"
+    kind = kinds.of_status(status)
     too_long = _is(complaint, _TOO_LONG) or _SAYS_TOO_LONG.search(complaint.message)
-    return "context_length" if too_long else "bad_request"
+    return kinds.CONTEXT_LENGTH if too_long and kind == kinds.BAD_REQUEST else kind
 
 
 def _is(complaint: Complaint, words: frozenset[str]) -> bool:

@@ -5,6 +5,7 @@ In `auto`, prose with brackets in it, code and lists of numbers are no JSON that
 
 import re
 
+from batchrun.core.kinds import EMPTY, NO_JSON
 from batchrun.task.spec import Reading
 
 from . import jsontext
@@ -38,7 +39,7 @@ def read(
     try:
         return _whole(text, "json") or _found(text, strict=strict, accept_truncated=accept_truncated) or _kept(text)
     except RecursionError:
-        raise ReplyError("no_json", "the reply is nested too deeply") from None
+        raise ReplyError(NO_JSON, "the reply is nested too deeply") from None
 
 
 def _kept(text: str) -> Parsed:
@@ -46,7 +47,7 @@ def _kept(text: str) -> Parsed:
     body = text.strip(SPACE)
     said = answer(body, prose=True) if body else body
     if body and not said:
-        raise ReplyError("empty", "the reply holds nothing but what the model thought")
+        raise ReplyError(EMPTY, "the reply holds nothing but what the model thought")
     return Parsed(text if said == body else said, "text", 0)
 
 
@@ -82,7 +83,7 @@ def _found(text: str, *, strict: bool, accept_truncated: bool) -> Parsed | None:
     if _is_prose(parsed, rest):
         return None
     if strict:
-        raise ReplyError("no_json", "the reply is not JSON as a whole, but holds some")
+        raise ReplyError(NO_JSON, "the reply is not JSON as a whole, but holds some")
     return parsed
 
 

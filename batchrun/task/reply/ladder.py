@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from batchrun.core.kinds import AMBIGUOUS, EMPTY, NO_JSON, SCHEMA, TRUNCATED
+
 from . import jsontext
 from .candidates import Fence, Region, fences, opens, regions
 from .mend import close, mend
@@ -16,7 +18,6 @@ from .relaxed import Unreadable
 from .thinking import SPACE, answer
 
 How = Literal["value", "text", "json", "think", "fence", "embedded", "repaired"]
-Kind = Literal["empty", "no_json", "ambiguous", "truncated", "schema", "filtered", "refused"]
 Fits = Callable[[object], str | None]
 
 _QUOTES = re.compile(r"[\"'“”‘’＂`]")
@@ -38,13 +39,13 @@ class Parsed:
 class ReplyError(Exception):
     """No one value can be taken from a reply.
 
-    `kind` is empty, no_json, ambiguous, truncated, or schema (there are values, but none that fits); a service
-    may have said that it is filtered or refused. `text`: the reply, where only the one who raises this has it.
+    `kind`: one of those of a reply in `core.kinds`; a service may have said that it is filtered or
+    refused. `text`: the reply, where only the one who raises this has it.
     """
 
-    def __init__(self, kind: Kind, message: str, text: str | None = None) -> None:
+    def __init__(self, kind: str, message: str, text: str | None = None) -> None:
         super().__init__(message)
-        self.kind: Kind = kind
+        self.kind = kind
         self.message = message
         self.text = text
 
@@ -75,19 +76,19 @@ def parse(
     try:
         return _ladder(text.strip(SPACE), strict, accept_truncated, fits or anything)
     except RecursionError:
-        raise ReplyError("no_json", "the reply is nested too deeply") from None
+        raise ReplyError(NO_JSON, "the reply is nested too deeply") from None
 
 
 def _ladder(body: str, strict: bool, accept_truncated: bool, fits: Fits) -> Parsed:
     if not body:
-        raise ReplyError("empty", "the reply is empty")
+        raise ReplyError(EMPTY, "the reply is empty")
     if found := _whole(body, "json"):
         return _only([found], fits)
     if strict:
-        raise ReplyError("no_json", f"the reply is not JSON as a whole: {_start(body)}")
+        raise ReplyError(NO_JSON, f"the reply is not JSON as a whole: {_start(body)}")
     said = answer(body)
     if not said:
-        raise ReplyError("empty", "the reply holds nothing but what the model thought")
+        raise ReplyError(EMPTY, "the reply holds nothing but what the model thought")
     if said != body and (found := _whole(said, "think")):
         return _only([found], fits)
     return search(said, accept_truncated, fits)
@@ -99,7 +100,7 @@ def search(said: str, accept_truncated: bool, fits: Fits) -> Parsed:
     if all(fits(found.parsed.value) for found in seen):  # none in the fences, or none that fits
         seen += _in_text(said, "embedded", accept_truncated)
     if not seen:
-        raise ReplyError("no_json", f"there is no JSON in the reply: {_start(said)}")
+        raise ReplyError(NO_JSON, f"there is no JSON in the reply: {_start(said)}")
     return _only(seen, fits)
 
 
@@ -153,12 +154,12 @@ def _broken(region: Region, accept_truncated: bool) -> _Found | None:
     if region.state == "twice":
         raise _twice(_start(region.text))
     if region.state == "more":
-        raise ReplyError("ambiguous", "the reply holds a thousand objects or arrays, and more")
+        raise ReplyError(AMBIGUOUS, "the reply holds a thousand objects or arrays, and more")
     if region.state == "part":
-        raise ReplyError("no_json", f"JSON in the reply is part of something larger: {_start(region.text)}")
+        raise ReplyError(NO_JSON, f"JSON in the reply is part of something larger: {_start(region.text)}")
     text = region.text if region.state != "cut" else close(region.text) if accept_truncated else ""
     if not text:
-        raise ReplyError("truncated", f"the reply ends inside the JSON that begins {_start(region.text)}")
+        raise ReplyError(TRUNCATED, f"the reply ends inside the JSON that begins {_start(region.text)}")
     # Braces in prose, without a quote in them, are more often a set or a template than an answer.
     guess = region.alone or _QUOTES.search(region.text) is not None
     try:
@@ -168,7 +169,7 @@ def _broken(region: Region, accept_truncated: bool) -> _Found | None:
     except Unreadable as unreadable:
         if not guess:
             return None
-        raise ReplyError("no_json", f"JSON in the reply cannot be read: {unreadable}") from None
+        raise ReplyError(NO_JSON, f"JSON in the reply cannot be read: {unreadable}") from None
     return _Found(Parsed(value, "repaired", nulled), _is_plain(value))
 
 
@@ -177,10 +178,10 @@ def _only(seen: list[_Found], fits: Fits) -> Parsed:
     misfits = [fits(found.parsed.value) for found in seen]
     fitting = [found for found, misfit in zip(seen, misfits, strict=True) if misfit is None]
     if not fitting:
-        raise ReplyError("schema", f"the JSON in the reply does not fit the schema: {misfits[0]}")
+        raise ReplyError(SCHEMA, f"the JSON in the reply does not fit the schema: {misfits[0]}")
     weighty = [found.parsed for found in fitting if not found.plain] or [found.parsed for found in fitting]
     if any(not jsontext.same(parsed.value, weighty[0].value) for parsed in weighty[1:]):
-        raise ReplyError("ambiguous", f"the reply holds {len(weighty)} JSON values that differ")
+        raise ReplyError(AMBIGUOUS, f"the reply holds {len(weighty)} JSON values that differ")
     return weighty[0]
 
 
@@ -203,7 +204,7 @@ def _is_footnote(region: Region, body: str) -> bool:
 
 
 def _twice(key: str) -> ReplyError:
-    return ReplyError("ambiguous", f"an object in the reply gives a key two different values: {_start(key)}")
+    return ReplyError(AMBIGUOUS, f"an object in the reply gives a key two different values: {_start(key)}")
 
 
 def _start(text: str) -> str:

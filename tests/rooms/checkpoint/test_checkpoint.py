@@ -18,7 +18,8 @@ from support import ROOT, batchrun, database, records, settled
 
 from batchrun.checkpoint.format import FORMAT
 from batchrun.checkpoint.opening import NothingYet, opened
-from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Failure, Settled
+from batchrun.checkpoint.records import Failure, Settled
+from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT
 from batchrun.errors import CheckpointError, UsageError
 from batchrun.outcome.export.joined import Outcome, pages
 from batchrun.outcome.proof import verify

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 from support import COMMAND, ROOT, batchrun, environment, numbered, write_table
 
-from batchrun.outcome.failures import REMEDIES, failed_in_all, groups, in_words
+from batchrun.outcome.failures import failed_in_all, groups, in_words
 
 TASK = """
 import os, sys
@@ -174,14 +174,6 @@ def test_whoever_has_read_enough_ends_it_quietly(table):
     line = f"{shlex.join(COMMAND)} errors {shlex.quote(str(table))} -o - | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_every_kind_of_the_reference_has_a_remedy():
-    page = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
-    text = page.partition("### Kinds of error")[2].partition("\n## ")[0]
-    named = {kind for cell in re.findall(r"^\| (`.*?) \|", text, re.M) for kind in re.findall(r"`(\w+)`", cell)}
-    assert len(named) >= 12
-    assert named <= set(REMEDIES)
 
 
 def test_any_number_of_failures_that_are_alike_are_one_group():

@@ -21,7 +21,8 @@ import pytest
 
 from batchrun.checkpoint.atomic import replacing
 from batchrun.checkpoint.opening import opened
-from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, Failure, Settled
+from batchrun.checkpoint.records import Failure, Settled
+from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED
 from batchrun.errors import CheckpointError, InputError, UsageError
 from batchrun.outcome.export.columns import MAX_COLUMNS
 from batchrun.outcome.export.frame import frame

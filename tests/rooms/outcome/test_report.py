@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from support import ROOT, batchrun, database, start, wait_for, write_table
 
 from batchrun.checkpoint.opening import opened
-from batchrun.checkpoint.records import DONE, FAILED, Failure, Settled
+from batchrun.checkpoint.records import Failure, Settled
+from batchrun.core.states import DONE, FAILED
 from batchrun.outcome.report.charts import nice, short
 from batchrun.outcome.report.in_flight import Moments, in_flight
 from batchrun.outcome.report.labels import PHONE, SCREEN, Label, extent, looks, with_room

@@ -9,7 +9,8 @@ from support import batchrun, kill, lines_of, numbered, start, wait_for, write_t
 from batchrun.checkpoint.bind import open_bound
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import find
-from batchrun.checkpoint.records import CRASHED, DONE, FAILED, LEFT, SKIPPED, TIMED_OUT, Stretch
+from batchrun.checkpoint.records import Stretch
+from batchrun.core.states import CRASHED, DONE, FAILED, LEFT, SKIPPED, TIMED_OUT
 from batchrun.options.settings import resolve
 from batchrun.outcome.outlook import Standing, outlook
 from batchrun.outcome.row import inspect

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.checkpoint.records import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT, Stretch
+from batchrun.checkpoint.records import Stretch
+from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT
 from batchrun.run.plan import AGAIN, NEW, NOT_TO_RUN, Policy, make_plan
 
 STATES = st.sampled_from([DONE, FAILED, TIMED_OUT, CRASHED, SKIPPED])
