@@ -489,7 +489,7 @@ def test_a_row_that_misbehaves_and_returns_is_done_and_the_run_ends_clean(folder
     assert time.monotonic() - began < 20
     assert ran.returncode == 0, ran.stderr
     assert "Traceback" not in ran.stderr
-    assert assert_alone(folder, table, 8, 3, DONE) is None
+    assert assert_alone(folder, table, 8, 3, DONE) == "null"
     wait_for(lambda: not left_in(folder), 10)
 
 

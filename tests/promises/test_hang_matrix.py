@@ -277,7 +277,7 @@ def test_loading_may_take_ten_times_the_longest_of_what_is_to_be_expected():
 
 
 def test_of_a_deep_stack_both_ends_are_told_and_nothing_that_is_not_the_users():
-    loading = Path(batchrun_package.__file__).parent / "worker" / "loading.py"
+    loading = Path(batchrun_package.__file__).parent / "task" / "load.py"
     calls = [f'  File "deep.py", line {n} in call' for n in range(50)]
     around = ['  File "<frozen importlib._bootstrap>", line 1 in load', '  File "tasks.py", line 3 in <module>']
     ours = [f'  File "{loading}", line 7 in load', '  File "<string>", line 1 in <module>']

@@ -1,5 +1,6 @@
 """Workers that have not loaded the task yet: which has been at it for longest, where it is, and what is too long."""
 
+import os
 import re
 import select
 import signal
@@ -22,6 +23,7 @@ ANSWER_SECONDS = 2.0
 QUIET_SECONDS = 0.1
 _FRAME = re.compile(r'\s*File "(.*)", line (\d+) in (.*)')
 _OUTERMOST, _INNERMOST = 2, 10
+_NOT_THE_USERS = (str(Path(__file__).parents[2]) + os.sep, "<frozen ", "<string>")  # "<string>": how a worker starts
 
 
 def loading(lanes: Sequence[Lane], spec: Spec, now: float, heard: Heard | None) -> Loading | None:
@@ -99,10 +101,7 @@ def users_stack(lines: Sequence[str]) -> tuple[str, ...]:
             frames.clear()
         elif match := _FRAME.fullmatch(line):
             frames.append(match.groups())
-    ours = str(Path(__file__).parents[1] / "worker" / "loading.py")
-    files = [file for file, _, _ in frames]
-    outer = files.index(ours) if ours in files else len(frames)
-    theirs = [frame for frame in frames[:outer] if not frame[0].startswith("<frozen importlib")]
+    theirs = [frame for frame in frames if not frame[0].startswith(_NOT_THE_USERS)]
     calls = [f'  File "{file}", line {number}, in {name}' for file, number, name in reversed(theirs)]
     left_out = len(calls) - _OUTERMOST - _INNERMOST
     if left_out > 0:
