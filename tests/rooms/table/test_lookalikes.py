@@ -11,15 +11,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tables import written
 
 from batchrun.errors import InputError
 from batchrun.table import ReadOptions, open_table
-
-
-def written(folder: Path, content: str | bytes, name: str = "data.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def refused(path: Path) -> InputError:

@@ -21,7 +21,7 @@ DAY = datetime.datetime(2026, 1, 1)
 UTC_DAY = DAY.replace(tzinfo=datetime.UTC)
 
 
-def folder(tmp_path: Path, *files: Any) -> Path:
+def folder_of(tmp_path: Path, *files: Any) -> Path:
     path = tmp_path / "data"
     path.mkdir()
     for number, file in enumerate(files):
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, *files: Any) -> Path:
     return path
 
 
-def rows_of(path: Path) -> list[tuple[Any, ...]]:
+def counted_rows(path: Path) -> list[tuple[Any, ...]]:
     table, options, rows = open_table(path, ReadOptions()), ReadOptions(), []
     for chunk in table.chunks():
         rows += chunk
@@ -66,8 +66,8 @@ def test_types_that_hold_the_same_values_are_one_column(
     tmp_path: Path, arrays: tuple[pa.Array, ...], *, turned: bool
 ) -> None:
     one, other = arrays[::-1] if turned else arrays
-    path = folder(tmp_path, {"id": [1], "a": one}, {"id": [2], "a": other})
-    rows = rows_of(path)
+    path = folder_of(tmp_path, {"id": [1], "a": one}, {"id": [2], "a": other})
+    rows = counted_rows(path)
     assert [row[1] for row in rows] == [one.to_pylist()[0], other.to_pylist()[0]]
     kind = joined(one.type, other.type)
     assert as_type(one, kind).to_pylist() + as_type(other, kind).to_pylist() == [row[1] for row in rows]
@@ -92,7 +92,7 @@ OTHERS = [
 @pytest.mark.parametrize("arrays", OTHERS, ids=lambda arrays: " and ".join(str(array.type) for array in arrays))
 def test_what_truly_differs_is_named_with_its_file(tmp_path: Path, arrays: tuple[pa.Array, ...]) -> None:
     one, other = arrays
-    path = folder(tmp_path, {"id": [1], "a": one}, {"id": [2], "a": other})
+    path = folder_of(tmp_path, {"id": [1], "a": one}, {"id": [2], "a": other})
     with pytest.raises(InputError) as raised:
         open_table(path, ReadOptions())
     told = f"1.parquet does not have the columns of 0.parquet: it has a ({other.type}); lacks a ({one.type})"
@@ -100,19 +100,19 @@ def test_what_truly_differs_is_named_with_its_file(tmp_path: Path, arrays: tuple
 
 
 def test_columns_may_stand_in_another_order(tmp_path: Path) -> None:
-    path = folder(tmp_path, {"id": [1], "a.b": ["x"], "a": [{"b": 1}]}, {"a": [{"b": 2}], "a.b": ["y"], "id": [2]})
-    assert rows_of(path) == [(1, "x", {"b": 1}), (2, "y", {"b": 2})]
+    path = folder_of(tmp_path, {"id": [1], "a.b": ["x"], "a": [{"b": 1}]}, {"a": [{"b": 2}], "a.b": ["y"], "id": [2]})
+    assert counted_rows(path) == [(1, "x", {"b": 1}), (2, "y", {"b": 2})]
 
 
 def test_an_extra_column_is_named_with_its_file(tmp_path: Path) -> None:
-    path = folder(tmp_path, {"id": [1]}, {"id": [2]}, {"id": [3], "more": [1]})
+    path = folder_of(tmp_path, {"id": [1]}, {"id": [2]}, {"id": [3], "more": [1]})
     with pytest.raises(InputError, match=r"2\.parquet does not have the columns of 0\.parquet: it has more \(int64\)"):
         open_table(path, ReadOptions())
 
 
 def test_the_type_of_a_column_of_nulls_is_that_of_later_files(tmp_path: Path) -> None:
     files = [{"id": [n], "note": [note]} for n, note in enumerate([None, "late", None, "again"])]
-    assert [row[1] for row in rows_of(folder(tmp_path, *files))] == [None, "late", None, "again"]
+    assert [row[1] for row in counted_rows(folder_of(tmp_path, *files))] == [None, "late", None, "again"]
     pq.write_table(pa.table({"id": [9], "note": [1]}), tmp_path / "data" / "9.parquet")
     with pytest.raises(InputError, match=r"9\.parquet .* it has note \(int64\); lacks note \(string\)"):
         open_table(tmp_path / "data", ReadOptions())
@@ -120,12 +120,12 @@ def test_the_type_of_a_column_of_nulls_is_that_of_later_files(tmp_path: Path) ->
 
 @pytest.mark.parametrize("nothing", [pd.DataFrame(), pd.DataFrame({"id": [], "t": []}), pd.DataFrame({"other": []})])
 def test_a_day_without_rows_does_not_matter_whatever_its_columns(tmp_path: Path, nothing: pd.DataFrame) -> None:
-    path = folder(tmp_path, pa.Table.from_pandas(nothing), {"id": [1], "t": ["a"]})
-    assert rows_of(path) == [(1, "a")]
+    path = folder_of(tmp_path, pa.Table.from_pandas(nothing), {"id": [1], "t": ["a"]})
+    assert counted_rows(path) == [(1, "a")]
 
 
 def test_a_damaged_file_among_others_is_named(tmp_path: Path) -> None:
-    path = folder(tmp_path, {"id": [1]}, {"id": [2]})
+    path = folder_of(tmp_path, {"id": [1]}, {"id": [2]})
     (path / "1.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(InputError, match=r"1\.parquet cannot be read as Parquet"):
         open_table(path, ReadOptions())
@@ -135,7 +135,7 @@ def test_a_damaged_file_among_others_is_named(tmp_path: Path) -> None:
 
 
 def test_files_that_bear_a_tables_name_and_are_not_read_are_found(tmp_path: Path) -> None:
-    path = folder(tmp_path, {"id": [1]})
+    path = folder_of(tmp_path, {"id": [1]})
     for name in (
         *("archive/2023.parquet", "archive/deep/2022.CSV.GZ", "year=2024/a.parquet", "2025.csv"),
         *("_temporary/x.parquet", ".hidden/y.parquet", "archive/_SUCCESS", "0.parquet.batchrun/0.parquet"),
@@ -158,4 +158,8 @@ def test_a_folder_of_partitions_is_refused_with_a_remedy_that_works(tmp_path: Pa
         files_of(tmp_path / "it's")
     command = raised.value.hint[raised.value.hint.index("python -c") + len("python ") :]
     subprocess.run(f"{sys.executable} {command}", shell=True, check=True)
-    assert [(row[0], int(row[1])) for row in rows_of(tmp_path / "it's.parquet")] == [(1, 2024), (2, 2025), (3, 2025)]
+    assert [(row[0], int(row[1])) for row in counted_rows(tmp_path / "it's.parquet")] == [
+        (1, 2024),
+        (2, 2025),
+        (3, 2025),
+    ]

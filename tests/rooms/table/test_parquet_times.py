@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import parquet, rows_of, scanned
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, Scan, open_table, scan
 from batchrun.table.doubts import sentences
 from batchrun.table.parquet_types import iso_date, plain_values
 
@@ -22,20 +21,6 @@ END = 253_402_300_800 * SECOND
 """The year 10000, in microseconds."""
 BEGIN = -62_135_596_800 * SECOND
 """The year 1."""
-
-
-def written(path: Path, **columns: Any) -> Path:
-    pq.write_table(pa.table(columns), path)
-    return path
-
-
-def rows_of(path: Path, columns: list[str] | None = None) -> list[tuple[Any, ...]]:
-    return [row for chunk in open_table(path, ReadOptions()).chunks(columns) for row in chunk]
-
-
-def scanned(path: Path, **options: Any) -> Scan:
-    chosen = ReadOptions(**options)
-    return scan(open_table(path, chosen), chosen, lambda *_: None)
 
 
 BEYOND = [
@@ -100,7 +85,7 @@ def test_dates_of_all_ages_are_those_of_the_calendar_that_numpy_has(days: int) -
 
 def test_only_such_a_cell_is_text_and_a_note_names_its_column_and_row(tmp_path: Path) -> None:
     last = pa.array([*range(2000), END, 1, END], US)
-    path = written(tmp_path / "data.parquet", id=range(2003), until=last, since=pa.array([0] * 2003, US))
+    path = parquet(tmp_path / "data.parquet", id=range(2003), until=last, since=pa.array([0] * 2003, US))
     assert [row[0] for row in rows_of(path) if type(row[1]) is str] == [2000, 2002]
     (note,) = sentences(scanned(path).doubts)
     assert "column 'until'" in note
@@ -109,20 +94,20 @@ def test_only_such_a_cell_is_text_and_a_note_names_its_column_and_row(tmp_path: 
 
 
 def test_columns_with_such_times_share_a_note(tmp_path: Path) -> None:
-    path = written(tmp_path / "data.parquet", a=pa.array([END], US), b=pa.array([BEGIN - 1], US), c=[1])
+    path = parquet(tmp_path / "data.parquet", a=pa.array([END], US), b=pa.array([BEGIN - 1], US), c=[1])
     (note,) = sentences(scanned(path).doubts)
     assert "columns 'a', 'b' have times that Python cannot hold" in note
 
 
 def test_a_column_that_the_task_is_not_given_is_not_read(tmp_path: Path) -> None:
-    path = written(tmp_path / "data.parquet", id=[1], until=pa.array([END], US), key=["k"])
+    path = parquet(tmp_path / "data.parquet", id=[1], until=pa.array([END], US), key=["k"])
     assert rows_of(path, ["id"]) == [(1, None, None)]
     assert not scanned(path, columns=("id",), key=("key",)).doubts
     assert scanned(path, columns=("id", "until")).doubts
 
 
 def test_a_zone_that_is_not_known_here_is_refused_with_column_row_and_remedy(tmp_path: Path) -> None:
-    path = written(tmp_path / "data.parquet", id=[1, 2], at=pa.array([0, None], pa.timestamp("us", "Mars/Olympus")))
+    path = parquet(tmp_path / "data.parquet", id=[1, 2], at=pa.array([0, None], pa.timestamp("us", "Mars/Olympus")))
     with pytest.raises(InputError, match=r"data\.parquet, column 'at', rows 1 to 2: .*Mars/Olympus") as raised:
         scanned(path)
     assert "--columns" in raised.value.hint

@@ -8,25 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import rows_of, scanned, written
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, Scan, open_table, scan
-
-
-def written(folder: Path, content: str | bytes, name: str = "data.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def rows_of(path: Path, **options: Any) -> list[tuple[Any, ...]]:
-    table = open_table(path, ReadOptions(**options))
-    return [row for chunk in table.chunks() for row in chunk]
-
-
-def scanned(path: Path, **options: Any) -> Scan:
-    chosen = ReadOptions(**options)
-    return scan(open_table(path, chosen), chosen, lambda *_: None)
+from batchrun.table import ReadOptions, open_table
 
 
 def error_of(path: Path, **options: Any) -> InputError:

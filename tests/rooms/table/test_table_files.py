@@ -6,13 +6,13 @@ import lzma
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import zstandard
+from tables import rows_of, scanned
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, Scan, digest_of, open_table, scan
+from batchrun.table import ReadOptions, digest_of, open_table, scan
 from batchrun.table.files import unreadable
 
 TABLE = "a,b\n" + "".join(f"{row},text {row * 7919 % 1000}\n" for row in range(5000))
@@ -24,15 +24,6 @@ COMPRESS: list[tuple[str, Compress]] = [
     (".zst", zstandard.compress),
 ]
 each_compression = pytest.mark.parametrize(("ending", "compress"), COMPRESS, ids=[name for name, _ in COMPRESS])
-
-
-def scanned(path: Path, **options: Any) -> Scan:
-    chosen = ReadOptions(**options)
-    return scan(open_table(path, chosen), chosen, lambda *_: None)
-
-
-def rows_of(path: Path) -> list[tuple[Any, ...]]:
-    return [row for chunk in open_table(path, ReadOptions()).chunks() for row in chunk]
 
 
 @each_compression

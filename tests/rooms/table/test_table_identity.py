@@ -12,26 +12,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import identified
 
-from batchrun.table import ReadOptions, Scan, identities, open_table, scan
+from batchrun.table import ReadOptions, identities, open_table
 
 DAY = datetime.datetime(2024, 1, 2)
 
 
 def fingerprint(names: str, row: tuple[Any, ...], **options: Any) -> bytes:
     return identities(names.split(), ReadOptions(**options))([row])[0][0]
-
-
-def scanned(path: Path, chunk_rows: int = 1000, **options: Any) -> tuple[Scan, list[bytes], list[bytes]]:
-    chosen, prints, keys = ReadOptions(**options), list[bytes](), list[bytes]()
-    table: Any = open_table(path, chosen)
-    table.chunk_rows = chunk_rows
-
-    def on_identities(found: list[bytes], found_keys: list[bytes] | None) -> None:
-        prints.extend(found)
-        keys.extend(found_keys or [])
-
-    return scan(table, chosen, on_identities), prints, keys
 
 
 def test_a_fingerprint_never_changes_from_one_release_to_the_next() -> None:
@@ -119,13 +108,13 @@ def test_what_a_scan_finds_does_not_depend_on_the_size_of_chunks(
     path = tmp_path_factory.getbasetemp() / "chunks.csv"
     quoted = ["{},{}".format(*('"' + cell.replace('"', '""') + '"' for cell in row)) for row in rows]
     path.write_bytes("\n".join(["a,b", *quoted]).encode())
-    assert scanned(path, chunk_rows, key=("a",)) == scanned(path, key=("a",))
+    assert identified(path, chunk_rows, key=("a",)) == identified(path, key=("a",))
 
 
 def test_the_second_pass_names_rows_as_the_scan_did(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("a,b\n" + "".join(f"{row},x\n" for row in range(2500)))
-    found, prints, keys = scanned(path, key=("a",))
+    found, prints, keys = identified(path, key=("a",))
     options = ReadOptions(key=("a",))
     of = identities(found.columns, options)
     again = [of(chunk) for chunk in open_table(path, options, found.columns).chunks()]

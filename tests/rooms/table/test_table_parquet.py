@@ -12,31 +12,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tables import parquet, rows_of, scanned
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, Scan, open_table, scan
+from batchrun.table import ReadOptions, open_table
 
 NANOS = 1_600_000_000_123_456_789
 MICROS = datetime.datetime(2020, 9, 13, 12, 26, 40, 123456)
 
 
-def written(path: Path, **columns: Any) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    pq.write_table(pa.table(columns), path)
-    return path
-
-
-def rows_of(path: Path) -> list[tuple[Any, ...]]:
-    return [row for chunk in open_table(path, ReadOptions()).chunks() for row in chunk]
-
-
-def scanned(path: Path, **options: Any) -> Scan:
-    chosen = ReadOptions(**options)
-    return scan(open_table(path, chosen), chosen, lambda *_: None)
-
-
 def test_values_keep_their_own_types(tmp_path: Path) -> None:
-    path = written(
+    path = parquet(
         tmp_path / "data.parquet",
         int=[1, None],
         decimal=[Decimal("1.50"), None],
@@ -67,7 +53,7 @@ NANOSECONDS = [
 
 @pytest.mark.parametrize(("array", "value"), NANOSECONDS, ids=lambda part: str(getattr(part, "type", "")))
 def test_nanoseconds_become_standard_microseconds(tmp_path: Path, array: pa.Array, value: Any) -> None:
-    ((found,),) = rows_of(written(tmp_path / "data.parquet", a=array))
+    ((found,),) = rows_of(parquet(tmp_path / "data.parquet", a=array))
     assert found == value
     assert "pandas" not in repr(found)
     assert "Timestamp" not in repr(found)
@@ -75,7 +61,7 @@ def test_nanoseconds_become_standard_microseconds(tmp_path: Path, array: pa.Arra
 
 def test_a_zone_stays_a_zone(tmp_path: Path) -> None:
     zoned = pa.array([NANOS], pa.timestamp("ns", "Europe/Berlin"))
-    ((found,),) = rows_of(written(tmp_path / "data.parquet", a=zoned))
+    ((found,),) = rows_of(parquet(tmp_path / "data.parquet", a=zoned))
     assert found == MICROS.replace(tzinfo=datetime.UTC)
     assert found.utcoffset() == datetime.timedelta(hours=2)
 
@@ -91,7 +77,7 @@ def test_an_index_that_pandas_has_kept_is_a_column_only_if_it_has_a_name(tmp_pat
 
 
 def test_the_content_decides_not_the_name(tmp_path: Path) -> None:
-    assert rows_of(written(tmp_path / "data.csv", a=[1])) == [(1,)]
+    assert rows_of(parquet(tmp_path / "data.csv", a=[1])) == [(1,)]
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 7, 1000])
@@ -107,9 +93,9 @@ def test_chunks_go_over_row_groups_and_rows_stay_in_order(tmp_path: Path, chunk_
 
 def test_a_folder_is_read_in_order_of_its_names_without_markers(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    written(folder / "part-1.parquet", a=[2])
-    written(folder / "part-0.parquet", a=[1])
-    written(folder / "no ending", a=[0])
+    parquet(folder / "part-1.parquet", a=[2])
+    parquet(folder / "part-0.parquet", a=[1])
+    parquet(folder / "no ending", a=[0])
     for marker in ("_SUCCESS", ".part.crc", "readme.txt"):
         (folder / marker).write_text("x")
     assert rows_of(folder) == [(0,), (1,), (2,)]
@@ -123,8 +109,8 @@ def test_a_folder_is_read_in_order_of_its_names_without_markers(tmp_path: Path) 
     ],
 )
 def test_a_file_of_another_schema_is_named(tmp_path: Path, other: dict[str, Any], said: str) -> None:
-    written(tmp_path / "folder" / "one.parquet", a=[1], b=[1])
-    written(tmp_path / "folder" / "two.parquet", **other)
+    parquet(tmp_path / "folder" / "one.parquet", a=[1], b=[1])
+    parquet(tmp_path / "folder" / "two.parquet", **other)
     with pytest.raises(InputError, match=rf"two\.parquet does not have the columns of one\.parquet.*{said}"):
         scanned(tmp_path / "folder")
 
@@ -152,7 +138,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keep", [0, 3, 4, 100, -1, -10])
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, keep: int) -> None:
-    path = written(tmp_path / "data.parquet", a=list(range(1000)))
+    path = parquet(tmp_path / "data.parquet", a=list(range(1000)))
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"Parquet|is empty"):
         scanned(path)
@@ -169,7 +155,7 @@ def test_damaged_pages_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_table_without_rows_is_a_table(tmp_path: Path) -> None:
-    assert scanned(written(tmp_path / "data.parquet", a=pa.array([], pa.int64()))).rows == 0
+    assert scanned(parquet(tmp_path / "data.parquet", a=pa.array([], pa.int64()))).rows == 0
 
 
 def test_pyarrow_and_pandas_are_loaded_only_where_needed(tmp_path: Path) -> None:

@@ -2,18 +2,12 @@
 
 import codecs
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tables import rows_of
 
 from batchrun.errors import InputError
 from batchrun.table import ReadOptions, open_table
-
-
-def rows_of(path: Path, **options: Any) -> list[tuple[Any, ...]]:
-    table = open_table(path, ReadOptions(**options))
-    return [row for chunk in table.chunks() for row in chunk]
-
 
 TABLE = "stadt,größe\nKöln,1\n北京,2\n"
 ROWS = [("Köln", "1"), ("北京", "2")]

@@ -13,26 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import batchrun
+from tables import scanned, written
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, Scan, open_table, scan
-
-
-def written(folder: Path, content: str | bytes, name: str = "data.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
+from batchrun.table import ReadOptions, open_table
 
 
 def read(path: Path, **options: Any) -> list[tuple[Any, ...]]:
     """The columns' names, and the rows."""
     table = open_table(path, ReadOptions(**options))
     return [table.columns, *(row for chunk in table.chunks() for row in chunk)]
-
-
-def scanned(path: Path, **options: Any) -> Scan:
-    chosen = ReadOptions(**options)
-    return scan(open_table(path, chosen), chosen, lambda *_: None)
 
 
 def refused(path: Path, **options: Any) -> InputError:

@@ -1,0 +1,47 @@
+"""Tables in files, and what the reader makes of them."""
+
+from pathlib import Path
+from typing import Any
+
+from batchrun.table import ReadOptions, Scan, open_table, scan
+
+
+def written(folder: Path, content: str | bytes, name: str = "data.csv") -> Path:
+    """A file with this content; text in UTF-8."""
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def parquet(path: Path, **columns: Any) -> Path:
+    """A Parquet file; its folder is made where it is missing."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def rows_of(path: Path, only: list[str] | None = None, **options: Any) -> list[tuple[Any, ...]]:
+    """All rows as they are read, before any conversion; `only` of some columns, the others are None."""
+    return [row for chunk in open_table(path, ReadOptions(**options)).chunks(only) for row in chunk]
+
+
+def scanned(path: Path, **options: Any) -> Scan:
+    """What the first pass over a table finds."""
+    chosen = ReadOptions(**options)
+    return scan(open_table(path, chosen), chosen, lambda *_: None)
+
+
+def identified(path: Path, chunk_rows: int = 1000, **options: Any) -> tuple[Scan, list[bytes], list[bytes]]:
+    """What the first pass finds, with the fingerprint of each row, and its key where there is one."""
+    chosen, prints, keys = ReadOptions(**options), list[bytes](), list[bytes]()
+    table: Any = open_table(path, chosen)
+    table.chunk_rows = chunk_rows
+
+    def on_identities(found: list[bytes], found_keys: list[bytes] | None) -> None:
+        prints.extend(found)
+        keys.extend(found_keys or [])
+
+    return scan(table, chosen, on_identities), prints, keys
