@@ -15,6 +15,7 @@ settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 sys.path.insert(0, str(Path(__file__).parent))
+from support import NOTE  # noqa: E402
 
 # A suite that a shell runs in the background is told to ignore Ctrl-C, one under nohup to ignore that its terminal
 # has closed, and so would every command that it starts.
@@ -25,19 +26,11 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-TASKS = '''
-import ctypes, os, signal, subprocess, sys, time
-from pathlib import Path
+TASKS = (
+    NOTE
+    + """
+import ctypes, signal, subprocess, sys
 import batchrun
-
-STARTED = Path(__file__).with_name("started")
-
-
-def note(row):
-    """Write down that a row has started: one atomic append."""
-    fd = os.open(STARTED, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, f"{row['id']} {time.monotonic()} {os.getpid()}\\n".encode())
-    os.close(fd)
 
 
 def echo(row):
@@ -92,7 +85,8 @@ def chatty(row):
     sys.stderr.write("and an error line\\n")
     os.write(1, b"raw bytes\\n")
     return row
-'''
+"""
+)
 
 
 @pytest.fixture

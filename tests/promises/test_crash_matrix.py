@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support import (
+    NOTE,
     alive,
     batchrun,
     batchrun_ignoring_sigchld,
@@ -27,22 +28,16 @@ from support import (
     numbered,
     settled,
     start,
+    starts,
     wait_for,
     write_table,
 )
 
-HEAD = """
+HEAD = (
+    NOTE
+    + """
 import atexit, ctypes, itertools, os, random, resource, signal, socket, subprocess, sys, threading, time
 from pathlib import Path
-
-STARTED = Path(__file__).with_name("started")
-
-
-def note(row):
-    fd = os.open(STARTED, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, f"{row['id']} {os.getpid()}\\n".encode())
-    os.close(fd)
-
 
 def kill_self():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -57,6 +52,7 @@ def task(row):
     return {"double": row["id"] * 2}
 
 """
+)
 DONE, FAILED, TIMED_OUT, CRASHED = 1, 2, 3, 4
 
 
@@ -66,18 +62,9 @@ def tasks(folder, body, poison=1, seconds=0.0):
     (folder / "tasks.py").write_text(head + textwrap.dedent(body))
 
 
-def starts(folder):
-    """Row -> times that it started."""
-    counts = {}
-    for line in lines_of(folder / "started"):
-        row = int(line.split()[0])
-        counts[row] = counts.get(row, 0) + 1
-    return counts
-
-
 def workers_of(folder):
     """How many workers have started rows."""
-    return len({line.split()[1] for line in lines_of(folder / "started")})
+    return len({line.split()[2] for line in lines_of(folder / "started")})
 
 
 def process(folder, *options, rows=8, jobs=2, **run):

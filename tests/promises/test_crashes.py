@@ -6,20 +6,11 @@ import time
 
 import psutil
 import pytest
-from support import alive, batchrun, descendants, kill, lines_of, numbered, records, settled, start, wait_for
+from support import alive, batchrun, descendants, kill, lines_of, numbered, records, settled, start, starts, wait_for
 
 
 def undisturbed(rows):
     return {n: (1, {"double": 2 * n}) for n in range(1, rows + 1)}
-
-
-def starts(folder):
-    """Row number -> times that it started."""
-    counts = {}
-    for line in lines_of(folder / "started"):
-        row = int(line.split()[0])
-        counts[row] = counts.get(row, 0) + 1
-    return counts
 
 
 def test_a_row_that_kills_its_worker_is_charged_alone_with_its_cause(folder):

@@ -10,25 +10,22 @@ import psutil
 import pytest
 import trustme
 from dask_cluster import dask_cluster
-from support import alive, batchrun, kill, lines_of, numbered, records, settled, start, wait_for
+from support import NOTE, alive, batchrun, kill, lines_of, numbered, records, settled, start, wait_for
 
 from batchrun.core.states import CRASHED, DONE, TIMED_OUT
 
 pytest.importorskip("distributed")
 
 MOST_HELD = 12  # rows of 50 ms that a host with two lanes may have
-TASKS = """
+TASKS = (
+    NOTE
+    + """
 import asyncio, os, signal, sys, time
 import batchrun
 from beside import doubled
 
 print("the module is loaded by", os.getpid(), flush=True)
 
-
-def note(row):
-    fd = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, f"{row['id']} {time.monotonic()} {os.getpid()}\\n".encode())
-    os.close(fd)
 
 def double(row):
     note(row)
@@ -53,6 +50,7 @@ def harmful(row):
         pass
     return {"double": doubled(row["id"])}
 """
+)
 
 
 @pytest.fixture

@@ -11,8 +11,20 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import ROOT, alive, batchrun, descendants, environment, lines_of, numbered, settled, start, wait_for
-from test_crash_matrix import CRASHED, DONE, TIMED_OUT, assert_alone, error_of, process, starts, tasks
+from support import (
+    ROOT,
+    alive,
+    batchrun,
+    descendants,
+    environment,
+    lines_of,
+    numbered,
+    settled,
+    start,
+    starts,
+    wait_for,
+)
+from test_crash_matrix import CRASHED, DONE, TIMED_OUT, assert_alone, error_of, process, tasks
 
 import batchrun as batchrun_package
 from batchrun.engine.local.still_loading import most_seconds, users_stack

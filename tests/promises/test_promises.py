@@ -15,6 +15,7 @@ from support import (
     records,
     settled,
     start,
+    starts,
     wait_for,
     write_table,
 )
@@ -29,10 +30,7 @@ SECRET = 'sk-live-"0123456789'
 
 KILLER = """
 import os, signal, time
-
-def note(row):
-    with open("started", "a") as file:
-        file.write(f"{row['id']}\\n")
+from tasks import note
 
 def killer(row):
     note(row)
@@ -58,7 +56,7 @@ def test_a_row_that_takes_the_run_down_with_it_is_not_tried_for_ever(folder):
     done = records(ran.stdout)[1]
     assert (done["done"], done["crashed"]) == (11, 1)
     assert runs == 4
-    assert lines_of(folder / "started").count("3") == 4
+    assert starts(folder)[3] == 4
 
 
 def everything_shown(folder, table, rows):

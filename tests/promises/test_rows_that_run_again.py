@@ -4,12 +4,23 @@ import mmap
 import re
 import signal
 import time
-from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import alive, batchrun, count_settled, descendants, kill, lines_of, numbered, settled, start, wait_for
+from support import (
+    alive,
+    batchrun,
+    count_settled,
+    descendants,
+    kill,
+    lines_of,
+    numbered,
+    settled,
+    start,
+    starts,
+    wait_for,
+)
 
 from batchrun.checkpoint import inflight, rings
 from batchrun.checkpoint.deaths import Aftermath, aftermath
@@ -41,11 +52,6 @@ WAYS = {
     "threads": ("again.py:quick", "--jobs", 8, "--threads", 4),
     "async": ("again.py:waiting", "--jobs", 50),
 }
-
-
-def starts(folder):
-    """Row number -> times that it started."""
-    return Counter(int(line.split()[0]) for line in lines_of(folder / "started"))
 
 
 def named(stderr):

@@ -8,11 +8,23 @@ import os
 import random
 import sqlite3
 import time
-from collections import Counter
 
 import pytest
 from dask_cluster import dask_cluster
-from support import batchrun, count_settled, descendants, kill, lines_of, numbered, records, settled, start, wait_for
+from support import (
+    NOTE,
+    batchrun,
+    count_settled,
+    descendants,
+    kill,
+    lines_of,
+    numbered,
+    records,
+    settled,
+    start,
+    starts,
+    wait_for,
+)
 
 from batchrun.core.states import CRASHED, DONE, TIMED_OUT
 
@@ -27,15 +39,12 @@ WORKER_KILLS = LONG // 50 or 3
 COORDINATOR_KILLS = LONG // 200 or 2
 SCHEDULER_KILLS = LONG // 200 or 1
 MOST_HELD = 12  # rows of 50 ms that a host with two lanes may have
-TASKS = f"""
+TASKS = (
+    NOTE
+    + f"""
 import os, time
 import psutil
 
-
-def note(row):
-    fd = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, f"{{row['id']}} {{time.monotonic()}}\\n".encode())
-    os.close(fd)
 
 def trivial(row):
     return {{"double": 2 * row["id"]}}
@@ -61,6 +70,7 @@ def deadly(row):
     time.sleep(0.02)
     return {{"double": 2 * row["id"]}}
 """
+)
 
 
 @pytest.fixture
@@ -101,11 +111,6 @@ def run(folder, task, cluster=None, *options):
 
 def launch(folder, task, cluster):
     return start(*arguments(folder, task, cluster), cwd=folder, env=env(folder))
-
-
-def starts(folder):
-    """Row -> how often it has started."""
-    return Counter(int(line.split()[0]) for line in lines_of(folder / "notes"))
 
 
 def known(folder, task):
@@ -193,7 +198,7 @@ def test_a_worker_is_killed_every_second(folder, cluster):
     assert going.returncode == 0, err
     assert "was lost" in err
     hold_oracle(folder, "noted", rows)
-    counts = starts(folder)
+    counts = starts(folder, "notes")
     again = counts.total() - rows
     assert again <= MOST_HELD * WORKER_KILLS, "only rows that were on a lost worker started again"
     most = max(counts.values())
@@ -211,7 +216,7 @@ def test_a_row_that_kills_its_worker_each_time_and_a_stuck_one_are_found(folder,
     found = known(folder, "deadly")
     assert {row: status for row, status in found.items() if status != DONE} == {13: CRASHED, 14: TIMED_OUT}
     assert len(found) == rows
-    times = starts(folder)[13]
+    times = starts(folder, "notes")[13]
     assert times == 5, "three times in company, two alone"
     seconds = records(done.stdout)[-1]["seconds"]
     print(f"\na row that kills its worker, and a stuck one: found in {seconds:.1f} s, started {times} times")
@@ -229,13 +234,13 @@ def test_the_coordinator_is_killed_again_and_again(folder, cluster):
         died = time.monotonic()
         wait_for(lambda: not any(descendants(worker.pid) for worker in workers))
         late = max(late, float(lines_of(folder / "notes")[-1].split()[1]) - died)
-        counts = starts(folder)
+        counts = starts(folder, "notes")
         acknowledged |= {row: counts[row] for row in known(folder, "noted") if row not in acknowledged}
     assert late < 2
     done = run(folder, "noted", cluster)
     assert done.returncode == 0, done.stderr
     hold_oracle(folder, "noted", rows)
-    counts = starts(folder)
+    counts = starts(folder, "notes")
     assert {row: counts[row] for row in acknowledged} == acknowledged
     print(
         f"\ncoordinator killed {COORDINATOR_KILLS} times: the last row started {late:.2f} s after its death, ", end=""
@@ -262,6 +267,6 @@ def test_the_scheduler_comes_back(folder, cluster):
     _, err = going.communicate(timeout=600)
     assert going.returncode == 0, err
     hold_oracle(folder, "noted", rows)
-    again = starts(folder).total() - rows
+    again = starts(folder, "notes").total() - rows
     print(f"\nscheduler killed {SCHEDULER_KILLS} times: rows settled again after {away:.1f} s at most, ", end="")
     print(f"{again} starts more of {rows:,} rows")

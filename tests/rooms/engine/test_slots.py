@@ -19,6 +19,7 @@ from support import (
     records,
     settled,
     start,
+    starts,
     wait_for,
 )  # fmt: skip
 
@@ -146,14 +147,6 @@ def process(folder, task, *options, rows=100, **named):
         "process", table, "--task", f"waiting.py:{task}", "--retries", 0, "--json", *options, cwd=folder, **named
     )
     return ran, table, settled(table, task)
-
-
-def starts(folder):
-    counts = {}
-    for line in lines_of(folder / "started"):
-        row = int(line.split()[0])
-        counts[row] = counts.get(row, 0) + 1
-    return counts
 
 
 def others_done(found, rows, but):
