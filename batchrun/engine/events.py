@@ -56,6 +56,13 @@ class Stillborn(NamedTuple):
     hung: bool = False
 
 
+class StoodStill(NamedTuple):
+    """All that runs here stood still, such as in a container that was paused (monotonic seconds)."""
+
+    since: float
+    until: float
+
+
 class Loading(NamedTuple):
     """No event, but why there is none: no worker is up, and one has been loading `what` for so many `seconds`.
 
@@ -67,4 +74,5 @@ class Loading(NamedTuple):
     stack: tuple[str, ...] = ()
 
 
-Event = Ready | Finished | TimedOut | Crashed | Returned | Stillborn
+OfLane = Ready | Finished | TimedOut | Crashed | Returned | Stillborn
+Event = OfLane | StoodStill

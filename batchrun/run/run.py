@@ -10,7 +10,7 @@ from batchrun.checkpoint.ledger import Ledger
 from batchrun.core.redact import Redactor
 from batchrun.core.signals import Signals
 from batchrun.core.text import counted
-from batchrun.engine.events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
+from batchrun.engine.events import Crashed, Event, Finished, Ready, Returned, Stillborn, StoodStill, TimedOut
 from batchrun.engine.seam import Engine, loading_of
 from batchrun.engine.wire import Ticket
 from batchrun.errors import BatchrunError, ChangedError, InputError, Interrupted, StoppedError, TaskError
@@ -171,10 +171,22 @@ class Run:
                     self.stop(TaskError(hello.error, hello.hint))
                 elif edited := self.rules.edited(hello.sources):
                     self.stop(ChangedError(*has_been_edited(edited)))
+            case StoodStill(since, until):
+                self._stood_still(since, until)
             case Stillborn():
-                self._stillborn += 1
-                if event.hung or self._stillborn >= STILLBORN_LIMIT:
-                    self.stop(stillborn(event))
+                self._not_born(event)
+
+    def _not_born(self, event: Stillborn) -> None:
+        self._stillborn += 1
+        if event.hung or self._stillborn >= STILLBORN_LIMIT:
+            self.stop(stillborn(event))
+
+    def _stood_still(self, since: float, until: float) -> None:
+        """No clock of the run goes on while all of it stands still."""
+        self.tally.stood_still(since, until)
+        self._settling.stood_still(since, until)
+        if self.patient_until is not None:
+            self.patient_until += until - since
 
     def _act(self) -> None:
         """What the end of an attempt means for the whole run."""

@@ -16,6 +16,7 @@ from batchrun.core import kinds
 from batchrun.core.limits import MaxFailures, Timeout
 from batchrun.core.redact import Redactor
 from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT
+from batchrun.core.stillness import moved
 from batchrun.engine.wire import Error, Reply, Ticket
 from batchrun.errors import BatchrunError, StoppedError
 
@@ -124,6 +125,10 @@ class Settling:
         self._first.open = False
         last = self._redactor.text(tail) or None
         self._failed(lane, ticket, seconds, (kinds.CRASH, f"worker {cause}", None, None, last), CRASHED)
+
+    def stood_still(self, since: float, until: float) -> None:
+        """Between these times no server could have been asked again."""
+        self._refused = {row: (moved(first, since, until), count) for row, (first, count) in self._refused.items()}
 
     def condemned(self, ticket: Ticket) -> None:
         """The row is not to run any more: it has taken whole runs with it."""

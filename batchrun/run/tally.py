@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from batchrun.core.kinds import RATE_LIMITED
 from batchrun.core.money import Tokens
+from batchrun.core.stillness import moved
 
 from .alike import Alike
 
@@ -72,6 +73,11 @@ class Tally:
         """An attempt has used tokens; returns those of all attempts."""
         self.tokens = (self.tokens or Tokens()).plus(tokens)
         return self.tokens
+
+    def stood_still(self, since: float, until: float) -> None:
+        """Between these times nothing could be done: the pace is that of the time without it."""
+        self.started = moved(self.started, since, until)
+        self._marks = deque((moved(at, since, until), rows) for at, rows in self._marks)
 
     @property
     def last_error(self) -> str:

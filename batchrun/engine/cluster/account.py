@@ -8,7 +8,7 @@ from typing import Any
 from batchrun.checkpoint.inflight import Running
 from batchrun.core.text import numbers
 from batchrun.engine.cluster.dask.link import Link
-from batchrun.engine.events import Crashed, Event, Finished, Ready, Returned, TimedOut
+from batchrun.engine.events import Crashed, Event, Finished, OfLane, Ready, Returned, TimedOut
 from batchrun.engine.wire import Ticket
 
 from .host import Opening
@@ -113,7 +113,7 @@ class Account:
                 event = self._enter(host, telling)
                 yield event._replace(lane=self._lane(host, event.lane))
 
-    def _enter(self, host: Host, event: Event) -> Event:
+    def _enter(self, host: Host, event: OfLane) -> OfLane:
         """An event's effect on the account."""
         match event:
             case Ready(_, hello):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.core.redact import Redactor
-from batchrun.engine.events import Event, Ready, Returned, Stillborn
+from batchrun.engine.events import Event, Ready, Returned, Stillborn, StoodStill
 from batchrun.engine.local.lanes import Lanes
 from batchrun.engine.orders import Orders
 from batchrun.engine.shape import slots_of_lanes
@@ -133,6 +133,8 @@ class Host:
 
     def _told(self, events: list[Event]) -> Iterator[Telling]:
         for event in events:
+            if isinstance(event, StoodStill):
+                continue  # this machine, not the run
             if isinstance(event, Returned) and not self._draining:
                 self._waiting.extendleft(reversed(event.tickets))
             elif isinstance(event, Ready):

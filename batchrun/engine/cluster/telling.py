@@ -7,7 +7,7 @@ import marshal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from batchrun.engine.events import Crashed, Event, Finished, Ready, Returned, Stillborn, TimedOut
+from batchrun.engine.events import Crashed, Finished, OfLane, Ready, Returned, Stillborn, TimedOut
 from batchrun.engine.wire import HEADER, MAGIC, Hello, Reply, Ticket
 
 _PLAIN = 2  # see `batchrun.engine.wire`
@@ -34,7 +34,7 @@ class Notice(NamedTuple):
     text: str
 
 
-Telling = Event | Status | Broken | Notice
+Telling = OfLane | Status | Broken | Notice
 _KINDS: Mapping[str, Callable[..., Telling]] = {
     kind.__name__: kind for kind in (Ready, Finished, TimedOut, Crashed, Returned, Stillborn, Status, Broken, Notice)
 }

@@ -38,7 +38,7 @@ def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[i
     started = {row.position: row.started for row in death.running}
 
     def seconds(ticket: Ticket) -> float:
-        return death.now - started.get(ticket.position, death.now)
+        return death.now - started.get(ticket.position, death.now) - lane.lost.get(ticket.position, 0.0)
 
     condemned = lane.condemned
     if condemned and (overdue := lane.sent.pop(condemned.position, None)):

@@ -169,6 +169,15 @@ class Lane:
         self.asked[row.position] = now
         self.pipes.put(pack(("cancel", row.position)))
 
+    def stood_still(self, since: float, until: float) -> None:
+        """Between these times (monotonic seconds) nothing is counted against a row, nor against the worker."""
+        gap = until - since
+        for row in self.running():
+            self.lost[row.position] = self.lost.get(row.position, 0.0) + max(0.0, until - max(since, row.started))
+        self.asked = {position: asked + gap for position, asked in self.asked.items()}
+        self.heard = min(until, self.heard + gap)
+        self.started = min(until, self.started + gap)
+
     def held_at(self) -> float:
         """When a row last got the interpreter, in a lane with an event loop (monotonic seconds)."""
         return self._cells.held_at(self.first)

@@ -14,7 +14,8 @@ from typing import Self
 
 from batchrun.checkpoint.inflight import InFlight, Running, forget
 from batchrun.core.descriptors import check_descriptors, raise_descriptors
-from batchrun.engine.events import Crashed, Event, Finished, Loading, Stillborn, TimedOut
+from batchrun.core.stillness import Stillness
+from batchrun.engine.events import Crashed, Event, Finished, Loading, Stillborn, StoodStill, TimedOut
 from batchrun.engine.orders import Orders
 from batchrun.engine.shape import slots_of_lanes
 from batchrun.engine.wire import Ticket
@@ -57,6 +58,7 @@ class Lanes:
         self._replacing = True
         self._births = Births(nursery)
         self._suspicion = Suspicion()
+        self._clock = Stillness(time.monotonic())
         self._broken: StoppedError | None = None
         raise_descriptors(jobs)
 
@@ -184,8 +186,9 @@ class Lanes:
             error, self._broken = self._broken, None
             self._replacing = False
             raise error
-        events: list[Event] = []
+        events: list[Event] = self._after_stillness(self._clock.worked(time.monotonic()))
         ready = [key.data for key, _ in self._selector.select(wait)]
+        events += self._after_stillness(self._clock.waited(time.monotonic(), wait))
         # Deaths last: what a worker said before it died comes first.
         for lane, handle in sorted(ready, key=lambda data: data[1] == self._on_death):
             events.extend(handle(lane))
@@ -209,7 +212,7 @@ class Lanes:
         """End what has run longer than `limit` seconds, or loads the task for much longer than that; free rows that
         wait behind a slow one.
         """
-        events: list[Event] = []
+        events: list[Event] = self._after_stillness(self._clock.worked(now))
         if limit is not None:
             end_loading(self.lanes, self._orders.spec, now, limit, self._heard)
         for lane in self.lanes:
@@ -217,6 +220,15 @@ class Lanes:
             if lane.pipes.full:
                 self._watch_inbox(lane)
         return events
+
+    def _after_stillness(self, seconds: float) -> list[Event]:
+        """Time in which this process stood still is charged to no row. Its workers may have stood still with it."""
+        if not seconds:
+            return []
+        until = time.monotonic()
+        for lane in self.lanes:
+            lane.stood_still(until - seconds, until)
+        return [StoodStill(until - seconds, until)]
 
     def loading(self, now: float, *, ask: bool = False) -> Loading | None:
         """Where no worker is up: what they are loading, and since when. `ask`: also where one of them is."""

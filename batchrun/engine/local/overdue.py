@@ -97,7 +97,7 @@ def _give_up(lane: Lane, late: Sequence[Running], now: float) -> list[Event]:
     events = lane.hear_out()
     for row in late:
         if ticket := lane.sent.pop(row.position, None):
-            events.append(TimedOut(lane.index, ticket, now - row.started))
+            events.append(TimedOut(lane.index, ticket, now - row.started - lane.lost.get(row.position, 0.0)))
             lane.retiring = True
     # Those behind would wait for ever if all threads were lost.
     return [*events, *lane.take_back()] if lane.retiring else events
