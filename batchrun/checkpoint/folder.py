@@ -1,12 +1,39 @@
-"""The folder in which all is that a job keeps of a table."""
+"""The folder in which a run keeps all that it knows of a table, held by one run at a time."""
 
-from contextlib import ExitStack
-from dataclasses import replace
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from batchrun.checkpoint.places import Places, places_of
+from batchrun.core.redact import Redactor
+from batchrun.core.signals import Signals
 from batchrun.options.settings import Settings
+
+from . import suspects
+from .checkpoint import Checkpoint
+from .deaths import Aftermath, aftermath
+from .fresh import SetAside, forget_if_unused, fresh_start
+from .inflight import forget, left_behind
+from .lock import held
+from .log import Log
+from .opening import opened
+from .places import Places, places_of, prepare
+from .witness import Witness
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What a run holds. `died`: what the last run has left, if it died; `aside`: what `--fresh` has moved away."""
+
+    places: Places
+    checkpoint: Checkpoint
+    witness: Witness
+    log: Log
+    redactor: Redactor
+    died: Aftermath
+    aside: SetAside | None
 
 
 def find_places(input_path: Path, settings: Settings, stack: ExitStack) -> Places:
@@ -15,3 +42,40 @@ def find_places(input_path: Path, settings: Settings, stack: ExitStack) -> Place
     if settings.dry_run and (settings.fresh or not places.checkpoint.exists()):
         return replace(places, folder=Path(stack.enter_context(TemporaryDirectory(prefix="batchrun-"))))
     return places
+
+
+@contextmanager
+def claimed(places: Places, settings: Settings, signals: Signals, bring: Callable[[], None] | None) -> Iterator[Folder]:
+    """Hold the folder inside the block: no other run can begin, and the checkpoint is open.
+
+    `bring`: puts the table where it is read from, as soon as no other run can be reading it there.
+    """
+    prepare(places.folder)
+    with ExitStack() as stack:
+        witness = Witness(stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first)))
+        if bring is not None:
+            bring()
+        aside = fresh_start(places) if settings.fresh and not settings.dry_run else None
+        if not places.checkpoint.exists():
+            stack.push(lambda failed, *_: forget_if_unused(places, aside) if failed or settings.dry_run else None)
+        witness.compare(places.checkpoint, places.lock)
+        checkpoint = stack.enter_context(opened(places.checkpoint, write=True))
+        witness.forget_failures(checkpoint.reached())
+        died = _last_death(checkpoint, places, settings)
+        redactor = Redactor(os.environ, (settings.api_key_env,))
+        log = stack.enter_context(Log(places.log, redactor))
+        yield Folder(places, checkpoint, witness, log, redactor, died, aside)
+
+
+def _last_death(checkpoint: Checkpoint, places: Places, settings: Settings) -> Aftermath:
+    """What the last run has left, if it died. The checkpoint keeps it until a run gets so far that it is said."""
+    remains = left_behind(places.inflight)
+    last = aftermath(remains, checkpoint.attempts_made(remains.rows()))
+    died = last.and_before(Aftermath.of(checkpoint.get("died")))
+    if not settings.dry_run:
+        if last != Aftermath():
+            with checkpoint.transaction():
+                known = suspects.after_death(checkpoint.get("suspects", {}), remains.running)
+                checkpoint.put(died=died.as_fact(), suspects=known)
+        forget(places.inflight)
+    return died

@@ -41,8 +41,8 @@ def errors(
     from batchrun.checkpoint.bind import open_bound
     from batchrun.checkpoint.opening import opened
     from batchrun.outcome.failures import failed_in_all, groups, in_words
-    from batchrun.outcome.finish import export_to
-    from batchrun.run.summary import as_typed
+    from batchrun.outcome.target import export_to
+    from batchrun.run.advice import as_typed
 
     places, settings = located(input, dir, task, name)
     with opened(places.checkpoint, write=False) as checkpoint:

@@ -35,7 +35,7 @@ def export(
     """Write the results so far, joined to the table in its order; works on a half-done run."""
     from batchrun.checkpoint.bind import open_bound
     from batchrun.checkpoint.opening import opened
-    from batchrun.outcome.finish import export_to
+    from batchrun.outcome.target import export_to
 
     places, settings = located(input, dir, task, name)
     say = partial(tell, err=True)

@@ -282,7 +282,7 @@ def _run(named: Path | None, given: dict[str, Any]) -> int:
         with loading():
             from batchrun.display.reporter import make
             from batchrun.main import process as run
-            from batchrun.run.summary import as_typed
+            from batchrun.run.advice import as_typed
 
         reporter = stack.enter_context(closing(make(settings.progress, settings.quiet, settings.json, sys.stderr)))
         return run(input_path, settings, reporter, as_typed(sys.argv), nursery=nursery).exit_code

@@ -5,9 +5,9 @@ from pathlib import Path
 from batchrun.checkpoint.atomic import replacing
 from batchrun.checkpoint.places import Places
 from batchrun.errors import UsageError
-from batchrun.outcome.destination import refuse_foreign
 from batchrun.outcome.export import outputs
 from batchrun.outcome.export.writing import explained
+from batchrun.outcome.target import refuse_foreign
 
 
 def save(text: str, places: Places, target: Path, *, overwrite: bool) -> None:

@@ -32,13 +32,14 @@ from batchrun.display.snapshot import Allowed, Drain, LastError, Pause, Slowest,
 from batchrun.display.stream import Stream
 from batchrun.engine.events import Loading
 from batchrun.errors import Interrupted, StoppedError
+from batchrun.run.advice import advice, as_typed
 from batchrun.run.allowance import Allowance
 from batchrun.run.backlog import Backlog
 from batchrun.run.bucket import Bucket
 from batchrun.run.plan import Plan
 from batchrun.run.run import Run
 from batchrun.run.settling import Rules
-from batchrun.run.summary import Summary, advice, as_typed
+from batchrun.run.summary import Summary
 from batchrun.run.tally import Tally
 from batchrun.run.throttle import Throttle
 

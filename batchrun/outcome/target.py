@@ -5,17 +5,21 @@ has found. Whose the first name is stands in the register of results files.
 """
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
-from batchrun.checkpoint.bind import read_options
+from batchrun.checkpoint.bind import Bound, read_options
+from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.errors import explained
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import Places, names_in, places_of
-from batchrun.errors import BatchrunError, CheckpointError, InputError, UsageError
+from batchrun.core.signals import Signals
+from batchrun.errors import BatchrunError, CheckpointError, InputError, Interrupted, UsageError
 from batchrun.options.settings import Settings
 from batchrun.outcome.export import outputs
-from batchrun.outcome.export.writing import format_of
+from batchrun.outcome.export.writing import ExportStopped, export, format_of
 from batchrun.table import open_table
 
 _ENDINGS = {"csv": ".csv", "parquet": ".parquet"}
@@ -111,3 +115,83 @@ def refuse_foreign(folder: Path, target: Path) -> None:
     else:
         what = f"{target} is there already, and batchrun did not write it for this table"
     raise UsageError(what, "move it away, give --output another name, or --overwrite to replace it")
+
+
+def write_results(
+    places: Places, target: Path | None, bound: Bound, checkpoint: Checkpoint, signals: Signals
+) -> Path | None:
+    """Write the results file, if there is to be one, unless it shows the checkpoint as it is now.
+
+    A further signal leaves the old file in place; raises `Interrupted` if it was the first one, and `InputError`
+    if the table is not what it was: results would be joined to other rows.
+    """
+    if target is None:
+        return None
+    marker = marker_of(checkpoint)
+    if outputs.is_current(places.folder, target, marker):
+        return target
+    before = signals.count
+    try:
+        export_to(
+            places, bound, checkpoint, target, None, overwrite=True, stop=lambda: signals.count > before
+        )  # fmt: skip
+    except ExportStopped:
+        written = None
+    else:
+        written = target
+    if written is None and not before:
+        raise Interrupted(
+            signals.first, f"interrupted while {target} was written; every row that ran is in the checkpoint"
+        )
+    return written
+
+
+def export_to(
+    places: Places,
+    bound: Bound,
+    checkpoint: Checkpoint,
+    target: Path | None,
+    wanted: str | None,
+    *,
+    overwrite: bool = False,
+    stop: Callable[[], bool] | None = None,
+    failed_only: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> int:
+    """Write the results to `target` (None: stdout) as `wanted`, or as its name says; returns the rows written.
+
+    `failed_only`: rows that have failed and why, in place of results. `say` is told if the checkpoint's folder cannot
+    take down that the file is ours; without it that is an error. Raises `UsageError` for a file that
+    batchrun did not write, unless `overwrite`, and `InputError` for the table itself, or one that has changed.
+    """
+    bound.check()
+    if target is None:
+        rows = export(bound.table, bound.types, checkpoint.db, None, wanted or "csv", failed_only=failed_only)
+        bound.check()
+        return rows
+    refuse_input(places.input, target)
+    if not overwrite:
+        refuse_foreign(places.folder, target)
+    marker = marker_of(checkpoint) + " failed only" * failed_only
+
+    def before_rename(written: IO[bytes]) -> None:
+        bound.check()
+        try:
+            outputs.remember(places.folder, target, written, marker)
+        except OSError as error:  # its disk is full, say: the results are wanted all the same
+            if say is None:
+                raise
+            why = os.strerror(error.errno) if error.errno else str(error)
+            say(f"note: {places.folder} cannot be written ({why}), so --overwrite is needed to replace {target} later")
+
+    return export(
+        bound.table, bound.types, checkpoint.db, target, wanted or format_of(target), stop=stop,
+        failed_only=failed_only, before_rename=before_rename,
+    )  # fmt: skip
+
+
+def marker_of(checkpoint: Checkpoint) -> str:
+    """Changes whenever the results would."""
+    shape = [checkpoint.get(fact) for fact in ("id", "digest", "reading", "types")]
+    newest = checkpoint.db.execute("SELECT (SELECT max(id) FROM result), (SELECT max(id) FROM failure)").fetchone()
+    return f"{shape} {newest}"
