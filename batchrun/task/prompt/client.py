@@ -4,7 +4,6 @@ Whatever comes back over HTTP is an `Answer`, whatever keeps it from coming a `C
 gets out of here, and neither does the key, even if the server says it back.
 """
 
-import asyncio
 import os
 import socket
 from typing import Any
@@ -17,6 +16,7 @@ from batchrun.errors import TaskError
 
 from .address import CHAT, parted, proxy_for
 from .answer import Answer, decoded
+from .deadline import Deadlines
 from .errors import CallError, shown
 from .needs import key_in
 from .spec import Prompt
@@ -36,6 +36,7 @@ class Client:
 
     def __init__(self, prompt: Prompt) -> None:
         self._prompt = prompt
+        self._deadlines = Deadlines()
         self._openai, self._httpx = _libraries()
         self._key = key_in(prompt.key_name, required=prompt.needs_key)
         address, query = parted(prompt.base_url or _OPENAI)
@@ -54,7 +55,7 @@ class Client:
         """Send one request for a completion. Raises `CallError` if no answer comes."""
         deadline = self._prompt.deadline
         try:
-            async with asyncio.timeout(deadline):
+            async with self._deadlines.within(deadline):
                 response = await self._send(body)
         except TimeoutError:
             raise CallError(TIMEOUT, f"no answer after {deadline:g} s") from None
