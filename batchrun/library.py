@@ -20,8 +20,9 @@ from batchrun.checkpoint.owner import FUNCTION, TYPED, Owner
 from batchrun.checkpoint.places import Places, find, places_of, safe
 from batchrun.core.suggest import suggest
 from batchrun.display.reporter import make
-from batchrun.options import settings as settings_module
-from batchrun.options.settings import OPTIONS, Settings
+from batchrun.options.settings import Settings
+from batchrun.options.sources import here
+from batchrun.options.table import OPTIONS
 from batchrun.run.checks import check_named
 from batchrun.run.summary import Summary
 from batchrun.table.frames import SpeaksArrow, is_frame, keep, no_table, repeatable
@@ -80,10 +81,10 @@ def _settings(task: Task | None, options: dict[str, Any]) -> Settings:
             raise UsageError(f"process() has no option {name!r}", suggest(name, OPTIONS, "The options are"))
     given = dict(options)
     if task is None or isinstance(task, str):
-        return settings_module.here({**given, "task": task})
+        return here({**given, "task": task})
     if not callable(task):
         raise UsageError(f"a task is a function or its name, not {type(task).__name__}", "give 'file.py:function'")
-    settings = settings_module.here({**given, "task": "repair"})  # stands for the function among its rivals
+    settings = here({**given, "task": "repair"})  # stands for the function among its rivals
     version = settings.task_version or _digest(task)
     name = settings.name or getattr(task, "__name__", "task").strip("<>")
     return replace(settings, task=by_value(task), name=name, task_version=version)

@@ -34,7 +34,8 @@ from batchrun.engine.choose import StartableEngine, engine_of
 from batchrun.engine.local.nursery import Nursery
 from batchrun.engine.orders import orders_for
 from batchrun.engine.shape import slots_for
-from batchrun.options.settings import OPTIONS, Settings
+from batchrun.options.settings import Settings
+from batchrun.options.table import OPTIONS
 from batchrun.options.variables import say_misspelt
 from batchrun.outcome.target import check_output, settle_output, write_results
 from batchrun.run.advice import advice

@@ -20,7 +20,7 @@ import batchrun as package
 from batchrun import errors
 from batchrun.core.kinds import KINDS
 from batchrun.core.states import STATE_NAMES
-from batchrun.options.settings import OPTIONS
+from batchrun.options.table import OPTIONS
 
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs/reference.md"
@@ -95,9 +95,13 @@ def test_the_reference_has_every_command_and_no_other():
     assert options_of() <= set(re.findall(r"--?[a-z][a-z-]*", sections()["Commands"]))
 
 
-def test_every_option_can_be_found_by_its_name_in_the_configuration():
+def test_the_reference_has_every_option_of_the_table_and_process_takes_it():
     said = sections()["batchrun process"]
-    assert [name for name in OPTIONS if f"--{name.replace('_', '-')}" not in said] == ["input", "args"]  # it is --arg
+    for option in OPTIONS.values():
+        if option.panel:
+            names = [option.flag, option.short] if option.short else [option.flag]
+            assert "`" + "`, `".join(names) in said, names
+            assert {*names} <= options_of("process")
     assert "`input`" in sections()["Configuration"]
 
 
@@ -110,7 +114,7 @@ def test_the_reference_has_every_exit_code():
 def test_the_example_of_a_configuration_is_a_valid_one():
     (block,) = blocks(REFERENCE, "toml")
     for name, value in tomllib.loads(block.text).items():
-        OPTIONS[name.replace("-", "_")](value)
+        OPTIONS[name.replace("-", "_")].read(value)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.errors import UsageError
-from batchrun.options.settings import Settings, function_name
+from batchrun.options.settings import Settings
+from batchrun.options.task_name import function_name
 from batchrun.task.load import source_digest
 from batchrun.task.spec import Spec
 

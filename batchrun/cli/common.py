@@ -48,7 +48,7 @@ def located(given: Path | None, directory: Path | None, task: str | None, name: 
     from dataclasses import replace
 
     from batchrun.checkpoint.places import find
-    from batchrun.options.settings import function_name
+    from batchrun.options.task_name import function_name
 
     settings = settings_for({"dir": directory, "name": name})
     wanted = name or (function_name(task) if task else None)
@@ -58,7 +58,8 @@ def located(given: Path | None, directory: Path | None, task: str | None, name: 
 
 def settings_for(given: dict[str, Any]) -> Any:
     """The settings that count for a command that runs nothing, once what is misspelt among them has been said."""
-    from batchrun.options.settings import OPTIONS, here
+    from batchrun.options.sources import here
+    from batchrun.options.table import OPTIONS
     from batchrun.options.variables import say_misspelt
 
     settings = here(given)

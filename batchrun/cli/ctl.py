@@ -36,7 +36,7 @@ def ctl(
     """Control a run that goes on; without an option, say what it does."""
     from json import dumps
 
-    from batchrun.options.settings import function_name
+    from batchrun.options.task_name import function_name
 
     from .steering import in_words, request_of, running_place, steer
 

@@ -39,7 +39,7 @@ def status(
     from json import dumps
 
     from batchrun.errors import UsageError
-    from batchrun.options.settings import function_name
+    from batchrun.options.task_name import function_name
     from batchrun.outcome.status import all_statuses
 
     if watch and json:

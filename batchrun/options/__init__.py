@@ -1,3 +1,3 @@
 """The options of a run: from the command line, the configuration file, the environment or Python. Begin with
-`settings`.
+`table`.
 """

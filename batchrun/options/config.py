@@ -1,15 +1,12 @@
 """The configuration file: where it is found, what it may say, and from where its paths are meant."""
 
 import tomllib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from batchrun.core.suggest import suggest
 from batchrun.errors import UsageError
-
-_TEXTS = ("prompt", "system")
-_PATHS = ("input", "output", "dir", "schema")
 
 
 def find_config(folder: Path, known: Collection[str]) -> tuple[Path | None, dict[str, Any]]:
@@ -26,16 +23,11 @@ def find_config(folder: Path, known: Collection[str]) -> tuple[Path | None, dict
     return None, {}
 
 
-def anchored(name: str, value: Any, path: Path | None) -> Any:
+def anchored(anchor: Callable[[Path, str], str] | None, value: Any, path: Path | None) -> Any:
     """An option's value in the configuration file at `path`: a path in it is meant from that file's folder."""
-    if path is None or not isinstance(value, str):
+    if anchor is None or path is None or not isinstance(value, str):
         return value
-    if name == "task" and ".py:" in value:
-        file, _, function = value.rpartition(":")
-        return f"{path.parent / file}:{function}"
-    if name in _TEXTS and value.startswith("@"):
-        return f"@{path.parent / value[1:]}"
-    return str(path.parent / value) if name in _PATHS else value
+    return anchor(path.parent, value)
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -1,16 +1,17 @@
 """Reading option values, as typed on a command line or written in TOML. Each raises `ValueError` in words."""
 
-import json
 import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from keyword import iskeyword
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from batchrun.core.limits import MaxFailures, Timeout
 from batchrun.core.suggest import meant
+
+Word = TypeVar("Word", bound=str)
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 MOST_ROWS = 1_000_000
@@ -197,6 +198,8 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def _json_or_text(text: str) -> Any:
+    import json  # as long as half of this module, and `--help` needs none
+
     try:
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -253,15 +256,19 @@ def yes_no(value: Any) -> bool:
     raise ValueError(f"{value!r} is neither yes nor no")
 
 
-def one_of(*choices: str) -> Callable[[Any], str]:
+def one_of(*choices: Word) -> Callable[[Any], Word]:
     """One of the given words."""
 
-    def read(value: Any) -> str:
-        if str(value) not in choices:
-            raise ValueError(f"{str(value)!r} is none of {', '.join(choices)}. {meant(str(value), choices)}".strip())
-        return str(value)
+    def read(value: Any) -> Word:
+        for choice in choices:
+            if str(value) == choice:
+                return choice
+        raise ValueError(f"{str(value)!r} is none of {', '.join(choices)}. {meant(str(value), choices)}".strip())
 
     return read
+
+
+reply: Callable[[Any], Literal["auto", "json", "text"]] = one_of("auto", "json", "text")
 
 
 def _parts(value: Any) -> Iterable[str]:

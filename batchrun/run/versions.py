@@ -18,6 +18,7 @@ from batchrun.engine.seam import Engine, loading_of
 from batchrun.engine.wire import Hello
 from batchrun.errors import Interrupted, TaskError
 from batchrun.options.settings import Settings
+from batchrun.options.table import OPTIONS
 from batchrun.run.onlooker import Onlooker
 from batchrun.task.load import source_digest, with_args
 from batchrun.task.spec import Spec
@@ -157,7 +158,7 @@ def versions() -> dict[str, str]:
 def options_of(settings: Settings) -> dict[str, Any]:
     """The options that differ from their defaults, as text, for the checkpoint's record of the run."""
     usual = Settings()
-    names = [name for name in Settings.__slots__ if getattr(settings, name) != getattr(usual, name)]
+    names = [name for name in OPTIONS if getattr(settings, name) != getattr(usual, name)]
     names = [name for name in names if name != "input"]  # the table is known without it
     values = {name: getattr(settings, name) for name in names}
     if "args" in values:

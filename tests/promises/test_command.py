@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import alive, batchrun, batchrun_ignoring_sigchld, database, kill, lines_of, settled, start, wait_for
 
 from batchrun.errors import TaskError, UsageError
-from batchrun.options.settings import resolve
+from batchrun.options.sources import resolve
 from batchrun.task.command.arguments import arguments_of
 from batchrun.task.command.running import ProgramError, run, runner
 from batchrun.task.command.spec import Program

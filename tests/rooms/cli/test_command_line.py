@@ -8,7 +8,7 @@ import tomllib
 import pytest
 from support import COMMAND, batchrun, environment, numbered, records, write_table
 
-from batchrun.options.settings import OPTIONS
+from batchrun.options.table import OPTIONS
 
 COMMANDS = ("process", "ctl", "init", "status", "errors", "show", "report", "verify", "export")
 
@@ -255,7 +255,7 @@ def test_every_line_of_the_configuration_that_init_writes_is_valid(tmp_path):
     options = tomllib.loads(re.sub(r"^# (?=[\w-]+ +=)", "", text, flags=re.M))
     assert len(options) > 5
     for name, value in options.items():
-        OPTIONS[name.replace("-", "_")](value)
+        OPTIONS[name.replace("-", "_")].read(value)
 
 
 def test_an_output_on_the_command_line_beats_no_output_in_the_file_and_the_other_way_round(folder):
@@ -284,8 +284,8 @@ def test_a_list_in_the_configuration_names_columns_as_they_are(folder, name):
 
 
 def test_a_list_in_python_names_columns_as_they_are_and_a_text_is_taken_apart():
-    assert OPTIONS["key"]([" b", "x,y"]) == (" b", "x,y")
-    assert OPTIONS["key"](" b, c") == ("b", "c")
+    assert OPTIONS["key"].read([" b", "x,y"]) == (" b", "x,y")
+    assert OPTIONS["key"].read(" b, c") == ("b", "c")
 
 
 @pytest.mark.parametrize(

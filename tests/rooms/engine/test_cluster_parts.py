@@ -26,7 +26,7 @@ from batchrun.engine.local.pace import Pace
 from batchrun.engine.orders import Orders
 from batchrun.engine.wire import HEADER, Hello, Reply, Ticket
 from batchrun.errors import UsageError
-from batchrun.options.settings import resolve
+from batchrun.options.sources import resolve
 
 OURS = {"python": "3.11.9.final.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2", "batchrun-cli": "0.1.0"}
 SENT = {n: Ticket(n, 1, bytes(16), ("a",)) for n in range(1, 5)}

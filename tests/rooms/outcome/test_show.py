@@ -11,7 +11,7 @@ from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import find
 from batchrun.checkpoint.records import Stretch
 from batchrun.core.states import CRASHED, DONE, FAILED, LEFT, SKIPPED, TIMED_OUT
-from batchrun.options.settings import resolve
+from batchrun.options.sources import resolve
 from batchrun.outcome.outlook import Standing, outlook
 from batchrun.outcome.row import inspect
 from batchrun.run.plan import Policy, make_plan

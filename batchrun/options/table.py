@@ -1,0 +1,204 @@
+"""The table of options: each is declared here, once.
+
+From an entry come the field of the settings, the option of `batchrun process` and its help, the variable
+(`BATCHRUN_JOBS`), the name in the configuration file and the keyword in Python. To add one: an entry here, the code
+that uses it, and a line in docs/reference.md. Entries stand in the order of the help.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from batchrun.core.limits import MaxFailures, Timeout
+
+from . import anchor, parsing
+
+T = TypeVar("T")
+
+WHAT = "What to run"
+PROGRAM = "Running a program"
+PROMPT = "Asking a language model"
+COST = "Limits and prices of a service"
+HOW = "How to run it"
+AGAIN = "What to run again, and when to stop"
+READ = "Reading the table"
+WRITE = "Results and checkpoint"
+SHOW = "Display"
+
+
+class Option(NamedTuple):
+    """What is known of an option beside its default and its type. `name`: as in Python, `max_cost`.
+
+    `read`: its value from text, TOML or Python; raises `ValueError` in words. `panel`: its heading in the help; none
+    for what is named without a flag. `usual`: what counts where nothing is said, in the help's words. `several`:
+    whether it may be given more than once. `anchor`: where its value names a file, that file's path as it is meant
+    in a configuration file, from that file's folder.
+    """
+
+    name: str
+    read: Callable[[Any], Any]
+    panel: str | None
+    help: str
+    usual: str = ""
+    flag: str = ""
+    short: str | None = None
+    metavar: str | None = None
+    several: bool = False
+    anchor: Callable[[Path, str], str] | None = None
+
+
+def _option(default: T, read: Callable[[Any], T], panel: str | None, text: str, **more: Any) -> T:
+    """An entry; `more`: further parts of `Option`. The types are those of a value, so that a reader fits its field."""
+    metadata = {"option": Option("", read, panel, text, **more)}
+    if default is parsing.NOTHING:
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+# Neither compared nor printed: what Python would write for that takes as long as all the rest of this module.
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Options:
+    """Everything that `process` can be told, parsed. Field names are the options' names."""
+
+    # fmt: off
+    input: Path | None = _option(
+        None, Path, None, "CSV, Parquet or JSON Lines file, or Parquet folder.",
+        usual="input of batchrun.toml", metavar="INPUT", anchor=anchor.path)
+
+    task: str | bytes | None = _option(
+        None, str, WHAT, "file.py:function, package.module:function, or a built-in: repair.",
+        usual="repair, if a cell holds JSON", short="-t", anchor=anchor.task)
+    args: Mapping[str, Any] = _option(
+        parsing.NOTHING, parsing.arguments, WHAT,
+        "An argument of the function, beside the row; several times. A value that is JSON is that value.",
+        flag="--arg", metavar="NAME=VALUE", several=True)
+    key: tuple[str, ...] | None = _option(
+        None, parsing.names, WHAT, "Column(s) that name a row; otherwise its content does.", several=True)
+    columns: tuple[str, ...] | None = _option(
+        None, parsing.names, WHAT, "Only these columns are given to the task and make up a row's identity.",
+        several=True)
+    limit: int | None = _option(None, parsing.whole, WHAT, "Only the first N rows left.")
+    rows: frozenset[int] | None = _option(None, parsing.rows, WHAT, "Only these rows: 3,17-20.")
+    dry_run: bool = _option(False, parsing.yes_no, WHAT, "Print the plan and stop.")
+
+    command: str | None = _option(
+        None, str, PROGRAM, "Run a program for each row: its arguments with {column} in them.")
+    shell: bool = _option(False, parsing.yes_no, PROGRAM, "Let /bin/sh read the command.")
+    stdin: str | None = _option(
+        None, str, PROGRAM, "The cell that the program reads from its stdin.", metavar="COLUMN")
+
+    prompt: str | None = _option(
+        None, str, PROMPT, "Ask a model about each row: text with {column} in it, or @FILE.", anchor=anchor.text)
+    model: str | None = _option(None, str, PROMPT, "Which model is asked.")
+    system: str | None = _option(
+        None, str, PROMPT, "System text before the prompt, or @FILE.", anchor=anchor.text)
+    schema: str | Mapping[str, Any] | None = _option(
+        None, parsing.json_schema, PROMPT, "JSON Schema that each reply must fit.",
+        metavar="FILE", anchor=anchor.path)
+    fields: str | None = _option(
+        None, parsing.listed, PROMPT,
+        "The reply's fields, not a schema: 'same bool, reason' (str, int, float, bool, list, object).")
+    param: Mapping[str, Any] = _option(
+        parsing.NOTHING, parsing.parameters, PROMPT,
+        "A further field of the request, several times: temperature=0.", several=True)
+    base_url: str | None = _option(
+        None, str, PROMPT, "An OpenAI-compatible server: http://host:8000/v1.",
+        usual="OPENAI_BASE_URL, else OpenAI")
+    api_key_env: str = _option(
+        "OPENAI_API_KEY", str, PROMPT, "The environment variable with the key.", usual="OPENAI_API_KEY")
+    skip_empty: tuple[str, ...] | None = _option(
+        None, parsing.names, PROMPT, "Skip rows that have nothing in this column.", metavar="COLUMN", several=True)
+
+    rpm: float | None = _option(None, parsing.positive, COST, "At most N attempts started a minute.", metavar="N")
+    tpm: float | None = _option(None, parsing.positive, COST, "At most about N tokens a minute.", metavar="N")
+    price_in: float | None = _option(
+        None, parsing.amount, COST, "Price of a million tokens of prompts.", metavar="PRICE")
+    price_out: float | None = _option(
+        None, parsing.amount, COST, "Price of a million tokens of answers.", metavar="PRICE")
+    max_cost: float | None = _option(
+        None, parsing.positive, COST, "Stop before it costs more than this.", metavar="COST")
+
+    jobs: int = _option(
+        0, parsing.jobs, HOW, "Rows in flight at once: N, N% of the CPUs, auto.",
+        usual="the CPUs; 32 with --prompt, async def", short="-j")
+    engine: str = _option(
+        "local", parsing.one_of("local", "dask"), HOW, "Where rows run: local, dask (a cluster).", usual="local")
+    cluster: str | None = _option(
+        None, parsing.cluster, HOW, "Scheduler's address or file, or local:N.", usual="DASK_SCHEDULER_ADDRESS")
+    on_lost: str = _option(
+        "rerun", parsing.one_of("rerun", "fail"), HOW, "Rows whose machine was lost: rerun, fail (as crashed).",
+        usual="rerun")
+    threads: int = _option(
+        1, parsing.at_least_one, HOW, "Run a plain function in T threads per worker process.",
+        usual="a process a row", metavar="T")
+    timeout: Timeout | None = _option(
+        None, parsing.timeout, HOW, "Limit for one attempt: 30, 30s, 5m; 10x the median.", usual="none")
+    retries: int = _option(2, parsing.whole, HOW, "Further attempts after a failure.", usual="2")
+    reply: Literal["auto", "json", "text"] | None = _option(
+        None, parsing.reply, HOW, "What text is that a task returns: auto, json, text.",
+        usual="auto; json where JSON is asked for")
+    strict_json: bool = _option(False, parsing.yes_no, HOW, "No repair of replies.")
+    accept_truncated: bool = _option(False, parsing.yes_no, HOW, "Take replies that were cut off, closed up.")
+
+    retry: str = _option(
+        "failed", parsing.one_of("failed", "crashed", "damaged", "all", "none"), AGAIN,
+        "Settled failures to take up again: failed, crashed, damaged, all, none.", usual="failed")
+    max_failures: MaxFailures | None = _option(
+        None, parsing.max_failures, AGAIN, "Stop early at N or N% failed rows.",
+        usual="when the first 25 fail, or 10 alike")
+    redo: bool = _option(
+        False, parsing.yes_no, AGAIN,
+        "With --limit or --rows: these rows run anew, done ones too; all others keep their results.")
+    on_change: str = _option(
+        "keep", parsing.one_of("keep", "redo", "stop"), AGAIN,
+        "Rows settled under other task code or content: keep, redo, stop.",
+        usual="keep; stop with --prompt and --command")
+    fresh: bool = _option(
+        False, parsing.yes_no, AGAIN, "Start over; the old checkpoint is moved aside, never deleted.")
+    task_version: str | None = _option(
+        None, str, AGAIN, "Say by hand when the task has changed.", usual="its source's digest")
+    reparse: bool = _option(False, parsing.yes_no, AGAIN, "Parse the kept replies again; the task is not called.")
+
+    if_running: str = _option(
+        "fail", parsing.one_of("fail", "skip", "wait"), WRITE,
+        "Another run holds the checkpoint: fail, skip, wait.", usual="fail")
+    output: Path | None = _option(
+        None, Path, WRITE, "Results file (.csv .parquet .jsonl .xlsx).",
+        usual="data.results.csv beside data.csv", short="-o", anchor=anchor.path)
+    no_output: bool = _option(False, parsing.yes_no, WRITE, "No results file.")
+    overwrite: bool = _option(
+        False, parsing.yes_no, WRITE, "Replace a results file that batchrun did not write.")
+    dir: Path | None = _option(
+        None, Path, WRITE, "Where checkpoints live.", usual="beside the input", anchor=anchor.path)
+    name: str | None = _option(
+        None, str, WRITE, "Name of this task's checkpoint.", usual="the function's name")
+
+    dtype: Mapping[str, str] = _option(
+        parsing.NOTHING, parsing.pairs, READ, "Type of a column: col=str|int|float|bool.", several=True)
+    missing: tuple[str, ...] = _option(
+        (), parsing.words, READ, "Stands for no value among numbers, as NA and its like do.",
+        metavar="WORD", several=True)
+    encoding: str | None = _option(None, str, READ, "Text encoding.", usual="UTF-8")
+    sep: str | None = _option(None, str, READ, "What separates cells: ';', tab.")
+    bad_rows: str = _option(
+        "stop", parsing.one_of("stop", "skip"), READ, "Rows with too few or too many cells: stop, skip.")
+    no_header: bool = _option(
+        False, parsing.yes_no, READ, "The first line is a row: columns are column1, column2, …")
+    skip_lines: int | None = _option(
+        None, parsing.whole, READ, "Lines above the header; 0 insists that there are none.", metavar="N")
+    escape: str | None = _option(
+        None, str, READ, "What escapes quotes within quotes: '\\'.", usual="a quote", metavar="CHAR")
+
+    progress: str = _option(
+        "auto", parsing.one_of("auto", "live", "plain", "none"), SHOW, "auto, live, plain, none.", usual="auto")
+    quiet: bool = _option(False, parsing.yes_no, SHOW, "Only errors.", short="-q")
+    json: bool = _option(False, parsing.yes_no, SHOW, "One start and one done record on stdout.")
+    # fmt: on
+
+
+def _named(name: str, option: Option) -> Option:
+    return option._replace(name=name, flag=option.flag or f"--{name.replace('_', '-')}")
+
+
+OPTIONS: Mapping[str, Option] = {each.name: _named(each.name, each.metadata["option"]) for each in fields(Options)}
