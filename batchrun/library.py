@@ -72,7 +72,7 @@ def results(
         return _results_of_frame(table, settings)
     path = _path(table)
     named = task is not None or settings.name is not None
-    return _joined(find(path, settings.dir, settings.checkpoint_name if named else None), path, settings)
+    return _joined(find(path, settings.dir, settings.checkpoint_name if named else None), path)
 
 
 def _settings(task: Task | None, options: dict[str, Any]) -> Settings:
@@ -148,11 +148,11 @@ def _run_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings, origin: 
         return _run(copy, settings, origin, lambda: keep(frame, copy))
 
 
-def _joined(places: Places, path: Path, settings: Settings) -> "pd.DataFrame":
+def _joined(places: Places, path: Path) -> "pd.DataFrame":
     from batchrun.outcome.export.frame import frame
 
     with opened(places.checkpoint, write=False) as checkpoint:
-        bound = open_bound(checkpoint, path, settings)
+        bound = open_bound(checkpoint, path)
         return frame(bound.table, bound.types, checkpoint.db)
 
 
@@ -168,7 +168,7 @@ def _results_of_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings) -
         copy = Path(folder) / path.name
         keep(frame, copy)  # the one that is kept may be another
         try:
-            return _joined(places, copy, settings)
+            return _joined(places, copy)
         except UsageError:
             raise none from None
         except InputError:

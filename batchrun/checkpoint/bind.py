@@ -3,9 +3,9 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from batchrun.checkpoint.anchoring.anchor import Moved
 from batchrun.checkpoint.anchoring.binding import bind
@@ -95,20 +95,7 @@ class Binder:
         self.checkpoint = checkpoint
         self.path = path
         self.options = read_options(settings, spec)
-        self._reading: dict[str, Any] = {
-            "columns": list(settings.columns or ()),
-            "key": list(settings.key or ()),
-            "content": None if self.options.content is None else list(self.options.content),
-            "dtype": dict(settings.dtype),
-            "missing": sorted(settings.missing),
-            "rules": RULES,
-            "encoding": settings.encoding,
-            "sep": settings.sep,
-            "bad_rows": settings.bad_rows,
-            "no_header": settings.no_header,
-            "skip_lines": settings.skip_lines or 0,
-            "escape": settings.escape,
-        }
+        self._reading = {**self.options.as_fact(), "rules": RULES}
         self.table = open_table(path, self.options)
         self.stamp = stamp_of(path)
         self.size = sum(self.stamp[::3])
@@ -205,10 +192,9 @@ def _twins(checkpoint: Checkpoint) -> Iterator[tuple[int, int]]:
         after = block[-1][0]
 
 
-def open_bound(checkpoint: Checkpoint, path: Path, settings: Settings) -> Bound:
+def open_bound(checkpoint: Checkpoint, path: Path) -> Bound:
     """The table as the checkpoint knows it, for readers. Raises `InputError` if it has changed since."""
     columns = checkpoint.get("columns")
-    reading = checkpoint.get("reading")
     if columns is None:
         raise UsageError(f"no run of this task has read {path} yet", f"'batchrun process {path}' with its --task does")
     if checkpoint.get("digest") != digest_of(path):
@@ -216,21 +202,7 @@ def open_bound(checkpoint: Checkpoint, path: Path, settings: Settings) -> Bound:
             f"{path} has changed since the last run, so that results could be joined to other rows",
             "'batchrun process' takes the change in (with --limit 0 it runs nothing)",
         )
-    options = read_options(settings)
-    options = replace(
-        options,
-        encoding=reading["encoding"],
-        sep=reading["sep"],
-        skip_bad_rows=reading["bad_rows"] == "skip",
-        dtypes=reading["dtype"],
-        missing=tuple(reading.get("missing", ())),
-        columns=tuple(reading["columns"]) or None,
-        key=tuple(reading["key"]) or None,
-        no_header=reading.get("no_header", False),
-        skip_lines=reading.get("skip_lines", 0),
-        escape=reading.get("escape"),
-        content=None if reading.get("content") is None else tuple(reading["content"]),
-    )
+    options = ReadOptions.of(checkpoint.get("reading"))
     table = open_table(path, options, tuple(columns))
     if table.columns != tuple(columns):  # an earlier version took another line for the header
         raise InputError(

@@ -48,7 +48,7 @@ def errors(
     with opened(places.checkpoint, write=False) as checkpoint:
         if output is not None:
             target = None if output == "-" else Path(output).absolute()
-            bound = open_bound(checkpoint, settings.input, settings)
+            bound = open_bound(checkpoint, settings.input)
             with readers_pleasure():
                 rows = export_to(
                     places, bound, checkpoint, target, None,

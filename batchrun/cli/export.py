@@ -41,7 +41,7 @@ def export(
     say = partial(tell, err=True)
     target = None if output in ("-", "/dev/stdout") else Path(output).absolute()
     with opened(places.checkpoint, write=False) as checkpoint:
-        bound = open_bound(checkpoint, settings.input, settings)
+        bound = open_bound(checkpoint, settings.input)
         with readers_pleasure():
             rows = export_to(places, bound, checkpoint, target, format, say=say, overwrite=overwrite)
     if target is not None:

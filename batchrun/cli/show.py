@@ -34,7 +34,7 @@ def show(
     table, number = _meant(input, row)
     places, settings = located(table, dir, task, name)
     with opened(places.checkpoint, write=False) as checkpoint, explained(places.checkpoint):
-        found = inspect(checkpoint, open_bound(checkpoint, settings.input, settings), number, places, settings)
+        found = inspect(checkpoint, open_bound(checkpoint, settings.input), number, places, settings)
     if json:
         typer.echo(encode(found)[0])  # bytes: UTF-8, whatever stdout's encoding
     else:

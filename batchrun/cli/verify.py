@@ -23,9 +23,9 @@ def verify(input: Input = None, dir: Dir = None, task: Task = None, name: Name =
     from batchrun.checkpoint.witness import check
     from batchrun.outcome.proof import in_words
 
-    places, settings = located(input, dir, task, name)
+    places, _ = located(input, dir, task, name)
     try:
-        proof = _proof(places, settings)
+        proof = _proof(places)
     except NothingYet:
         check(places.checkpoint, places.lock)  # there may have been something
         raise
@@ -33,7 +33,7 @@ def verify(input: Input = None, dir: Dir = None, task: Task = None, name: Name =
     raise typer.Exit(proof.exit_code)
 
 
-def _proof(places: Any, settings: Any) -> Any:
+def _proof(places: Any) -> Any:
     from batchrun.checkpoint.bind import open_bound
     from batchrun.checkpoint.opening import opened
     from batchrun.checkpoint.witness import noted
@@ -43,7 +43,7 @@ def _proof(places: Any, settings: Any) -> Any:
     note = noted(places.lock)  # before the checkpoint is opened: a run may go on
     with opened(places.checkpoint, write=False) as checkpoint:
         try:
-            bound = open_bound(checkpoint, places.input, settings)
+            bound = open_bound(checkpoint, places.input)
         except InputError as error:
             tell(f"{error}: only the checkpoint itself is checked", err=True)
             bound = None

@@ -1,4 +1,4 @@
-"""Processes, their groups and their children are killed as one."""
+"""Processes, their groups and their children: killed as one, and their end in words."""
 
 import os
 import signal
@@ -48,3 +48,11 @@ def _parent_of(name: str) -> int | None:
             return int(file.read().rpartition(b")")[2].split()[1])
     except (OSError, IndexError, ValueError):
         return None
+
+
+def exit_in_words(code: int) -> str:
+    """How a process ended, for people; `code` is negative if a signal killed it."""
+    if code >= 0:
+        return f"exited with code {code}"
+    name = (signal.strsignal(-code) or "unknown").lower()
+    return f"killed by signal {-code}: {'probably out of memory' if code == -signal.SIGKILL else name}"

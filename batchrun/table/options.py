@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
+from typing import Any, Self
 
 from batchrun.core.suggest import listing, suggest
 from batchrun.errors import InputError
@@ -41,6 +42,40 @@ class ReadOptions:
     def identity(self) -> tuple[str, ...] | None:
         """The columns that make up a row's content; None for all."""
         return self.columns if self.content is None else self.content
+
+    def as_fact(self) -> dict[str, Any]:
+        """For the checkpoint, as JSON."""
+        return {
+            "columns": list(self.columns or ()),
+            "key": list(self.key or ()),
+            "content": None if self.content is None else list(self.content),
+            "dtype": dict(self.dtypes),
+            "missing": sorted(self.missing),
+            "encoding": self.encoding,
+            "sep": self.sep,
+            "bad_rows": "skip" if self.skip_bad_rows else "stop",
+            "no_header": self.no_header,
+            "skip_lines": self.skip_lines or 0,
+            "escape": self.escape,
+        }
+
+    @classmethod
+    def of(cls, fact: Mapping[str, Any]) -> Self:
+        """From what `as_fact` had made, of an earlier version too."""
+        content = fact.get("content")
+        return cls(
+            columns=tuple(fact["columns"]) or None,
+            key=tuple(fact["key"]) or None,
+            content=None if content is None else tuple(content),
+            dtypes=fact["dtype"],
+            missing=tuple(fact.get("missing", ())),
+            encoding=fact["encoding"],
+            sep=fact["sep"],
+            skip_bad_rows=fact["bad_rows"] == "skip",
+            no_header=fact.get("no_header", False),
+            skip_lines=fact.get("skip_lines", 0),
+            escape=fact.get("escape"),
+        )
 
 
 def separator(options: ReadOptions, default: str) -> str:

@@ -196,7 +196,7 @@ def test_a_failure_keeps_the_exit_code_and_the_end_of_stderr(tmp_path):
     first, second = shown(table, 1)["error"], shown(table, 2)["error"]
     assert (first["kind"], first["message"]) == ("exception", "exited with code 3: no luck with 1")
     assert "first line\nno luck with 1" in first["traceback"]
-    assert second["message"] == "killed by signal 9: killed: no luck with 2"
+    assert second["message"] == "killed by signal 9: probably out of memory: no luck with 2"
     assert results(table)[3] == 7
     log = database(table, "command").with_suffix(".log").read_text()
     assert [line.split("] ")[1] for line in log.splitlines() if "[row 3]" in line] == ["first line", "no luck with 3"]

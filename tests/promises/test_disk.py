@@ -18,7 +18,6 @@ from support import COMMAND, ROOT, batchrun, database, environment, numbered, re
 from batchrun.checkpoint.bind import open_bound
 from batchrun.checkpoint.opening import NothingYet, opened
 from batchrun.checkpoint.witness import noted
-from batchrun.options.settings import Settings
 from batchrun.outcome.proof import verify
 
 SHIM_SOURCE = ROOT / "tests/data/failing_disk.c"
@@ -322,7 +321,7 @@ def proof_of(table, name):
     note = noted(path.with_suffix(".lock"))
     try:
         with opened(path, write=False) as checkpoint:
-            bound = open_bound(checkpoint, table, Settings()) if checkpoint.get("digest") else None
+            bound = open_bound(checkpoint, table) if checkpoint.get("digest") else None
             return verify(checkpoint, bound, note)
     except NothingYet:
         assert note is None

@@ -6,13 +6,12 @@ that run too long is decided in `overdue`, who killed a worker in `blame`.
 
 import os
 import select
-import signal
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 
 from batchrun.checkpoint.inflight import Holder, InFlight, Running, full_barrier
-from batchrun.core.processes import kill_group, kill_trees
+from batchrun.core.processes import exit_in_words, kill_group, kill_trees
 from batchrun.engine.events import Event, Finished, Ready, Returned, Stillborn, TimedOut
 from batchrun.engine.orders import Orders
 from batchrun.engine.wire import Hello, Reply, Ticket, pack
@@ -242,15 +241,6 @@ class Lane:
                     yield TimedOut(self.index, ticket, reply.seconds, reply.tokens)
             ends = [end for end in ends if end[1].outcome != "cancelled"]
         yield Finished(self.index, ends)
-
-
-def exit_in_words(code: int) -> str:
-    """How a process ended, for people."""
-    if code >= 0:
-        return f"exited with code {code}"
-    name = signal.strsignal(-code) or "unknown"
-    hint = {9: "probably out of memory", 11: "segmentation fault"}.get(-code, name.lower())
-    return f"killed by signal {-code}: {hint}"
 
 
 def kill_all(lanes: Collection[Lane]) -> None:

@@ -11,10 +11,9 @@ from batchrun.table.table import Table
 from .columns import ResultColumns
 from .joined import snapshot
 from .json_value import valid_text
-from .kinds import BOOL, FLOAT, INT, JSON, LONG, NOTHING, TEXT, Kind, kind_of
+from .kinds import BOOL, FLOAT, INT, JSON, KIND_OF_TYPE, LONG, NOTHING, TEXT, kind_of
 from .view import Results, values
 
-_KINDS: dict[str, Kind] = {"int": INT, "float": FLOAT, "bool": BOOL, "text": TEXT}
 _DTYPES = {
     INT: ("int64", "Int64"),
     LONG: ("int64", "Int64"),
@@ -58,7 +57,7 @@ def _columns(results: Results, columns: ResultColumns) -> list[list[Any]]:
 def _series(cells: list[Any], type_name: str) -> "pd.Series[Any]":
     kind = kind_of(cells)
     if kind == NOTHING:
-        kind = _KINDS.get(type_name, NOTHING)
+        kind = KIND_OF_TYPE.get(type_name, NOTHING)
     if kind == TEXT:
         return _text(cells)
     if kind == JSON and type_name == "native":

@@ -42,6 +42,9 @@ class ObjectOf:
 
 Kind: TypeAlias = str | ArrayOf | ObjectOf
 
+KIND_OF_TYPE: dict[str, Kind] = {"int": INT, "float": FLOAT, "bool": BOOL, "text": TEXT}
+"""By the type that a column of a table has."""
+
 
 def kind_of(values: Sequence[Any], depth: int = 0) -> Kind:
     """The kind of values that came out of JSON; None has none."""

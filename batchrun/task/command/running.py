@@ -7,7 +7,6 @@ ends the program and what it has started as well.
 import errno
 import os
 import selectors
-import signal
 import subprocess
 import sys
 from codecs import getincrementaldecoder
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import IO, Any
 
-from batchrun.core.processes import kill_trees
+from batchrun.core.processes import exit_in_words, kill_trees
 from batchrun.task.encode import MAX_RESULT_BYTES
 from batchrun.task.prompt.template import as_text
 
@@ -65,7 +64,7 @@ def run(words: Sequence[bytes], executable: str | None, given: bytes | None, mos
         talk.go_on_until_exit(process, given)
         code = process.wait()
     if code != 0:
-        raise talk.with_note(ProgramError(_ending(code) + talk.last_line()))
+        raise talk.with_note(ProgramError(exit_in_words(code) + talk.last_line()))
     try:
         return talk.said.decode()
     except UnicodeDecodeError as error:
@@ -211,9 +210,3 @@ def _argument(word: str) -> bytes:
 def _bytes(text: str) -> bytes:
     """UTF-8, whatever the locale says; half a character stays recognisable."""
     return text.encode("utf-8", "backslashreplace")
-
-
-def _ending(code: int) -> str:
-    if code > 0:
-        return f"exited with code {code}"
-    return f"killed by signal {-code}: {(signal.strsignal(-code) or 'unknown').lower()}"

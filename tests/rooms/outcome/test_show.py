@@ -47,7 +47,7 @@ def show(table, row, env=None):
     settings = resolve({}, env or {}, table.parent)
     places = find(table, None, None)
     with opened(places.checkpoint, write=False) as checkpoint:
-        return inspect(checkpoint, open_bound(checkpoint, table, settings), row, places, settings)
+        return inspect(checkpoint, open_bound(checkpoint, table), row, places, settings)
 
 
 @pytest.fixture(scope="module")

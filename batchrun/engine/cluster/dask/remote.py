@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from distributed import Worker, get_worker
 
-from batchrun.engine.local.lane import exit_in_words
+from batchrun.core.processes import exit_in_words
 
 WATCH_SECONDS = 0.25
 GRACE_SECONDS = 1.5

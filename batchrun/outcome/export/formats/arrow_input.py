@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from batchrun.outcome.export.kinds import BOOL, FLOAT, INT, NOTHING, TEXT, Kind, join, kind_of, storable
+from batchrun.outcome.export.kinds import KIND_OF_TYPE, NOTHING, Kind, join, kind_of, storable
 from batchrun.outcome.export.view import Results
 from batchrun.table.convert import converter
 from batchrun.table.parquet import ParquetTable
@@ -13,8 +13,6 @@ from batchrun.table.parquet_schema import as_type
 from batchrun.table.table import Cells
 
 from .arrow import array_of, arrow_type
-
-_KINDS: dict[str, Kind] = {"int": INT, "float": FLOAT, "bool": BOOL, "text": TEXT}
 
 
 class Misfit(Exception):
@@ -41,7 +39,7 @@ def input_of(results: Results, types: Sequence[str]) -> ArrowInput:
     """The input of `results`, with other types than it has. JSON Lines are read once to find theirs."""
     if isinstance(results.table, ParquetTable):
         return _Parquet(results.table)
-    kinds = _native_kinds(results) if "native" in types else [_KINDS[name] for name in types]
+    kinds = _native_kinds(results) if "native" in types else [KIND_OF_TYPE[name] for name in types]
     return _Typed(results, types, kinds)
 
 
