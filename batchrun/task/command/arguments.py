@@ -1,28 +1,35 @@
 """A row's cells as arguments of a program. No cell is ever read as part of a command.
 
 Without a shell the command is split into words first, and cells are put into the words: a cell stays within its
-word, whatever is in it. With a shell the command goes to `/bin/sh` as it is, and cells are its parameters: `{name}`
-becomes `"${1}"`. The shell expands that once and never looks for quotes or commands in it. (Quoted text put
-into the command would be read again inside double quotes, here-documents, comments and backticks.)
+word, whatever is in it. With a shell the command goes to `/bin/sh` with a reference to a variable in the place of each
+cell, and the cells are in its environment. The shell expands a variable once and never looks for quotes or commands in
+it. (Quoted text put into the command would be read again inside double quotes, here-documents and backticks.)
 """
 
 import re
 import shlex
 from collections.abc import Collection, Sequence
-from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from batchrun.errors import UsageError
 from batchrun.task.prompt.template import Template, as_text, names_in
 
 SHELL = "/bin/sh"
 _SHELLS_OWN = re.compile(r"\$\{([^{}]*)\}")
-_PLACE = re.compile(r"\0(\d+)\0")
-_TOKENS = re.compile(r"\\.|\$\(\(|\$\(|<<<|<<-?[ \t]*(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s;&|<>()]+)", re.DOTALL)
-_IN_SINGLE_QUOTES = (
-    "stands inside single quotes, or after a backslash: the shell puts nothing in there",
-    "leave the quotes out (cells are quoted as it is), or use double quotes around {name}",
+_SPANS = re.compile(
+    r"""
+    (?P<literal> '[^']*' | (?<!<)<<-?[ \t]*['"\\](?P<end>\w+) .*? \n\t*(?P=end)(?=\n|\Z) )
+    | (?<!<)<<-?[ \t]*(?P<open>\w+) .*? \n\t*(?P=open)(?=\n|\Z)
+    | "(?P<quoted>(?: \\. | \$\([^()]*\) | `[^`]*` | [^"\\] )*+)"
+    | \\.
+    | (?<![^\s;&|()])\#[^\n]*
+    """,
+    re.DOTALL | re.VERBOSE,
 )
+"""What a shell does not read as plain words. `literal`: what it takes as it is; `quoted`: what is in double quotes."""
+_SUBSTITUTION = re.compile(r"\$\(([^()]*)\)|`([^`]*)`")
+_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\\0\d+\0")
+_COUNTED = re.compile(r"(?:^|[$\s;&|])\(\((?:(?!\)\)).)*?\0\d+\0", re.DOTALL)
 
 
 class Arguments(Protocol):
@@ -42,6 +49,9 @@ class Arguments(Protocol):
     def of(self, row: dict[str, Any]) -> list[str]:
         """The program and its arguments for a row."""
 
+    def variables(self, row: dict[str, Any]) -> dict[str, str]:
+        """What its environment has beside ours."""
+
 
 def arguments_of(text: str, columns: Sequence[str], *, shell: bool) -> Arguments:
     """Read a command. Raises `UsageError` for one that says nothing, or whose quotes do not close."""
@@ -53,13 +63,8 @@ def arguments_of(text: str, columns: Sequence[str], *, shell: bool) -> Arguments
 def named_in(text: str, *, shell: bool) -> set[str]:
     """What stands in a command's braces: those that are columns are put in, others are text."""
     if shell:
-        return names_in(_without_variables(text))
+        return names_in(_SHELLS_OWN.sub("", text))
     return {name for word in shlex.split(text) for name in names_in(word)}
-
-
-def _without_variables(text: str) -> str:
-    """`${HOME}` is the shell's own."""
-    return _SHELLS_OWN.sub(r"${{\1}}", text)
 
 
 class Words:
@@ -94,116 +99,60 @@ class Words:
         """One argument for each word of the command; a missing cell leaves an empty one."""
         return [template.render(row) for template in self._templates]
 
+    def variables(self, row: dict[str, Any]) -> dict[str, str]:
+        """None: the program sees the cells in its arguments."""
+        return {}
+
 
 class ByShell:
-    """Arguments for a shell: the command, then the cells that it uses."""
+    """Arguments for a shell: the command, in which each cell is a variable."""
 
     program = SHELL
 
     def __init__(self, text: str, columns: Sequence[str]) -> None:
-        self._template = Template(_without_variables(text), columns)
+        self._template = Template(_SHELLS_OWN.sub(r"${{\1}}", text), columns)
         self.used = sorted(self._template.used, key=list(columns).index)
-        marks = {column: f"\0{number}\0" for number, column in enumerate(self.used, start=1)}
-        self._marked = self._template.render(marks)
+        self._variables = {column: f"batchrun_{number}" for number, column in enumerate(self.used, start=1)}
+        # Alike in quotes, out of them and in a here-document: the cell, and never more than one word.
+        self._script = self._template.render(
+            {column: f'${{{variable}+"${variable}"}}' for column, variable in self._variables.items()}
+        )
 
     def check(self) -> None:
-        """Raise `UsageError` for a name in braces that is no column, or one where the shell puts nothing in."""
+        """Raise `UsageError` for a name in braces that is no column, or one where a variable is not what is meant."""
         self._template.check(what="command")
-        _ = self._script
-
-    def of(self, row: dict[str, Any]) -> list[str]:
-        """The shell with the command, a name for `$0`, and the cells."""
-        return [SHELL, "-c", self._script, "batchrun", *(as_text(row[column]) for column in self.used)]
-
-    @cached_property
-    def _script(self) -> str:
-        """The command with a parameter in the place of each cell, quoted unless it stands in quotes already."""
-        parts: list[str] = []
-        reading = _Reading()
-        at = 0
-        while at < len(self._marked):
-            if place := _PLACE.match(self._marked, at):
-                parts.append(self._parameter(place[1], reading))
-                at = place.end()
-                continue
-            found = None if reading.quote == "'" else _TOKENS.match(self._marked, at)
-            token = found[0] if found else self._marked[at]
-            at += len(token)
-            if token == "\\\0":
-                self._refuse(self._marked[at:].partition("\0")[0], *_IN_SINGLE_QUOTES)
-            reading.take(token)
-            parts.append(token)
-        return "".join(parts)
-
-    def _parameter(self, number: str, reading: "_Reading") -> str:
-        if reading.quote == "'":
-            self._refuse(number, *_IN_SINGLE_QUOTES)
-        if reading.counts:
-            self._refuse(number, "stands inside $((...)), which would read the cell as code", "let expr or awk count")
-        if reading.in_document and set(reading.documents[0]) & set("'\"\\"):
+        marked = self._template.render({column: f"\0{number}\0" for number, column in enumerate(self.used)})
+        if found := _COUNTED.search(marked):
+            self._refuse(found, "stands inside ((...)), which may read a cell as code", "let expr or awk count")
+        if found := _ESCAPED.search(marked):
+            self._refuse(found, "stands behind a backslash: the shell inserts nothing there", "leave the backslash out")
+        if found := _literal(marked):
             self._refuse(
-                number,
-                "stands in a here-document with quotes at its beginning: the shell puts nothing in there",
-                "leave these quotes out (what is in a cell is text there as well)",
+                found,
+                "stands inside single quotes, or in a here-document that begins with quotes: "
+                "the shell inserts nothing there",
+                "leave the quotes out (a cell needs none), or use double quotes around {name}",
             )
-        return f"${{{number}}}" if reading.quote or reading.in_document else f'"${{{number}}}"'
 
-    def _refuse(self, number: str, why: str, remedy: str) -> None:
-        name = f"{{{self.used[int(number) - 1]}}}"
+    def _refuse(self, found: "re.Match[str]", why: str, remedy: str) -> NoReturn:
+        name = f"{{{self.used[int(found[0].split(chr(0))[1])]}}}"
         raise UsageError(f"the command's {name} {why}", remedy.format(name=name))
 
+    def of(self, row: dict[str, Any]) -> list[str]:
+        """The shell with the command."""
+        return [SHELL, "-c", self._script]
 
-class _Reading:
-    """Where in a command the reader is: in which `quote`, in which substitutions, each with quotes of its own.
+    def variables(self, row: dict[str, Any]) -> dict[str, str]:
+        """The cells that the command uses."""
+        return {variable: as_text(row[column]) for column, variable in self._variables.items()}
 
-    `documents`: the ends of here-documents ahead, the first of which may have begun (`in_document`).
-    """
 
-    def __init__(self) -> None:
-        self.quote = ""
-        self.documents: list[str] = []
-        self.in_document = False
-        self._line = ""
-        self._open: list[tuple[str, str]] = []
-
-    @property
-    def counts(self) -> bool:
-        """Whether this is arithmetic."""
-        return any(opened == "$((" for opened, _ in self._open)
-
-    def take(self, token: str) -> None:
-        """Read on. A backslash and what follows it are one token."""
-        if self.in_document:
-            self._take_text(token)
-        elif self.quote == "'" or token == self.quote:
-            self.quote = "" if token == self.quote else self.quote
-        elif token == "`" and not self.quote and self._open and self._open[-1][0] == "`":
-            self.quote = self._open.pop()[1]
-        elif token in ("$(", "$((", "`"):
-            self._open.append((token, self.quote))
-            self.quote = ""
-            if token == "$((":
-                self._open.append(("(", ""))
-        elif not self.quote:
-            self._take_plain(token)
-
-    def _take_plain(self, token: str) -> None:
-        if token in ("'", '"'):
-            self.quote = token
-        elif token == "(":
-            self._open.append((token, ""))
-        elif token == ")" and self._open and self._open[-1][0] != "`":
-            self.quote = self._open.pop()[1]
-        elif token.startswith("<<") and token != "<<<" and not self.counts:  # there, it shifts bits
-            self.documents.append(token.lstrip("<-").strip())
-        elif token == "\n":
-            self.in_document = bool(self.documents)
-
-    def _take_text(self, token: str) -> None:
-        if token != "\n":
-            self._line += token
-        elif self._line.lstrip("\t") == re.sub(r"[\\'\"]", "", self.documents[0]):
-            del self.documents[0]
-            self.in_document, self._line = bool(self.documents), ""
-        else:
-            self._line = ""
+def _literal(marked: str) -> "re.Match[str] | None":
+    """Text with a cell's place in it that a shell takes as it is. Quotes within those of substitutions are not seen."""
+    for span in _SPANS.finditer(marked):
+        if span["literal"] and "\0" in span["literal"]:
+            return span
+        for inner in _SUBSTITUTION.finditer(span["quoted"] or ""):
+            if found := _literal(inner[1] or inner[2] or ""):
+                return found
+    return None

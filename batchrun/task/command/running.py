@@ -10,7 +10,7 @@ import selectors
 import subprocess
 import sys
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import IO, Any
@@ -43,7 +43,8 @@ def runner(program: Program) -> Callable[[dict[str, Any]], str | None]:
     def run_on(row: dict[str, Any]) -> str | None:
         arguments = arguments_for(tuple(row))
         given = None if program.stdin is None else _bytes(as_text(row[program.stdin]))
-        said = run([_argument(word) for word in arguments.of(row)], executable, given)
+        variables = {name.encode(): _argument(value) for name, value in arguments.variables(row).items()}
+        said = run([_argument(word) for word in arguments.of(row)], executable, given, variables)
         return without_line_end(said) if said else None
 
     return run_on
@@ -54,12 +55,20 @@ def without_line_end(text: str) -> str:
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
-def run(words: Sequence[bytes], executable: str | None, given: bytes | None, most: int = MAX_RESULT_BYTES) -> str:
-    """What a program wrote to stdout until its exit. `given`: its stdin; `most`: bytes that it may write.
+def run(
+    words: Sequence[bytes],
+    executable: str | None,
+    given: bytes | None,
+    variables: Mapping[bytes, bytes] | None = None,
+    most: int = MAX_RESULT_BYTES,
+) -> str:
+    """What a program wrote to stdout until its exit.
+
+    `given`: its stdin; `variables`: what its environment has beside ours; `most`: bytes that it may write.
 
     Raises `ProgramError`.
     """
-    with _started(words, executable, given) as process:
+    with _started(words, executable, given, variables or {}) as process:
         talk = _Talk(most)
         talk.go_on_until_exit(process, given)
         code = process.wait()
@@ -172,15 +181,18 @@ def _watched(pid: int) -> Iterator[int]:
 
 @contextmanager
 def _started(
-    words: Sequence[bytes], executable: str | None, given: bytes | None
+    words: Sequence[bytes], executable: str | None, given: bytes | None, variables: Mapping[bytes, bytes]
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A program that runs; it is gone at the end, however that comes."""
     pipe = subprocess.PIPE
     stdin = subprocess.DEVNULL if given is None else pipe
     try:
-        process = subprocess.Popen(words, executable=executable, stdin=stdin, stdout=pipe, stderr=pipe, bufsize=0)
+        process = subprocess.Popen(
+            words, executable=executable, stdin=stdin, stdout=pipe, stderr=pipe, bufsize=0,
+            env={**os.environb, **variables} if variables else None,
+        )  # fmt: skip
     except OSError as error:
-        raise ProgramError(_why_not(words, error)) from None
+        raise ProgramError(_why_not((*words, *variables.values()), error)) from None
     try:
         yield process
     finally:

@@ -85,7 +85,9 @@ class Program:
 
     def preview(self, row: dict[str, Any]) -> str:
         """The command that would run for a row, as it could be typed."""
-        line = shlex.join(self.arguments(tuple(row)).of(row))
+        arguments = self.arguments(tuple(row))
+        variables = [f"{name}={shlex.quote(value)}" for name, value in arguments.variables(row).items()]
+        line = " ".join([*variables, shlex.join(arguments.of(row))])
         return line if self.stdin is None else f"{line}\n\nstdin: {as_text(row[self.stdin])}"
 
     def arguments(self, columns: Sequence[str]) -> Arguments:
