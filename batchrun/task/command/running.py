@@ -70,7 +70,7 @@ def run(
     """
     with _started(words, executable, given, variables or {}) as process:
         talk = _Talk(most)
-        talk.go_on_until_exit(process, given)
+        talk.go_on_until_exit(process)
         code = process.wait()
     if code != 0:
         raise talk.with_note(ProgramError(exit_in_words(code) + talk.last_line()))
@@ -81,7 +81,7 @@ def run(
 
 
 class _Talk:
-    """What goes to and fro between a program and its row."""
+    """What a program says to its row: its reply, and its complaints for the log."""
 
     def __init__(self, most: int) -> None:
         self.said = bytearray()
@@ -89,8 +89,8 @@ class _Talk:
         self._complaint = b""
         self._decoder = _Utf8("backslashreplace")
 
-    def go_on_until_exit(self, process: "subprocess.Popen[bytes]", given: bytes | None) -> None:
-        """Feed and read until the program itself ends. What it leaves in the background may hold on to its pipes."""
+    def go_on_until_exit(self, process: "subprocess.Popen[bytes]") -> None:
+        """Read until the program itself ends. What it leaves in the background may hold on to its pipes."""
         streams = [(process.stdout, self._hear), (process.stderr, self._overhear)]
         with selectors.DefaultSelector() as selector, _watched(process.pid) as death:
             selector.register(death, selectors.EVENT_READ)
@@ -99,9 +99,6 @@ class _Talk:
                 selector.register(
                     _of(stream), selectors.EVENT_READ, lambda stream=stream, heed=heed: _read(stream, heed)
                 )
-            if given is not None:
-                os.set_blocking(_of(process.stdin), False)
-                selector.register(_of(process.stdin), selectors.EVENT_WRITE, _feeder(process.stdin, given))
             lives = True
             while lives:
                 for key, _ in selector.select():
@@ -149,26 +146,6 @@ def _read(stream: IO[bytes] | None, heed: Callable[[bytes], None]) -> bool:
     return bool(data)
 
 
-def _feeder(stream: IO[bytes] | None, given: bytes) -> Callable[[], bool]:
-    """Writes what the pipe takes, each time it is called. False when all is written, or nobody reads."""
-    rest = memoryview(given)
-
-    def feed() -> bool:
-        nonlocal rest
-        assert stream is not None
-        try:
-            rest = rest[os.write(stream.fileno(), rest) :]
-        except BlockingIOError:
-            return True
-        except BrokenPipeError:
-            rest = rest[:0]
-        if not rest:
-            stream.close()
-        return bool(rest)
-
-    return feed
-
-
 @contextmanager
 def _watched(pid: int) -> Iterator[int]:
     """A descriptor that can be read once the process has ended."""
@@ -184,13 +161,12 @@ def _started(
     words: Sequence[bytes], executable: str | None, given: bytes | None, variables: Mapping[bytes, bytes]
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A program that runs; it is gone at the end, however that comes."""
-    pipe = subprocess.PIPE
-    stdin = subprocess.DEVNULL if given is None else pipe
     try:
-        process = subprocess.Popen(
-            words, executable=executable, stdin=stdin, stdout=pipe, stderr=pipe, bufsize=0,
-            env={**os.environb, **variables} if variables else None,
-        )  # fmt: skip
+        with _as_stdin(given) as stdin:
+            process = subprocess.Popen(
+                words, executable=executable, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                env={**os.environb, **variables} if variables else None,
+            )  # fmt: skip
     except OSError as error:
         raise ProgramError(_why_not((*words, *variables.values()), error)) from None
     try:
@@ -199,9 +175,21 @@ def _started(
         if process.poll() is None:
             kill_trees((process.pid,))
             process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
+        for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
+
+
+@contextmanager
+def _as_stdin(given: bytes | None) -> Iterator[int]:
+    """Where a program reads this. A file in memory is written before the program starts: none waits for a reader."""
+    if given is None:
+        yield subprocess.DEVNULL
+        return
+    with open(os.memfd_create("stdin"), "w+b") as file:
+        file.write(given)
+        file.seek(0)
+        yield file.fileno()
 
 
 def _why_not(words: Sequence[bytes], error: OSError) -> str:
