@@ -109,6 +109,14 @@ def settled(table: Path, name: str) -> dict[int, tuple[int, Any]]:
     return {position: (status, json.loads(body) if body else None) for position, status, body in rows}
 
 
+def known(table: Path, name: str) -> dict[int, tuple[int, Any]]:
+    """What is settled; nothing while the checkpoint is being made, or where a run was killed before it had made it."""
+    try:
+        return settled(table, name)
+    except sqlite3.OperationalError:
+        return {}
+
+
 def count_settled(table: Path, name: str) -> int:
     """Rows on disk so far; none while the checkpoint is being made."""
     try:
@@ -122,6 +130,12 @@ def count_settled(table: Path, name: str) -> int:
 def records(stdout: str) -> list[dict[str, Any]]:
     """The records that `process --json` prints."""
     return [json.loads(line) for line in stdout.splitlines()]
+
+
+def ran(done: "subprocess.CompletedProcess[str]") -> int:
+    """How many rows a run that ended well has run, by what `process --json` prints."""
+    assert done.returncode == 0, done.stderr
+    return int(records(done.stdout)[1]["ran"])
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
@@ -168,3 +182,17 @@ def kill(process: "subprocess.Popen[str]") -> None:
     """kill -9, and wait until it is gone."""
     process.send_signal(signal.SIGKILL)
     process.communicate()
+
+
+def kill_amid(command: Iterable[object], folder: Path, rows: int, *, frozen: bool = False) -> None:
+    """Kill a run when so many rows have started; `frozen`: when it has not listened to its lanes for a while."""
+    run = start(*command, cwd=folder)
+    wait_for(lambda: len(lines_of(folder / "started")) >= rows)
+    workers = descendants(run.pid)
+    if frozen:
+        run.send_signal(signal.SIGSTOP)
+        before = 0
+        while before < (before := len(lines_of(folder / "started"))):  # until the lanes have run all that they hold
+            time.sleep(0.3)
+    kill(run)
+    wait_for(lambda: not alive(workers))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from support import batchrun, database, lines_of, records, write_table
+from support import batchrun, database, lines_of, ran, write_table
 
 from batchrun.checkpoint import seal
 from batchrun.checkpoint.bind import Binder
@@ -137,11 +137,6 @@ def folder(tmp_path):
 def run(table, *args):
     task = args if "--command" in args else ("--task", "tasks.py:count", *args)
     return batchrun("process", table, *task, "--json", "--no-output", cwd=table.parent)
-
-
-def ran(done):
-    assert done.returncode == 0, done.stderr
-    return records(done.stdout)[1]["ran"]
 
 
 def with_column(table, rows, name="note"):

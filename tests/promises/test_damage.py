@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from support import batchrun, database, kill, lines_of, numbered, settled, start, wait_for
+from support import batchrun, database, kill, kill_amid, numbered, settled, start, wait_for
 
 SEED = int(os.environ.get("DAMAGE_SEED", random.randrange(10**6)))
 FLIPS = int(os.environ.get("DAMAGE_FLIPS", "2"))
@@ -239,13 +239,6 @@ def killed(folder):
     command = ("process", table, "--task", "tasks.py:short", "--jobs", 2, "--no-output")
     kill_amid(command, folder, 30)
     return table, command
-
-
-def kill_amid(command, folder, rows):
-    """Start a run, and kill it when so many rows have started."""
-    run = start(*command, cwd=folder)
-    wait_for(lambda: len(lines_of(folder / "started")) >= rows)
-    kill(run)
 
 
 @pytest.mark.parametrize("folded", [False, True], ids=["of a first run", "of a later run"])

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import batchrun, kill, lines_of, numbered, records, start, wait_for
+from support import batchrun, kill, lines_of, numbered, ran, start, wait_for
 
 WAYS = {
     "mv": lambda old, new: old.rename(new),
@@ -32,11 +32,6 @@ def project(folder: Path) -> Path:
 
 def process(home: Path, *args: object, table: str = "data.csv", task: str = "tasks.py:double"):
     return batchrun("process", table, "--task", task, "--json", *args, cwd=home)
-
-
-def ran(done) -> int:
-    assert done.returncode == 0, done.stderr
-    return records(done.stdout)[1]["ran"]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from llm_server import Server, served
-from support import batchrun, database, kill, lines_of, start, wait_for, write_table
+from support import batchrun, database, kill, lines_of, numbered, start, wait_for, write_table
 
 from batchrun import process
 from batchrun.errors import BatchrunError
@@ -39,15 +39,11 @@ def told(table: Path) -> list[dict]:
     return [json.loads(line) for line in lines_of(results_of(table))]
 
 
-def numbered(folder: Path, rows: int) -> Path:
-    return write_table(folder / "data.csv", ((n, f"text {n}") for n in range(1, rows + 1)))
-
-
 # --- what is sent -------------------------------------------------------------------------------------------------
 
 
 def test_a_prompt_asks_about_each_row_and_sends_nothing_that_was_not_asked_for(tmp_path, server):
-    done = ask(numbered(tmp_path, 3), server, prompt="Double {id}, called {text}")
+    done = ask(numbered(tmp_path / "data.csv", 3), server, prompt="Double {id}, called {text}")
     assert done.returncode == 0, done.stderr
     assert [row["result"] for row in told(tmp_path / "data.csv")] == [{"double": 2}, {"double": 4}, {"double": 6}]
     messages = [{"role": "user", "content": "Double 2, called text 2"}]
@@ -57,7 +53,7 @@ def test_a_prompt_asks_about_each_row_and_sends_nothing_that_was_not_asked_for(t
 
 
 def test_a_prompt_that_asks_the_same_of_every_row_is_said_before_anything_is_asked(tmp_path, server):
-    table = numbered(tmp_path, 2)
+    table = numbered(tmp_path / "data.csv", 2)
     note = "note: the prompt names no column: every row gets the same question (the columns are: id, text)"
     told = ask(table, server, "--dry-run", prompt="Double 7")
     assert note in told.stderr.splitlines()
@@ -71,7 +67,7 @@ def test_system_text_parameters_and_files_are_sent_as_they_are(tmp_path, server)
     (tmp_path / "prompt.txt").write_text("Double {id}", encoding="utf-8-sig")
     (tmp_path / "system.txt").write_text("Be {brief}, 很短.")
     options = ["--system", "@system.txt", "--param", "temperature=0", "--param", "stop=[1]", "--param", "user=u1"]
-    done = ask(numbered(tmp_path, 1), server, *options, prompt="@prompt.txt")
+    done = ask(numbered(tmp_path / "data.csv", 1), server, *options, prompt="@prompt.txt")
     assert done.returncode == 0, done.stderr
     (request,) = server.books.requests
     assert request["messages"][0] == {"role": "system", "content": "Be {brief}, 很短."}
@@ -80,7 +76,7 @@ def test_system_text_parameters_and_files_are_sent_as_they_are(tmp_path, server)
 
 
 def test_a_server_of_ones_own_needs_no_key_and_gets_none(tmp_path, server):
-    done = ask(numbered(tmp_path, 1), server, env={"OPENAI_API_KEY": ""})
+    done = ask(numbered(tmp_path / "data.csv", 1), server, env={"OPENAI_API_KEY": ""})
     assert done.returncode == 0, done.stderr
     assert "authorization" not in server.books.headers[0]
 
@@ -93,7 +89,9 @@ def test_rows_without_a_value_are_skipped_and_not_asked_about(tmp_path, server):
 
 
 def test_a_dry_run_shows_the_first_prompt_and_asks_nobody(tmp_path, server):
-    done = ask(numbered(tmp_path, 2), server, "--dry-run", "--system", "Be brief.", env={"OPENAI_API_KEY": ""})
+    done = ask(
+        numbered(tmp_path / "data.csv", 2), server, "--dry-run", "--system", "Be brief.", env={"OPENAI_API_KEY": ""}
+    )
     assert done.returncode == 0
     assert "Be brief." in done.stderr
     assert "Double 1" in done.stderr
@@ -142,7 +140,7 @@ def test_every_kind_of_answer_ends_as_a_result_or_as_a_failure_with_a_name(tmp_p
 @pytest.mark.parametrize("manner", ["latin-1", "utf-16", "marked", "unknown-charset", "gzip"])
 def test_an_answer_is_read_in_the_charset_that_it_names(tmp_path, server, manner):
     server.manner = manner
-    assert ask(numbered(tmp_path, 1), server).returncode == 0
+    assert ask(numbered(tmp_path / "data.csv", 1), server).returncode == 0
     assert told(tmp_path / "data.csv")[0]["result"] == {"city": "Málaga"}
 
 
@@ -168,7 +166,7 @@ def assert_unseen(key: str, folder: Path, done) -> None:
 @pytest.mark.parametrize("manner", ["trickle", "hang"])
 def test_an_answer_that_never_ends_is_ended_by_the_timeout(tmp_path, server, manner):
     server.manner = manner
-    done = ask(numbered(tmp_path, 2), server, "--timeout", 1, "--retries", 0, "--jobs", 2)
+    done = ask(numbered(tmp_path / "data.csv", 2), server, "--timeout", 1, "--retries", 0, "--jobs", 2)
     assert done.returncode == 1, done.stderr
     ends = [(row["status"], row["error"]["kind"]) for row in told(tmp_path / "data.csv")]
     assert ends == [("timed_out", "timeout")] * 2
@@ -188,7 +186,7 @@ def test_an_answer_that_never_ends_is_ended_by_the_timeout(tmp_path, server, man
 def test_what_no_row_can_mend_stops_the_run_with_the_remedy_and_leaves_the_rows(tmp_path, server, manner, remedy):
     server.manner, server.key = manner, "another key"
     env = {"OTHER_NAME": KEY, "OPENAI_API_KEY": ""}
-    done = ask(numbered(tmp_path, 200), server, "--api-key-env", "OTHER_NAME", "--jobs", 4, env=env)
+    done = ask(numbered(tmp_path / "data.csv", 200), server, "--api-key-env", "OTHER_NAME", "--jobs", 4, env=env)
     assert done.returncode == 3, done.stderr
     assert remedy in done.stderr
     assert sum(server.books.calls.values()) < 50
@@ -198,7 +196,7 @@ def test_what_no_row_can_mend_stops_the_run_with_the_remedy_and_leaves_the_rows(
 
 def test_a_busy_server_is_not_asked_again_before_the_time_that_it_named(tmp_path, server):
     server.manner = "busy"
-    done = ask(numbered(tmp_path, 5), server, "--jobs", 1, "--retries", 0)
+    done = ask(numbered(tmp_path / "data.csv", 5), server, "--jobs", 1, "--retries", 0)
     assert done.returncode == 0, done.stderr
     assert [row["result"] for row in told(tmp_path / "data.csv")] == [{"double": 2 * n} for n in range(1, 6)]
     assert server.books.too_early == 0
@@ -223,7 +221,7 @@ async def double(row):
 # By hand, rows in flight double with time: most refusals come while the first is still on its way, however few rows.
 @pytest.mark.parametrize(("by_hand", "rows"), [(False, 1000), (True, 2000)])
 def test_many_jobs_learn_what_a_server_takes_and_lose_nothing_to_its_refusals(tmp_path, server, by_hand, rows):
-    table, jobs = numbered(tmp_path, rows), ("--jobs", 200, "--retries", 0)
+    table, jobs = numbered(tmp_path / "data.csv", rows), ("--jobs", 200, "--retries", 0)
     server.manner, server.most, server.seconds = "at-most", 20, 0.05
     if by_hand:
         (tmp_path / "tasks.py").write_text(ASKING)
@@ -242,7 +240,7 @@ def test_many_jobs_learn_what_a_server_takes_and_lose_nothing_to_its_refusals(tm
 
 @pytest.mark.parametrize("by_hand", [False, True])
 def test_rows_that_wait_for_a_service_are_32_at_once_unless_said_otherwise(tmp_path, server, by_hand):
-    table = numbered(tmp_path, 150)
+    table = numbered(tmp_path / "data.csv", 150)
     server.seconds = 0.2
     if by_hand:
         (tmp_path / "tasks.py").write_text(ASKING + "\n\ndef plain(row):\n    return 1\n")
@@ -261,7 +259,7 @@ def test_rows_that_wait_for_a_service_are_32_at_once_unless_said_otherwise(tmp_p
 
 @pytest.mark.parametrize("by_hand", [False, True])
 def test_while_a_model_is_being_loaded_all_rows_wait_and_none_is_charged(tmp_path, server, by_hand):
-    table, jobs = numbered(tmp_path, 30), ("--jobs", 8, "--retries", 0)
+    table, jobs = numbered(tmp_path / "data.csv", 30), ("--jobs", 8, "--retries", 0)
     server.manner, server.most = "loading", 15
     if by_hand:
         (tmp_path / "tasks.py").write_text(ASKING)
@@ -277,7 +275,7 @@ def test_while_a_model_is_being_loaded_all_rows_wait_and_none_is_charged(tmp_pat
 
 
 def test_calls_by_the_minute_are_spread_over_the_minute_from_the_first_on(tmp_path, server):
-    done = ask(numbered(tmp_path, 25), server, "--rpm", 600, "--jobs", 50, "--fields", "double int")
+    done = ask(numbered(tmp_path / "data.csv", 25), server, "--rpm", 600, "--jobs", 50, "--fields", "double int")
     assert done.returncode == 0, done.stderr
     assert len(server.books.times) == 25
     assert server.books.most_within(1.0) <= 13
@@ -285,7 +283,7 @@ def test_calls_by_the_minute_are_spread_over_the_minute_from_the_first_on(tmp_pa
 
 
 def test_a_reply_that_was_cut_off_is_kept_and_can_be_taken_later(tmp_path, server):
-    table = numbered(tmp_path, 1)
+    table = numbered(tmp_path / "data.csv", 1)
     server.manner = "cut"
     assert ask(table, server).returncode == 1
     assert ask(table, server, "--reparse").returncode == 1
@@ -298,7 +296,7 @@ def test_a_reply_that_was_cut_off_is_kept_and_can_be_taken_later(tmp_path, serve
 
 
 def test_fields_become_a_schema_that_is_sent_and_that_replies_must_fit(tmp_path, server):
-    assert ask(numbered(tmp_path, 1), server, "--fields", "double int").returncode == 0
+    assert ask(numbered(tmp_path / "data.csv", 1), server, "--fields", "double int").returncode == 0
     (request,) = server.books.requests
     sent = request["response_format"]["json_schema"]
     assert sent["strict"] is True
@@ -313,7 +311,7 @@ def test_fields_become_a_schema_that_is_sent_and_that_replies_must_fit(tmp_path,
 @pytest.mark.parametrize(("manner", "form"), [("no-schema", {"type": "json_object"}), ("no-format", None)])
 def test_a_server_that_takes_no_schema_is_told_it_in_words_and_keeps_being_asked_so(tmp_path, server, manner, form):
     server.manner = manner
-    table = numbered(tmp_path, 12)
+    table = numbered(tmp_path / "data.csv", 12)
     (tmp_path / "schema.json").write_text(json.dumps({"type": "object", "required": ["double"]}))
     done = ask(table, server, "--jobs", 1, "--schema", "schema.json")
     assert done.returncode == 0, done.stderr
@@ -328,7 +326,7 @@ def test_a_server_that_takes_no_schema_is_told_it_in_words_and_keeps_being_asked
 
 
 def test_an_edited_prompt_stops_before_anything_is_paid_for_again(tmp_path, server):
-    table = numbered(tmp_path, 3)
+    table = numbered(tmp_path / "data.csv", 3)
     assert ask(table, server).returncode == 0
     edited = ask(table, server, prompt="Please double {id}")
     assert edited.returncode == 2
@@ -343,7 +341,7 @@ def test_an_edited_prompt_stops_before_anything_is_paid_for_again(tmp_path, serv
 
 
 def test_another_address_and_another_key_are_the_same_task(tmp_path, server):
-    table = numbered(tmp_path, 3)
+    table = numbered(tmp_path / "data.csv", 3)
     assert ask(table, server).returncode == 0
     with served() as moved:
         assert ask(table, moved, env={"OPENAI_API_KEY": "sk-another-one"}).returncode == 0
@@ -351,7 +349,7 @@ def test_another_address_and_another_key_are_the_same_task(tmp_path, server):
 
 
 def test_after_kill_9_only_rows_that_were_in_flight_are_asked_about_again(tmp_path, server):
-    table = numbered(tmp_path, 300)
+    table = numbered(tmp_path / "data.csv", 300)
     server.seconds = 0.01
     command = ["--prompt", "Double {id}", "--model", "loopback", "--base-url", server.url, "--jobs", 8]
     run = start("process", table, *command, cwd=tmp_path, env={"OPENAI_API_KEY": KEY})
@@ -403,7 +401,7 @@ def test_a_prompt_that_cannot_work_is_refused_with_the_remedy(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    table = numbered(tmp_path, 1)
+    table = numbered(tmp_path / "data.csv", 1)
     with pytest.raises(BatchrunError) as refused:
         process(table, **{"prompt": "Double {id}", "model": "m", "progress": "none", **options})
     assert refused.value.exit_code == 2
@@ -412,7 +410,7 @@ def test_a_prompt_that_cannot_work_is_refused_with_the_remedy(tmp_path, monkeypa
 
 
 def test_a_column_that_is_not_there_is_said_on_one_line_with_exit_code_2(tmp_path):
-    table = numbered(tmp_path, 1)
+    table = numbered(tmp_path / "data.csv", 1)
     done = batchrun("process", table, "--prompt", "Double {Id}", "--model", "m", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: the prompt inserts {Id}, but the task is given no column 'Id'\n")
@@ -422,7 +420,7 @@ def test_a_column_that_is_not_there_is_said_on_one_line_with_exit_code_2(tmp_pat
 
 def test_without_the_package_it_is_said_how_to_install_it(tmp_path):
     (tmp_path / "openai.py").write_text("raise ImportError('no openai here')")
-    table = numbered(tmp_path, 1)
+    table = numbered(tmp_path / "data.csv", 1)
     done = batchrun(
         "process", table, "--prompt", "{id}", "--model", "m",
         cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "OPENAI_API_KEY": KEY},
@@ -433,7 +431,7 @@ def test_without_the_package_it_is_said_how_to_install_it(tmp_path):
 
 
 def test_a_proxy_that_is_none_is_said_before_any_row_has_failed_over_it(tmp_path):
-    table = numbered(tmp_path, 1)
+    table = numbered(tmp_path / "data.csv", 1)
     env = {"HTTPS_PROXY": "foo://me:password@localhost:1", "OPENAI_API_KEY": KEY}
     done = batchrun("process", table, "--prompt", "{id}", "--model", "m", cwd=tmp_path, env=env)
     assert done.returncode == 2, done.stderr
@@ -452,7 +450,7 @@ def test_the_configuration_may_hold_the_prompt_and_the_command_line_another_task
         f'prompt = "@ask.txt"\nmodel = "loopback"\nbase-url = "{server.url}"\nfields = ["double int"]\n'
         "[param]\ntemperature = 0.5\n"
     )
-    table = numbered(tmp_path / "sub", 2)
+    table = numbered(tmp_path / "sub/data.csv", 2)
     done = batchrun("process", table, cwd=tmp_path / "sub", env={"OPENAI_API_KEY": KEY})
     assert done.returncode == 0, done.stderr
     assert server.books.requests[0]["temperature"] == 0.5
@@ -462,7 +460,7 @@ def test_the_configuration_may_hold_the_prompt_and_the_command_line_another_task
 
 
 def test_in_python_the_options_are_arguments_and_a_schema_may_be_a_dict(tmp_path, server):
-    table = numbered(tmp_path, 2)
+    table = numbered(tmp_path / "data.csv", 2)
     code = (
         "import batchrun, sys\n"
         f"summary = batchrun.process({str(table)!r}, prompt='Double {{id}}', model='loopback', "
@@ -475,7 +473,7 @@ def test_in_python_the_options_are_arguments_and_a_schema_may_be_a_dict(tmp_path
 
 
 def test_the_checkpoint_keeps_what_was_asked_for_but_no_secret(tmp_path, server):
-    table = numbered(tmp_path, 1)
+    table = numbered(tmp_path / "data.csv", 1)
     assert ask(table, server).returncode == 0
     with sqlite3.connect(database(table, "prompt")) as db:
         (options,) = db.execute("SELECT options FROM run").fetchone()

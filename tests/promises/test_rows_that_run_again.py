@@ -3,17 +3,15 @@
 import mmap
 import re
 import signal
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import (
-    alive,
     batchrun,
     count_settled,
-    descendants,
     kill,
+    kill_amid,
     lines_of,
     numbered,
     settled,
@@ -61,27 +59,13 @@ def named(stderr):
     return set().union(*(parsing.rows(found.replace(" ", "")) for found in lists))
 
 
-def kill_amid(folder, command, rows, *, frozen=False, env=None):
-    """Kill a run when so many rows have started; `frozen`: when it has not listened to its lanes for a while."""
-    run = start(*command, cwd=folder, env=env)
-    wait_for(lambda: len(lines_of(folder / "started")) >= rows)
-    workers = descendants(run.pid)
-    if frozen:
-        run.send_signal(signal.SIGSTOP)
-        before = 0
-        while before < (before := len(lines_of(folder / "started"))):  # until the lanes have run all that they hold
-            time.sleep(0.3)
-    kill(run)
-    wait_for(lambda: not alive(workers))
-
-
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 def test_every_row_that_starts_twice_because_of_a_crash_was_named(folder, way, frozen):
     (folder / "again.py").write_text(TASKS)
     table = numbered(folder / "data.csv", 600)
     command = ("process", table, "--task", *WAYS[way], "--no-output")
-    kill_amid(folder, command, 200, frozen=frozen)
+    kill_amid(command, folder, 200, frozen=frozen)
     kept = set(settled(table, WAYS[way][0].partition(":")[2]))
     again = batchrun(*command, cwd=folder)
     assert again.returncode == 0, again.stderr

@@ -6,7 +6,6 @@ undisturbed run, each exactly once, and nothing that was acknowledged is started
 
 import os
 import random
-import sqlite3
 import time
 
 import pytest
@@ -17,6 +16,7 @@ from support import (
     count_settled,
     descendants,
     kill,
+    known,
     lines_of,
     numbered,
     records,
@@ -113,14 +113,6 @@ def launch(folder, task, cluster):
     return start(*arguments(folder, task, cluster), cwd=folder, env=env(folder))
 
 
-def known(folder, task):
-    """Row -> its status, of those that are settled; none while the checkpoint is being made."""
-    try:
-        return {row: status for row, (status, _) in settled(folder / "data.csv", task).items()}
-    except sqlite3.OperationalError:
-        return {}
-
-
 def wait_for_rows(folder, going, more):
     """Until a run has settled so many more rows."""
     until = count_settled(folder / "data.csv", "noted") + more
@@ -213,7 +205,7 @@ def test_a_row_that_kills_its_worker_each_time_and_a_stuck_one_are_found(folder,
     numbered(folder / "data.csv", rows)
     done = run(folder, "deadly", cluster, "--timeout", 2)
     assert done.returncode == 1, done.stderr
-    found = known(folder, "deadly")
+    found = {row: status for row, (status, _) in known(folder / "data.csv", "deadly").items()}
     assert {row: status for row, status in found.items() if status != DONE} == {13: CRASHED, 14: TIMED_OUT}
     assert len(found) == rows
     times = starts(folder, "notes")[13]
@@ -235,7 +227,7 @@ def test_the_coordinator_is_killed_again_and_again(folder, cluster):
         wait_for(lambda: not any(descendants(worker.pid) for worker in workers))
         late = max(late, float(lines_of(folder / "notes")[-1].split()[1]) - died)
         counts = starts(folder, "notes")
-        acknowledged |= {row: counts[row] for row in known(folder, "noted") if row not in acknowledged}
+        acknowledged |= {row: counts[row] for row in known(folder / "data.csv", "noted") if row not in acknowledged}
     assert late < 2
     done = run(folder, "noted", cluster)
     assert done.returncode == 0, done.stderr

@@ -7,13 +7,24 @@ settled rows of an undisturbed run, each exactly once, and results files that sa
 import os
 import random
 import signal
-import sqlite3
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 
 import psutil
-from support import alive, batchrun, count_settled, descendants, kill, lines_of, numbered, settled, start, wait_for
+from support import (
+    alive,
+    batchrun,
+    count_settled,
+    descendants,
+    kill,
+    known,
+    lines_of,
+    numbered,
+    settled,
+    start,
+    wait_for,
+)
 
 KILLS = int(os.environ.get("SOAK_KILLS", "0"))
 SEED = int(os.environ.get("SOAK_SEED", random.randrange(10**6)))
@@ -83,14 +94,6 @@ class Soak:
         assert max(late.values(), default=0) <= 1, late
         self.late += late.total()
         self.deaths += 1
-
-
-def known(table, name):
-    """What is settled; nothing, if a run was killed before it had made the checkpoint."""
-    try:
-        return settled(table, name)
-    except sqlite3.OperationalError:  # what was acknowledged before is missed by the caller then
-        return {}
 
 
 def is_lane(process):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import batchrun, database, numbered, records, settled
+from support import batchrun, database, numbered, ran, settled
 
 from batchrun.checkpoint.owner import BUILT_IN, COMMAND, FUNCTION, PROMPT, TYPED, Owner, file_of, is_same
 
@@ -30,11 +30,6 @@ def home(tmp_path: Path) -> Path:
 def process(home: Path, *args: object, task: str | None = "one.py:f", cwd: Path | None = None):
     named = ("--task", task) if task else ()
     return batchrun("process", home / "data.csv", *named, "--json", *args, cwd=cwd or home)
-
-
-def ran(done) -> int:
-    assert done.returncode == 0, done.stderr
-    return records(done.stdout)[1]["ran"]
 
 
 def makers(home: Path, name: str = "f") -> list[str]:

@@ -52,7 +52,7 @@ class Table:
 
     def settle(self, *results: Any, first: int = 1) -> "Table":
         """Write results from row `first` on: a value, bytes of JSON, a `Failure`, `Skipped` or `LEFT`."""
-        rows = [settled(first + n, result) for n, result in enumerate(results) if result is not LEFT]
+        rows = [settled_row(first + n, result) for n, result in enumerate(results) if result is not LEFT]
         with opened(self.checkpoint, write=True) as checkpoint:
             checkpoint.write(1, rows, [])
         return self
@@ -86,7 +86,7 @@ class Table:
             return frame(self.table, self.types, db)
 
 
-def settled(row: int, result: Any) -> Settled:
+def settled_row(row: int, result: Any) -> Settled:
     plain = (row, b"f" * 16, None)
     if isinstance(result, Failure):
         status = CRASHED if result.kind == "crash" else FAILED
@@ -97,7 +97,7 @@ def settled(row: int, result: Any) -> Settled:
     return Settled(*plain, DONE, 1, 1, 0.1, body, "the raw reply", "json")
 
 
-def failure(row: int, message: str = "no luck", kind: str = "exception") -> Failure:
+def failure_of(row: int, message: str = "no luck", kind: str = "exception") -> Failure:
     return Failure(row, 1, 0.0, 0.1, 0, kind, message, "ValueError", 400, "Traceback …", "raw of a failure")
 
 
@@ -121,7 +121,7 @@ Make = Callable[..., Table]
 
 
 def test_each_row_comes_in_input_order_with_what_has_become_of_it(make: Make) -> None:
-    table = make(5).settle({"a": 1}, failure(2), LEFT, Skipped("too old"))
+    table = make(5).settle({"a": 1}, failure_of(2), LEFT, Skipped("too old"))
     with table.db() as db:
         ((cells, page),) = pages(table.table.chunks(), db, raw=True)
     rows = list(page)
@@ -243,7 +243,7 @@ def test_columns_come_in_order_of_first_appearance_in_the_table(make: Make) -> N
 )  # fmt: skip
 def test_columns_may_appear_as_late_as_in_the_last_row(make: Make, late: Any, more: list[str]) -> None:
     table = make(3 * CHUNK_ROWS).settle(
-        *[{"a": n} for n in range(3 * CHUNK_ROWS - 2)], failure(3 * CHUNK_ROWS - 1), late
+        *[{"a": n} for n in range(3 * CHUNK_ROWS - 2)], failure_of(3 * CHUNK_ROWS - 1), late
     )
     rows = table.csv()
     assert list(rows[0]) == ["id", "a", *more, "batchrun_status", "batchrun_how", "batchrun_error"]
@@ -257,7 +257,7 @@ def test_results_with_too_many_keys_to_be_columns_may_come_late(make: Make) -> N
 
 
 def test_errors_are_told_of_failures_only(make: Make) -> None:
-    rows = make(3).settle(failure(1, "line\nbreak"), Skipped("why"), failure(3, "boom", "crash")).csv()
+    rows = make(3).settle(failure_of(1, "line\nbreak"), Skipped("why"), failure_of(3, "boom", "crash")).csv()
     assert [(row["batchrun_status"], row["batchrun_error"]) for row in rows] == [
         ("failed", "line\nbreak"), ("skipped", ""), ("crashed", "boom"),
     ]  # fmt: skip
@@ -328,7 +328,7 @@ def test_a_table_without_rows_or_results_has_an_export_too(make: Make, name: str
 
 def test_json_lines_tell_all_that_is_known_of_a_row(make: Make) -> None:
     table = make("id,ok,zip\n1,true,01\n2,,02\n3,false,\n4,true,x\n")
-    rows = table.settle({"a": [1]}, failure(2), LEFT, Skipped("why")).jsonl()
+    rows = table.settle({"a": [1]}, failure_of(2), LEFT, Skipped("why")).jsonl()
     assert [list(row)[:6] for row in rows] == [["row", "status", "input", "result", "how", "error"]] * 4
     assert rows[0] == {
         "row": 1, "status": "done", "input": {"id": 1, "ok": True, "zip": "01"}, "result": {"a": [1]},
@@ -497,7 +497,7 @@ def test_the_kind_of_a_column_is_that_of_its_pages_joined() -> None:
 
 def test_excel_shows_what_the_results_say(make: Make) -> None:
     result = {"n": 1, "big": 10**17, "eq": "=1+1", "b": True, "l": [1], "c": "a\x01b", "z": None}
-    path = make(2).settle(result, failure(2)).export("out.xlsx")
+    path = make(2).settle(result, failure_of(2)).export("out.xlsx")
     first, second = pd.read_excel(path, dtype=object, keep_default_na=False).to_dict("records")
     assert first == {
         "id": "1", "n": 1, "big": str(10**17), "eq": "=1+1", "b": True, "l": "[1]", "c": "a\ufffdb", "z": "",
@@ -645,7 +645,7 @@ def test_a_full_disk_is_exit_code_4(make: Make, name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_stdout_gets_the_same_bytes_as_a_file(make: Make, name: str) -> None:
-    table = make(5).settle({"a": [1]}, failure(2))
+    table = make(5).settle({"a": [1]}, failure_of(2))
     code = f"""
 from pathlib import Path
 from batchrun.checkpoint.opening import opened

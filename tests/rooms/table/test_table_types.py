@@ -15,7 +15,7 @@ from batchrun.table.column_types import ColumnTypes
 from batchrun.table.convert import converter
 
 
-def settled(*cells: str, chunk: int = 1000, dtype: str | None = None, missing: tuple[str, ...] = ()) -> ColumnTypes:
+def typed(*cells: str, chunk: int = 1000, dtype: str | None = None, missing: tuple[str, ...] = ()) -> ColumnTypes:
     types = ColumnTypes(["a"], {"a": dtype} if dtype else {}, missing)
     for start in range(0, len(cells), chunk):
         part = cells[start : start + chunk]
@@ -24,7 +24,7 @@ def settled(*cells: str, chunk: int = 1000, dtype: str | None = None, missing: t
 
 
 def type_of(*cells: str, chunk: int = 1000, dtype: str | None = None, missing: tuple[str, ...] = ()) -> str:
-    return settled(*cells, chunk=chunk, dtype=dtype, missing=missing).settled()[0]
+    return typed(*cells, chunk=chunk, dtype=dtype, missing=missing).settled()[0]
 
 
 def dicts_of(path: Path, **options: Any) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ def test_every_float_that_a_tool_writes_comes_back(value: float, written: Callab
     assume("." in cell or "e" in cell or len(cell) < 16)  # else it may be an id
     assert type_of(cell, "0.5") == "float"
     assert repr(converter(["a"], ["float"])([(cell,)])[0]["a"]) == repr(value)
-    assert not list(settled(cell, "0.5").doubts())
+    assert not list(typed(cell, "0.5").doubts())
 
 
 @given(st.integers(-(1 << 63), (1 << 63) - 1))
@@ -172,13 +172,13 @@ def test_every_integer_of_64_bits_comes_back(value: int) -> None:
 def test_a_few_words_in_the_way_of_numbers_are_told(
     cells: list[str], dtype: str, words: tuple[str], chunk: int
 ) -> None:
-    [doubt] = settled(*cells, chunk=chunk).doubts()
+    [doubt] = typed(*cells, chunk=chunk).doubts()
     assert (doubt.dtype, doubt.cells) == (dtype, words)
     assert doubt.rows == tuple(map(cells.index, words))
 
 
 def test_a_long_integer_among_floats_is_told() -> None:
-    [doubt] = settled("0.5", "10000000000000000", "1").doubts()
+    [doubt] = typed("0.5", "10000000000000000", "1").doubts()
     assert (doubt.dtype, doubt.cells) == ("float", ("10000000000000000",))
 
 
@@ -197,7 +197,7 @@ def test_a_long_integer_among_floats_is_told() -> None:
 )
 def test_where_words_are_many_or_numbers_none_nothing_is_told(cells: list[str]) -> None:
     assert type_of(*cells, chunk=100) == "text"
-    assert not list(settled(*cells, chunk=100).doubts())
+    assert not list(typed(*cells, chunk=100).doubts())
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_where_words_are_many_or_numbers_none_nothing_is_told(cells: list[str]) 
     ],
 )
 def test_digits_that_a_float_does_not_keep_are_told(cell: str, lost: bool) -> None:
-    assert [(doubt.rows, doubt.cells, doubt.dtype) for doubt in settled("0.5", "", cell).doubts()] == (
+    assert [(doubt.rows, doubt.cells, doubt.dtype) for doubt in typed("0.5", "", cell).doubts()] == (
         [((2,), (cell,), "")] if lost else []
     )
 
@@ -225,7 +225,7 @@ def test_digits_that_a_float_does_not_keep_are_told(cell: str, lost: bool) -> No
 @pytest.mark.parametrize("cell", ["0.1234567890123456789", "1.2345678901234567891e-5"])
 def test_digits_that_are_lost_are_told_late_in_a_long_column_too(cell: str) -> None:
     before = [repr(number / 7) for number in range(1, 5000)]
-    [doubt] = settled(*before, cell, *before).doubts()
+    [doubt] = typed(*before, cell, *before).doubts()
     assert (doubt.rows, doubt.cells) == ((4999,), (cell,))
 
 

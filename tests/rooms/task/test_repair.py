@@ -6,6 +6,7 @@ import re
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from replies import ended
 
 from batchrun.task.reply import Parsed, ReplyError, parse
 from batchrun.task.reply.faithful import says
@@ -87,13 +88,6 @@ class Writer:
         return opening + inner + closing
 
 
-def settled(text: str) -> Parsed | ReplyError:
-    try:
-        return parse(text)
-    except ReplyError as error:
-        return error
-
-
 @given(
     OBJECTS | st.lists(VALUES, min_size=1).map(lambda items: {"items": items}),
     st.sets(st.sampled_from(DAMAGES)),
@@ -101,7 +95,7 @@ def settled(text: str) -> Parsed | ReplyError:
 )
 def test_a_repair_says_what_was_written_or_fails(value: object, damages: set[str], data: st.DataObject) -> None:
     text = Writer(data, damages).value(value)
-    end = settled(text)
+    end = ended(text)
     if isinstance(end, Parsed):
         assert same(end.value, value), text
     else:
@@ -112,7 +106,7 @@ def test_a_repair_says_what_was_written_or_fails(value: object, damages: set[str
 def test_whatever_is_cut_off_is_no_answer(value: object, damages: set[str], data: st.DataObject) -> None:
     text = Writer(data, damages).value(value)
     cut = text[: data.draw(st.integers(1, len(text) - 1))]
-    end = settled(cut)
+    end = ended(cut)
     assume(not (isinstance(end, Parsed) and cut.rstrip().endswith("}") and says(end.value, cut.strip())))
     assert isinstance(end, ReplyError), cut
 
@@ -130,7 +124,7 @@ def test_two_texts_side_by_side_never_become_one(words: list[str], between: str,
         (f'{{"tags": [{items}], "n": 2}}', {"tags": words, "n": 2}),
         (f'{{"t": {items}}}', None),
     ):
-        end = settled(text)
+        end = ended(text)
         assert isinstance(end, ReplyError) or same(end.value, value), text
 
 
@@ -235,7 +229,7 @@ def said(value: object) -> str:
 )
 def test_what_no_repair_can_know_is_no_json_and_loses_nothing(junk: str, around: str) -> None:
     text = around.format(junk, junk)
-    end = settled(text)
+    end = ended(text)
     if isinstance(end, Parsed) and end.how == "repaired":
         assert SYNTAX.sub("", said(end.value)) == SYNTAX.sub("", text), end.value
         assert not re.search(r"[\"'] *[;+]| or ", json.dumps(end.value)[1:-1].replace('", "', "")), end.value
@@ -275,6 +269,6 @@ def test_a_repair_that_loses_nothing_is_made(text: str, value: object) -> None:
     ['{"a": "b";x}', '{"a": "12"px}', '{"a": 1 // one }', '["5"x]', '{"tags": ["red"。]}', '{"a": "x" # y }'],
 )
 def test_a_text_whose_brackets_are_closed_is_not_called_cut_off(text: str) -> None:
-    end = settled(text)
+    end = ended(text)
     assert isinstance(end, ReplyError)
     assert end.kind == "no_json"

@@ -6,9 +6,10 @@ import time
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from replies import ended, failure
 
 from batchrun.task.encode import encode
-from batchrun.task.reply import Parsed, ReplyError, parse
+from batchrun.task.reply import ReplyError, parse
 from batchrun.task.reply.jsontext import same
 
 KINDS = {"empty", "no_json", "ambiguous", "truncated", "schema"}
@@ -57,24 +58,9 @@ PIECES = st.sampled_from(
 )
 
 
-def settled(text: str, **options: bool) -> Parsed | ReplyError:
-    """Either end; any other exception is a failed test."""
-    try:
-        return parse(text, **options)
-    except ReplyError as error:
-        return error
-
-
 def taken(text: str, **options: bool) -> tuple[object, str]:
     parsed = parse(text, **options)
     return parsed.value, parsed.how
-
-
-def failure(text: str, **options: bool) -> str:
-    with pytest.raises(ReplyError) as caught:
-        parse(text, **options)
-    assert str(caught.value)
-    return caught.value.kind
 
 
 @given(JSON)
@@ -111,7 +97,7 @@ def test_an_object_cut_anywhere_is_never_taken_for_a_whole_one(value: object, da
 
 @given(st.lists(PIECES, max_size=30).map("".join) | st.text(), st.booleans(), st.booleans())
 def test_no_text_raises_anything_else_or_yields_garbage(text: str, strict: bool, accept: bool) -> None:
-    end = settled(text, strict=strict, accept_truncated=accept)
+    end = ended(text, strict=strict, accept_truncated=accept)
     if isinstance(end, ReplyError):
         assert end.kind in KINDS
     else:
@@ -300,5 +286,5 @@ def test_values_that_do_not_fit_are_passed_over() -> None:
 def test_hostile_replies_are_settled_in_bounded_time(piece: str, before: str, after: str) -> None:
     for size in (60_000, 1_000_000):
         started = time.process_time()
-        settled(before + piece * (size // len(piece)) + after)
+        ended(before + piece * (size // len(piece)) + after)
         assert time.process_time() - started < 5

@@ -5,8 +5,9 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from replies import failure
 
-from batchrun.task.reply import ReplyError, parse
+from batchrun.task.reply import parse
 from batchrun.task.reply.thinking import answer
 
 F = "```"
@@ -54,12 +55,6 @@ WRAPPERS = [
     ("<think>a</think>So far: ", "</think>"),
     ("<think>Never `</think>` as they say. ", "</think>"),
 ]
-
-
-def failure(text: str) -> str:
-    with pytest.raises(ReplyError) as caught:
-        parse(text)
-    return caught.value.kind
 
 
 @pytest.mark.parametrize(("before", "after"), WRAPPERS)
