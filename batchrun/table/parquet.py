@@ -14,6 +14,14 @@ from .parquet_schema import joined
 from .parquet_types import plain_values
 from .table import CHUNK_BYTES, CHUNK_ROWS, Cells
 
+_READING = {
+    "buffer_size": BLOCK,
+    "pre_buffer": False,
+    "page_checksum_verification": True,
+    "coerce_int96_timestamp_unit": "us",
+}
+"""The old timestamps of Spark and Impala would wrap around as nanoseconds: 9999-12-31 would be a day in 1816."""
+
 Fields = dict[str, Any]
 """Arrow types by column."""
 
@@ -149,7 +157,7 @@ def _opened(path: Path) -> Iterator[Any]:
     from pyarrow.parquet import ParquetFile
 
     try:
-        with ParquetFile(path, buffer_size=BLOCK, pre_buffer=False, page_checksum_verification=True) as file:
+        with ParquetFile(path, **_READING) as file:
             yield file
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
         raise InputError(

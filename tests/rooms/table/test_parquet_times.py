@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +92,13 @@ def test_only_such_a_cell_is_text_and_a_note_names_its_column_and_row(tmp_path: 
     assert "column 'until'" in note
     assert "'10000-01-01T00:00:00' in row 2,001" in note
     assert "--columns" in note
+
+
+def test_the_old_timestamps_of_spark_do_not_wrap_around(tmp_path: Path) -> None:
+    days = [datetime.datetime(9999, 12, 31), datetime.datetime(1, 1, 1), datetime.datetime(2026, 1, 1, 1, 2, 3, 456789)]
+    table = pa.table({"at": pa.array(days, US)})
+    pq.write_table(table, tmp_path / "data.parquet", use_deprecated_int96_timestamps=True)
+    assert [row[0] for row in rows_of(tmp_path / "data.parquet")] == days
 
 
 def test_columns_with_such_times_share_a_note(tmp_path: Path) -> None:
