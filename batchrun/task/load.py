@@ -20,7 +20,7 @@ from .in_the_way import in_the_way
 from .kept import content_of, digest_of
 from .modules import HINT, module_named, module_of_file, relative_hint
 from .signature import check_call
-from .spec import Spec
+from .spec import ReadyMade, Spec
 
 NO_ARGS: Mapping[str, Any] = MappingProxyType({})
 
@@ -52,7 +52,7 @@ def load(
         name = getattr(function, "__name__", type(function).__name__)
         return _given(function, name, args), Loaded(is_async(function), "", ())
     if not isinstance(spec, str):
-        function = spec.function()
+        function = _made_of_options(spec)
         return function, Loaded(is_async(function), spec.version, ())
     module, name = _module_and_name(spec)
     function = _function_of(module, name)
@@ -62,6 +62,23 @@ def load(
         built_in: Callable[..., Any] = function
         function = partial(built_in, strict=strict, accept_truncated=accept_truncated)
     return _given(function, name, args), Loaded(is_async(function), version, sources)
+
+
+def _made_of_options(spec: ReadyMade) -> Function:
+    """The function of a ready-made task. Raises `TaskError` if something that it needs is missing on this machine."""
+    from .command.spec import Program
+
+    if isinstance(spec, Program):
+        from .command.running import runner
+
+        return runner(spec)
+    from .prompt.spec import Prompt
+
+    if isinstance(spec, Prompt):
+        from .prompt.asking import asker
+
+        return asker(spec)
+    raise TaskError(f"{spec}: this version does not know such a task", "use the same version of batchrun everywhere")
 
 
 def _given(function: Function, name: str, args: Mapping[str, Any]) -> Function:

@@ -1,6 +1,6 @@
 """Tasks that need no function of the user's: what `--prompt` and its like are to the rest of the program."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 
@@ -35,12 +35,6 @@ class ReadyMade(Protocol):
 
     def require(self) -> None:
         """Raise `TaskError` if something that it needs is missing on this machine; asked before rows are to run."""
-
-    def function(self) -> Callable[[dict[str, Any]], Any]:
-        """The function of a row, plain or `async def`; asked for in workers only.
-
-        Raises `TaskError` if something that it needs is missing there.
-        """
 
     def preview(self, row: dict[str, Any]) -> str:
         """What would be sent, or run, for this row: for `--dry-run`."""

@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,12 +76,6 @@ class Program:
         name = self.arguments(()).program
         if name is not None and not self.elsewhere:
             found(name)
-
-    def function(self) -> Callable[[dict[str, Any]], str | None]:
-        """The function that runs the program on a row. Raises `TaskError` if there is no such program."""
-        from .running import runner
-
-        return runner(self)
 
     def preview(self, row: dict[str, Any]) -> str:
         """The command that would run for a row, as it could be typed."""

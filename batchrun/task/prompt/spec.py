@@ -1,7 +1,7 @@
 """What `--prompt` and its options say, as plain data."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,12 +87,6 @@ class Prompt:
         """Raise `TaskError` without a key or the openai package."""
         check_package()
         key_in(self.key_name, required=self.needs_key)
-
-    def function(self) -> Callable[[dict[str, Any]], Any]:
-        """The coroutine function that asks about a row. Raises `TaskError` without openai or without a key."""
-        from .asking import asker
-
-        return asker(self)
 
     def preview(self, row: dict[str, Any]) -> str:
         """The messages that would be sent for a row."""
