@@ -85,7 +85,7 @@ KINDS = {
         "the service's filter keeps the answer back: change what these rows say, or leave them out", hopeless=True
     ),
     REFUSED: FailureKind("the model declined to answer: change what these rows ask, or leave them out", hopeless=True),
-    SCHEMA: FailureKind("the answer is no such object: fix the schema, or say in the prompt what is wanted"),
+    SCHEMA: FailureKind("the answer does not fit: fix the schema, or say in the prompt what is wanted"),
 }
 
 BUSY = frozenset({429, 503, 529})

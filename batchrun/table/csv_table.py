@@ -223,7 +223,7 @@ class CsvTable:
             line = reader.line_num
         if self._layout.above:
             raise InputError(
-                f"{self.path} has nothing below the lines that are passed over ({self._layout.above:,})",
+                f"{self.path} has nothing below the skipped lines ({self._layout.above:,})",
                 "Give a smaller --skip-lines.",
             )
         raise InputError(
@@ -267,7 +267,7 @@ class CsvTable:
         within = len(ends) - text.endswith(("\r", "\n"))
         where = f"{self.path}, line {last_line - 1 - within}: a quote opens here and is never closed"
         if '\\"' in text and not self._dialect.escape:
-            return InputError(where, "If a backslash escapes quotes, read them with --escape '\\'; else close it.")
+            return InputError(where, "If a backslash escapes quotes, read them with --escape '\\'; otherwise close it.")
         return InputError(
             where,
             'Close it, or write a quote that belongs to the text as "" within a quoted cell.',
@@ -282,8 +282,8 @@ class CsvTable:
             line = self._layout.above + next((n for n, escaped in found if escaped or self._dialect.escape), 0)
         if escape := self._dialect.escape:
             return InputError(
-                f"{self.path}, line {line}: text follows a closing quote, though --escape {escape} is said",
-                "Leave --escape out if quotes are doubled; else correct the cell.",
+                f"{self.path}, line {line}: text follows a closing quote although --escape {escape} is said",
+                "Drop --escape if quotes are doubled; otherwise correct the cell.",
             )
         return InputError(
             f"{self.path}, line {line}: a quote within a cell is escaped by a backslash",

@@ -85,7 +85,7 @@ def _is_json_lines(text: TextFile) -> bool:
     name = bare_name(text.path).lower()
     if name.endswith((".parquet", ".parq", ".pq")):
         raise InputError(
-            f"{text.path} is no Parquet file: it does not start with PAR1",
+            f"{text.path} is not a Parquet file: it does not start with PAR1",
             "Copy or write it again; is it cut off?",
         )
     if _ARRAY.match(start) or (name.endswith(_JSON_NAMES) and start.startswith("[") and "\n" not in start.strip()):
@@ -111,12 +111,12 @@ def _refuse_one_object(text: TextFile, name: str, start: str) -> None:
     if value and error_page(value) and not name.endswith(_JSON_NAMES):
         raise InputError(
             f"{text.path} is one JSON object, not a table: {shown}",
-            "Is it what a server said in place of the table? Download it again; "
-            "a table of one row in JSON Lines is called .jsonl.",
+            "Is it a server's answer instead of the table? Download it again; "
+            "name a JSON Lines table of one row .jsonl.",
         )
     if spread:
         raise InputError(
-            f"{text.path}, line 1: not a JSON object, but one that goes on over several lines: {shown}",
+            f"{text.path}, line 1: not a whole JSON object: it spans several lines: {shown}",
             _as_lines(text, "jq -c ."),
         )
 

@@ -150,7 +150,7 @@ def changed(path: Path) -> InputError:
     """The error for an input that is not what it was a moment ago."""
     return InputError(
         f"{path} changed while it was being read",
-        "Give the same command again once nothing writes to it any more.",
+        "Run the same command again once nothing is writing to it.",
     )
 
 

@@ -21,13 +21,13 @@ def wrong_encoding(path: Path, encoding: str, error: UnicodeError) -> InputError
     """Bytes that `encoding` cannot read: which, where, and which encodings can read that line."""
     offset = _first_undecodable(path, encoding)
     if offset is None:
-        return InputError(f"{path} is not {encoding}: {error}", "Say which it is with --encoding.")
+        return InputError(f"{path} is not {encoding}: {error}", "Name it with --encoding.")
     number, start, line = _line_at(path, offset)
     byte = line[offset - start]
     readable = _readings(line, offset - start, encoding)
     return InputError(
         f"{path}, line {number}: byte {offset:,} (0x{byte:02x}) is not {encoding.removesuffix('-sig')}",
-        f"Say which encoding it is with --encoding. {readable}",
+        f"Name the encoding with --encoding. {readable}",
     )
 
 
@@ -35,9 +35,9 @@ def nul_error(path: Path, encoding: str) -> InputError:
     """A NUL character, which no table should hold."""
     number = _line_of_nul(path, encoding)
     return InputError(
-        f"{path}, line {number}: holds a NUL byte",
-        "If the file is UTF-16 without a byte-order mark, say --encoding utf-16-le; "
-        "else remove the NUL bytes (tr -d '\\000').",
+        f"{path}, line {number}: contains a NUL byte",
+        "If the file is UTF-16 without a byte-order mark, give --encoding utf-16-le; "
+        "otherwise remove the NUL bytes (tr -d '\\000').",
     )
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 _EXPORT = "Export the table as CSV, Parquet or JSON Lines and give that file."
-_AGAIN = "Look at it, and download the table again: perhaps one has to sign in first."
+_AGAIN = "Look at it, and download the table again: you may have to sign in first."
 _UNPACK = f"Unpack it and give the table within. {_EXPORT}"
 _SHOWN = 100
 

@@ -86,7 +86,7 @@ def separator(options: ReadOptions, default: str) -> str:
     if len(sep) != 1 or sep in '"\r\n\0':
         raise InputError(
             f"--sep {options.sep!r} cannot separate cells",
-            "Give one character that is no quote and no line break, such as --sep ';' or --sep tab.",
+            "Give one character that is neither a quote nor a line break, such as --sep ';' or --sep tab.",
         )
     return sep
 
@@ -108,7 +108,7 @@ def check_for_csv(path: Path, options: ReadOptions) -> None:
     """Raise `InputError` if an option is said that a table of another kind has no use for."""
     said = {"--no-header": options.no_header, "--skip-lines": options.skip_lines, "--escape": options.escape}
     for option in (name for name, value in said.items() if value):
-        raise InputError(f"{option} is for CSV files, and {path} is none", f"Leave {option} out.")
+        raise InputError(f"{option} is for CSV files, and {path} is not one", f"Leave {option} out.")
     for option, told in (("--dtype", options.dtypes), ("--missing", options.missing)):
         if told:
             raise InputError(

@@ -77,7 +77,7 @@ class ParquetTable:
             rows = f"rows {before + 1:,} to {before + len(array):,}" if len(array) > 1 else f"row {before + 1:,}"
             raise InputError(
                 f"{part}, column {name!r}, {rows}: the values ({array.type}) cannot be read: {_first_line(error)}",
-                "Leave the column unread: name the others with --columns"
+                "Skip the column: name the others with --columns"
                 + (", or install tzdata, which knows the time zones." if "zone" in str(error).lower() else "."),
             ) from error
         if spelled and name not in self._spelled:

@@ -106,10 +106,10 @@ def _causes(place: Place, found: Census) -> Iterator[tuple[str, str]]:
         yield f"In line {line} a quote seems to be escaped by a backslash", "Read such quotes with --escape '\\'."
     if any(_in_single_quotes(record) for _, record in found.first):
         command = with_double_quotes(path, sep, encoding)
-        yield f"In line {line} cells seem to be quoted by ', which is no quote here", f'Quote them by ": {command}'
+        yield f"In line {line} cells seem to be quoted by ', which is not a quote here", f'Quote them with ": {command}'
     if place.layout.header:
         yield from _about_header(place, found, whole=whole)
-    leave = "" if whole else ", or leave such rows out with --bad-rows skip"
+    leave = "" if whole else ", or skip such rows with --bad-rows skip"
     yield f"Line {line}: {sep.join(record)[:80]!r}", f"Quote cells that hold the separator{leave}."
 
 
@@ -125,7 +125,7 @@ def _about_header(place: Place, found: Census, *, whole: bool) -> Iterator[tuple
     first_cells = [record[0] for _, record in found.first]
     if whole and found.width > 1 and usual == found.width + 1 and len(set(first_cells)) == len(first_cells) > 1:
         yield (
-            "The header has one name too few; R leaves out that of the row names, which come first",
+            "The header is one name short: R omits the name of its first column, the row names",
             f"Name the first column: {with_first_name(path, header[0], 'row', sep, encoding)}",
         )
     below = next((row for row in found.first if len(row[1]) == usual), None)

@@ -124,7 +124,7 @@ def _read_native(
         rows += len(chunk)
     if table.bad_rows and not rows:
         raise InputError(
-            f"{table.path}: none of its {table.bad_rows:,} lines is a JSON object, so that no row would be left",
+            f"{table.path}: none of its {table.bad_rows:,} lines is a JSON object, so no row would remain",
             "Give a file with one object a line (jq -c writes such files).",
         )
     return rows, ("native",) * len(table.columns)
@@ -135,6 +135,6 @@ def _no_fit(table: CsvTable, options: ReadOptions, cells: Cut, before: int, row:
     dtype = options.dtypes[column]
     return InputError(
         f"{table.path}, line {table.line_of(before + row)}: {cell!r} in column {column!r} is no {dtype}",
-        f"Correct the cell, take it as missing with {missing_option(cell)}, or read the column as text with "
+        f"Correct the cell, treat it as missing with {missing_option(cell)}, or read the column as text with "
         f"{dtype_option(column, 'str')}.",
     )

@@ -60,7 +60,7 @@ def check_top(path: Path, head: str, layout: Layout, encoding: str, *, whole: bo
     if spaced := _spaced(found, head, layout.dialect.sep):
         raise InputError(
             f"{path}, line {spaced[0]}: a space stands before the quote of {spaced[1]!r}, "
-            "so that it would be a part of the cell",
+            "which makes the quote part of the cell",
             f"Remove such spaces: {without_space_before_quotes(path, layout.dialect.sep, encoding)}",
         )
     if not layout.header:
@@ -71,7 +71,7 @@ def check_top(path: Path, head: str, layout: Layout, encoding: str, *, whole: bo
         raise InputError(
             f"{path}, line {line}: the header is nothing but numbers ({shown})",
             "If that line is a row, read the table with --no-header, which calls the columns column1, column2, …; "
-            f"if it does name the columns, insist with --skip-lines {line - 1}.",
+            f"if it names the columns, insist with --skip-lines {line - 1}.",
         )
     if title := _below_title(found) or _wider_below(found):
         raise above_header(path, found[0], title)
@@ -84,7 +84,7 @@ def above_header(path: Path, first: Numbered, header: Numbered, also: str = "") 
     return InputError(
         f"{path}, {title_said(first, header)}",
         f"Read it with --skip-lines {header[0] - 1}{also}, or where line {header[0]} is a row, with --no-header, too; "
-        f"if line {first[0]} does name the columns, insist with --skip-lines {first[0] - 1}.",
+        f"if line {first[0]} names the columns, insist with --skip-lines {first[0] - 1}.",
     )
 
 
@@ -92,7 +92,7 @@ def title_said(first: Numbered, header: Numbered) -> str:
     """What is odd about such a line."""
     names = ", ".join(header[1])[:80]
     shown = repr(first[1][0][:80])
-    return f"line {first[0]}: {shown} seems to stand above the header, which may be line {header[0]} ({names})"
+    return f"line {first[0]}: {shown} seems to be above the header, which may be line {header[0]} ({names})"
 
 
 def is_bare(record: Sequence[str]) -> bool:

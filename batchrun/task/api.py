@@ -46,7 +46,7 @@ def current() -> Current:
     """The row that the calling task is working on. Raises `LookupError` outside of a task."""
     row, fingerprint, attempt = _current.get()
     if not row:
-        raise LookupError("batchrun.current() is known only while a task works on a row")
+        raise LookupError("batchrun.current() is available only while a task is working on a row")
     return Current(row, fingerprint.hex(), attempt)
 
 
@@ -76,10 +76,10 @@ def count_tokens(prompt: int = 0, completion: int = 0, cached: int = 0, reasonin
     try:
         meter = _meter.get()
     except LookupError:
-        raise LookupError("batchrun.count_tokens() counts only while a task works on a row") from None
+        raise LookupError("batchrun.count_tokens() counts only while a task is working on a row") from None
     added = [int(tokens) for tokens in (prompt, completion, cached, reasoning)]
     if any(abs(tokens) > MOST_TOKENS for tokens in added):
-        raise ValueError(f"batchrun.count_tokens(): {max(added, key=abs):,} is no number of tokens")
+        raise ValueError(f"batchrun.count_tokens(): {max(added, key=abs):,} is not a number of tokens")
     meter[:] = map(sum, zip(meter or (0, 0, 0, 0), added, strict=True))
 
 

@@ -16,7 +16,7 @@ from batchrun.errors import TaskError
 from .in_the_way import OUR_FOLDERS
 from .kept import content_of, is_there
 
-HINT = "mend the module and run again"
+HINT = "fix the module and run again"
 
 
 def module_named(dotted: str) -> ModuleType:

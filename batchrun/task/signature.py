@@ -68,7 +68,7 @@ def _takes_row(signature: Signature, shown: str, name: str) -> str | None:
         if parameter.kind is Parameter.VAR_POSITIONAL:
             return None
     first = next((each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY), None)
-    why = f"{first!r} can be given by name only" if first else "it takes nothing by position"
+    why = f"{first!r} can be given by name only" if first else "it takes no positional arguments"
     right = "lambda row: ..." if name == "<lambda>" else f"def {name.rpartition('.')[2]}(row)"
     raise TaskError(f"{shown} cannot be given a row: {why}", f"{_GIVE}: {right}")
 
@@ -86,7 +86,7 @@ def _check_name(arg: str, signature: Signature, wrapped: Signature, taken: str |
         return
     if arg in known and known[arg].kind is Parameter.POSITIONAL_ONLY:
         raise TaskError(f"--arg {arg}: {shown} takes {arg!r} by position only", "remove the / from its parameters")
-    hint = suggest(arg, names, "What it can be given is") if names else "It takes nothing but the row."
+    hint = suggest(arg, names, "It accepts") if names else "It takes nothing but the row."
     raise TaskError(f"--arg {arg}: {shown} has no parameter {arg!r}", hint)
 
 

@@ -92,7 +92,7 @@ def test_a_stream_that_somebody_has_put_in_place_of_stderr_gets_what_is_said(fol
 
 
 def test_current_is_known_only_inside_a_task():
-    with pytest.raises(LookupError, match="only while a task"):
+    with pytest.raises(LookupError, match="only while a task is"):
         batchrun.current()
 
 

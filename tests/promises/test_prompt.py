@@ -178,7 +178,7 @@ def test_an_answer_that_never_ends_is_ended_by_the_timeout(tmp_path, server, man
         ("keyed", "put a valid one into OTHER_NAME"),
         ("no-credit", "no credit left"),
         ("payment", "There is no credit left: top it up"),
-        ("forbidden", "may not do this: use another one"),
+        ("forbidden", "is not allowed to do this: use another one"),
         ("no-model", "Name a --model"),
         ("no-model-400", "Name a --model"),
     ],
@@ -319,7 +319,7 @@ def test_a_server_that_takes_no_schema_is_told_it_in_words_and_keeps_being_asked
     last = server.books.requests[-1]
     assert last.get("response_format") == form
     assert '"required": ["double"]' in last["messages"][0]["content"]
-    assert done.stderr.count("the server refuses the JSON Schema") == 1
+    assert done.stderr.count("the server rejects the JSON Schema") == 1
 
 
 # --- again --------------------------------------------------------------------------------------------------------
@@ -382,13 +382,13 @@ def test_after_kill_9_only_rows_that_were_in_flight_are_asked_about_again(tmp_pa
         ({"fields": "same boolean"}, "has no type 'boolean'"),
         ({"fields": "a, a"}, "twice"),
         ({"fields": "a", "schema": "s.json"}, "exclude each other"),
-        ({"schema": "s.json"}, "s.json is no JSON Schema"),
+        ({"schema": "s.json"}, "s.json is not a JSON Schema"),
         ({"schema": "r.json"}, "leads nowhere"),
         ({"param": ["stream=true"]}, "taken as a whole"),
         ({"param": ["temperature"]}, "is not name=value"),
-        ({"base_url": "localhost:8000"}, "is no address"),
-        ({"base_url": "http://[::1/v1"}, "is no address"),
-        ({"base_url": "http://localhost:port/v1"}, "is no address"),
+        ({"base_url": "localhost:8000"}, "is not an address"),
+        ({"base_url": "http://[::1/v1"}, "is not an address"),
+        ({"base_url": "http://localhost:port/v1"}, "is not an address"),
         ({"base_url": "http://u:p@localhost/v1"}, "holds a password"),
         ({"api_key_env": "sk-abc"}, "not the key"),
         ({"skip_empty": "txt"}, "Did you mean 'text'?"),

@@ -27,21 +27,21 @@ class Proxy:
 def checked_url(url: str) -> str:
     """A `--base-url`, tidied: without a slash or `/chat/completions` at the end of its path. Its query stays.
 
-    Raises `UsageError` for what is no address, or holds a secret.
+    Raises `UsageError` for what is not an address, or holds a secret.
     """
     try:
         parts = urlsplit(url.strip())
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError
     except ValueError:
-        raise UsageError(f"--base-url: {url!r} is no address", "it looks like http://localhost:8000/v1") from None
+        raise UsageError(f"--base-url: {url!r} is not an address", "it looks like http://localhost:8000/v1") from None
     if parts.username is not None or any(_SECRET.fullmatch(name) for name, _ in parse_qsl(parts.query)):
         raise UsageError("--base-url holds a password, which others could read", "--api-key-env names a variable")
     path = parts.path.rstrip("/").removesuffix(CHAT).rstrip("/")
     tidy = urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
     if end := next((end for end in _OTHER_ENDS if path.endswith(end)), None):
         shorter = urlunsplit((parts.scheme, parts.netloc, path.removesuffix(end), parts.query, ""))
-        raise UsageError(f"--base-url: {url!r} ends in {end}, and {CHAT} is what is asked", f"give {shorter}")
+        raise UsageError(f"--base-url: {url!r} ends in {end}, and {CHAT} is what requests go to", f"give {shorter}")
     return tidy
 
 

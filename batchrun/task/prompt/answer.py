@@ -47,7 +47,7 @@ def decoded(data: bytes, kind: str, compression: str = "") -> tuple[str, str]:
         return data.decode(charset).removeprefix("\ufeff"), ""
     except UnicodeDecodeError as error:
         left = {name.strip().lower() for name in compression.split(",")} - {"", "identity", "gzip", "deflate"}
-        flaw = f"the answer is not {charset}, as it says or should be (byte {error.start + 1:,})"
+        flaw = f"the answer is not {charset}, which it should be (byte {error.start + 1:,})"
         if left:
             flaw = f"the answer is compressed ({', '.join(sorted(left))}), which was not asked for"
         return data.decode(charset, "replace").removeprefix("\ufeff"), flaw
@@ -85,7 +85,7 @@ def reply_of(answer: Answer, *, model: str, key_name: str, accept_truncated: boo
     if complaint:
         raise failure_in_answer(complaint, answer.headers, model, key_name)
     if not isinstance(body, dict):
-        raise CallError(SERVER, f"the answer is no JSON object but {shown(answer.text)!r}; {_doubt(answer.way)}")
+        raise CallError(SERVER, f"the answer is not a JSON object but {shown(answer.text)!r}; {_doubt(answer.way)}")
     choice = _choice(body)
     if complaint := complaint_in(choice):
         raise failure_in_answer(complaint, answer.headers, model, key_name)
@@ -122,8 +122,8 @@ def _text(choice: dict[str, Any], accept_truncated: bool) -> str:
         raise ReplyError(REFUSED, f"the model refused: {shown(refusal)}", str(refusal))
     if reason == "length" and not accept_truncated:
         if not text.strip() and (thought := _thought(message)):
-            raise OnlyThought(TRUNCATED, "the limit of tokens came while the model still thought", thought[1])
-        raise ReplyError(TRUNCATED, "the reply ends at the limit of tokens (finish_reason length)", text)
+            raise OnlyThought(TRUNCATED, "the token limit was reached while the model was still thinking", thought[1])
+        raise ReplyError(TRUNCATED, "the reply ends at the token limit (finish_reason length)", text)
     if not text.strip():
         raise _empty(choice, f"the reply is empty (finish_reason {reason})")
     return text
@@ -137,7 +137,7 @@ def _empty(choice: dict[str, Any], why: str) -> ReplyError:
     if thought := _thought(message):
         return OnlyThought(EMPTY, f"{why}, but {thought[0]} has: {shown(thought[1])}. {_IF_IT_IS}", thought[1])
     if isinstance(text := choice.get("text"), str) and text.strip():
-        return ReplyError(EMPTY, f"{why}; beside the message stands: {shown(text)}", text)
+        return ReplyError(EMPTY, f"{why}; next to the message there is: {shown(text)}", text)
     return ReplyError(EMPTY, why)
 
 

@@ -49,7 +49,7 @@ class Client:
             told = self._hidden(shown(f"{type(error).__name__}: {error}"))
             proxy = f"{self._proxy.variable}, which names a proxy, and " if self._proxy else ""
             hint = f"check {proxy}the variables for certificates, such as SSL_CERT_FILE"
-            raise TaskError(f"no client for --prompt can be made: {told}", hint) from None
+            raise TaskError(f"the client for --prompt cannot be created: {told}", hint) from None
 
     async def post(self, body: dict[str, Any]) -> Answer:
         """Send one request for a completion. Raises `CallError` if no answer comes."""

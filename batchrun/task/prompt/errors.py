@@ -131,9 +131,9 @@ def _remedy(status: int, complaint: Complaint, model: str, key_name: str) -> str
     if status == 402 or _is(complaint, _NO_CREDIT):
         return "There is no credit left: top it up, then run the same command again"
     if status == 401:
-        return f"The server refuses the key: put a valid one into {key_name}"
+        return f"The server rejects the key: put a valid one into {key_name}"
     if status == 403:
-        return f"The key in {key_name} may not do this: use another one, or another --model"
+        return f"The key in {key_name} is not allowed to do this: use another one, or another --model"
     if _no_model(status, complaint):
         return f"Name a --model that the server has instead of {model!r}"
     return f"Check --base-url (it often ends in /v1) and --model {model!r}"

@@ -15,7 +15,7 @@ from .fields import as_schema
 from .spec import DEADLINE_SECONDS, Prompt
 
 _OURS = {
-    "model": "say it with --model",
+    "model": "give it with --model",
     "messages": "they are made of --prompt and --system",
     "stream": "an answer is taken as a whole",
     "n": "a row has one answer",

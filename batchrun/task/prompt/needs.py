@@ -26,6 +26,7 @@ def key_in(variable: str, *, required: bool) -> str:
         )
     if not (key.isascii() and key.isprintable()):
         raise TaskError(
-            f"the environment variable {variable} holds what cannot be a key", "a key is one line of ASCII characters"
+            f"the environment variable {variable} holds something that cannot be a key",
+            "a key is one line of ASCII characters",
         )
     return key

@@ -75,7 +75,7 @@ class Prompt:
             return f"the prompt names no column: every row gets the same question (the columns are: {listing(columns)})"
         if template.doubled:
             name = min(template.doubled)
-            return f"the prompt's {{{{{name}}}}} is sent as the text {{{name}}}: single braces put the cell in"
+            return f"the prompt's {{{{{name}}}}} is sent as the text {{{name}}}: single braces insert the cell"
         return None
 
     @property

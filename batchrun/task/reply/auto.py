@@ -47,7 +47,7 @@ def _kept(text: str) -> Parsed:
     body = text.strip(SPACE)
     said = answer(body, prose=True) if body else body
     if body and not said:
-        raise ReplyError(EMPTY, "the reply holds nothing but what the model thought")
+        raise ReplyError(EMPTY, "the reply holds nothing but the model's thinking")
     return Parsed(text if said == body else said, "text", 0)
 
 

@@ -88,7 +88,7 @@ def _ladder(body: str, strict: bool, accept_truncated: bool, fits: Fits) -> Pars
         raise ReplyError(NO_JSON, f"the reply is not JSON as a whole: {_start(body)}")
     said = answer(body)
     if not said:
-        raise ReplyError(EMPTY, "the reply holds nothing but what the model thought")
+        raise ReplyError(EMPTY, "the reply holds nothing but the model's thinking")
     if said != body and (found := _whole(said, "think")):
         return _only([found], fits)
     return search(said, accept_truncated, fits)
@@ -154,7 +154,7 @@ def _broken(region: Region, accept_truncated: bool) -> _Found | None:
     if region.state == "twice":
         raise _twice(_start(region.text))
     if region.state == "more":
-        raise ReplyError(AMBIGUOUS, "the reply holds a thousand objects or arrays, and more")
+        raise ReplyError(AMBIGUOUS, "the reply holds a thousand objects or arrays, or more")
     if region.state == "part":
         raise ReplyError(NO_JSON, f"JSON in the reply is part of something larger: {_start(region.text)}")
     text = region.text if region.state != "cut" else close(region.text) if accept_truncated else ""

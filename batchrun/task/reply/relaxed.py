@@ -98,7 +98,7 @@ def _bare(piece: str) -> str:
         raise Unreadable(f"{piece[:40]!r} is not a JSON value")
     sign, whole, digits, exponent = number.groups()
     if sign == "+" and PHONE.fullmatch(piece):
-        raise Unreadable("its plus sign would be lost, as that of a telephone number", hopeless=True)
+        raise Unreadable("its plus sign would be lost, like that of a telephone number", hopeless=True)
     fraction = "" if digits is None else f".{digits or '0'}"
     return f"{sign.replace('+', '')}{whole or '0'}{fraction}{exponent or ''}"
 

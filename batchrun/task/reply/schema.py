@@ -47,16 +47,18 @@ def checked(text: str, source: str) -> str:
         said = json.loads(text)
         given = json.loads(said) if isinstance(said, str) else said  # a text that holds JSON, written as JSON
     except ValueError as error:
-        raise UsageError(f"{source} is no JSON: {error}", "mend the file") from None
+        raise UsageError(f"{source} is not JSON: {error}", "fix the file") from None
     schema = unwrapped(given)
     if why := _no_schema(schema):
-        raise UsageError(f"{source} is no JSON Schema: {why[0]}", why[1])
+        raise UsageError(f"{source} is not a JSON Schema: {why[0]}", why[1])
     jsonschema = _library()
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
         kind.check_schema(schema)
     except jsonschema.SchemaError as error:
-        raise UsageError(f"{source} is no JSON Schema: {error.json_path}: {error.message}", "mend the schema") from None
+        raise UsageError(
+            f"{source} is not a JSON Schema: {error.json_path}: {error.message}", "fix the schema"
+        ) from None
     _check_references(schema, source)
     return text if schema is said else json.dumps(schema, ensure_ascii=False)
 
@@ -90,7 +92,7 @@ def _no_schema(schema: Any) -> tuple[str, str] | None:
     if not strong and (others or not schema.keys() & _KEYWORDS):
         names = ", ".join(map(repr, list(schema)[:5]))
         if not others:
-            return f"it says nothing of a reply, with {names} alone", f"say what it must have: {_LOOKS}"
+            return f"it says nothing about a reply, with {names} alone", f"say what it must have: {_LOOKS}"
         return f"none of its keys is a keyword ({names})", f"{_hint_for_example(schema)}a schema looks like {_LOOKS}"
     if "properties" not in schema and schema.get("type") == "object":
         lost = [name for name in others if isinstance(schema[name], dict) and schema[name].keys() & _KEYWORDS]

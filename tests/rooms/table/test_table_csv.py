@@ -101,7 +101,7 @@ def test_one_column_with_a_semicolon_in_its_name_can_be_insisted_on(tmp_path: Pa
         ('a,b\n1,2\n"', "line 3: a quote opens"),
         ('a\n1\n"', "line 3: a quote opens"),
         ('a,"b\n1,2\n', "line 1: a quote opens"),
-        ("a,b\n1,2\n3,x\0y\n", "line 3: holds a NUL byte"),
+        ("a,b\n1,2\n3,x\0y\n", "line 3: contains a NUL byte"),
     ],
 )
 def test_what_is_no_table_says_why_and_where(tmp_path: Path, content: str, said: str) -> None:

@@ -83,7 +83,7 @@ def test_a_json_array_is_told_how_to_become_lines(tmp_path: Path, lines: list[st
 
 
 def test_an_object_spread_over_lines_is_told_how_to_become_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="line 1: not a JSON object, but one that goes on over several") as caught:
+    with pytest.raises(InputError, match="line 1: not a whole JSON object: it spans several") as caught:
         scanned(json_lines(tmp_path, "{", '  "a": 1', "}", name="data.txt"))
     assert "jq -c" in caught.value.hint
 

@@ -88,13 +88,13 @@ def test_bytes_that_no_common_encoding_reads_say_so(tmp_path: Path) -> None:
 def test_a_nul_character_is_found_in_any_encoding(tmp_path: Path, encoding: str, mark: bytes) -> None:
     path = tmp_path / "data.csv"
     path.write_bytes(mark + "a,b\n1,2\n3,\0\n".encode(encoding))
-    with pytest.raises(InputError, match="line 3: holds a NUL byte"):
+    with pytest.raises(InputError, match="line 3: contains a NUL byte"):
         rows_of(path)
 
 
 def test_utf_16_without_its_mark_gets_the_option_as_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_bytes("a,b\n1,2\n".encode("utf-16-le"))
-    with pytest.raises(InputError, match="line 1: holds a NUL byte") as caught:
+    with pytest.raises(InputError, match="line 1: contains a NUL byte") as caught:
         rows_of(path)
     assert "--encoding utf-16-le" in caught.value.hint

@@ -151,9 +151,9 @@ def test_what_can_be_called_with_a_row_is_taken(function, args):
 @pytest.mark.parametrize(
     ("function", "args", "said"),
     [
-        (lambda: 0, {}, "takes nothing by position"),
+        (lambda: 0, {}, "takes no positional arguments"),
         (lambda *, row: 0, {}, "'row' can be given by name only"),
-        (lambda **columns: 0, {}, "takes nothing by position"),
+        (lambda **columns: 0, {}, "takes no positional arguments"),
         (lambda row, model: 0, {}, "--arg model=VALUE"),
         (lambda row, *, model, n: 0, {"n": 1}, "also needs 'model'"),
         (lambda row, model, /: 0, {}, "by position"),

@@ -55,9 +55,9 @@ def test_a_base_url_is_asked_where_it_says_with_its_query_behind(tmp_path, said,
         ("http://h/v1?code=x", "holds a password"),
         ("http://h/v1/completions", "give http://h/v1"),
         ("http://h/v1/responses?api-version=1", "give http://h/v1?api-version=1"),
-        ("h:8000/v1", "is no address"),
-        ("http:///v1", "is no address"),
-        ("", "is no address"),
+        ("h:8000/v1", "is not an address"),
+        ("http:///v1", "is not an address"),
+        ("", "is not an address"),
     ],
 )
 def test_a_base_url_that_cannot_be_right_is_refused(url, says):

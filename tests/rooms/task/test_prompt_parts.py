@@ -163,7 +163,7 @@ def test_other_signs_around_a_name_are_text_where_a_cell_is_put_in(text):
 
 
 def test_doubled_braces_that_make_text_of_a_column_are_noted():
-    note = "the prompt's {{price}} is sent as the text {price}: single braces put the cell in"
+    note = "the prompt's {{price}} is sent as the text {price}: single braces insert the cell"
     assert Prompt("{name} {{price}}", "m").note(COLUMNS) == note
     assert Prompt("{name} {{cost}}", "m").note(COLUMNS) is None
 
@@ -271,12 +271,12 @@ def test_what_is_a_schema_is_taken_as_it_is(schema):
         ({"format": "pdf", "pages": 3}, "none of its keys is a keyword ('format', 'pages')"),
         ({"name": "answer", "schema": {"verdict": "str"}}, "none of its keys is a keyword ('verdict')"),
         ({"name": "answer", "schema": {}}, "anything would fit it"),
-        ({"title": "Answer", "description": "d"}, "it says nothing of a reply"),
-        ({"$defs": {"A": WANTED}}, "it says nothing of a reply"),
+        ({"title": "Answer", "description": "d"}, "it says nothing about a reply"),
+        ({"$defs": {"A": WANTED}}, "it says nothing about a reply"),
         ({"type": "object", "same": {"type": "boolean"}}, "'same' stands beside 'type'"),
         (True, "anything would fit it"), (False, "nothing would fit it"), ({}, "anything would fit it"),
         ([WANTED], "it holds no object"), (3, "it holds no object"), (None, "it holds no object"),
-        ("text", "no JSON"), ({"type": "json_object"}, "json_object"),
+        ("text", "not JSON"), ({"type": "json_object"}, "json_object"),
     ],
 )  # fmt: skip
 def test_a_file_that_says_nothing_of_a_reply_is_no_schema(said, says):
@@ -500,7 +500,7 @@ def test_an_answer_in_any_charset_that_is_named_arrives_as_it_was(text, charset)
 
 def test_what_cannot_be_decoded_is_a_failure_and_no_mangled_reply():
     text, flaw = decoded('{"a": "ä"}'.encode("latin-1"), "application/json")
-    assert "not utf-8, as it says or should be (byte 8)" in flaw
+    assert "not utf-8, which it should be (byte 8)" in flaw
     assert decoded(b"\x8b\xff", "", "br")[1] == "the answer is compressed (br), which was not asked for"
     with pytest.raises(CallError, match="not utf-8"):
         reply_of(Answer(200, text, flaw=flaw), model="m", key_name="KEY", accept_truncated=False)
