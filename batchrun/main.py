@@ -30,9 +30,8 @@ from batchrun.checkpoint.owner import Owner, known_owner, owner_of, refuse_other
 from batchrun.checkpoint.renamed import refuse_renamed
 from batchrun.core.signals import Signals, listening
 from batchrun.display.reporter import Reporter
-from batchrun.engine.choose import StartableEngine, engine_of
+from batchrun.engine.choose import StartableEngine, engine_of, orders_for
 from batchrun.engine.local.nursery import Nursery
-from batchrun.engine.orders import orders_for
 from batchrun.engine.shape import slots_for
 from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
@@ -47,7 +46,6 @@ from batchrun.run.notes import notes_on
 from batchrun.run.plan import Plan
 from batchrun.run.planning import plan_of, preview, require
 from batchrun.run.remote import controlled
-from batchrun.run.reparse import reparse
 from batchrun.run.run import Run
 from batchrun.run.settling import Rules
 from batchrun.run.summary import Summary, summarise
@@ -219,6 +217,8 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
     ledger = Ledger(checkpoint, number, plan.rows, plan.settled, job.folder.witness, plan.to_run)
     stopped: BatchrunError | None = None
     if settings.reparse:
+        from batchrun.run.reparse import reparse  # the ladder takes long to load, and runs in workers else
+
         changed = reparse(checkpoint, ledger, settings, job.spec, tally, lambda: job.signals.count > 0)
         job.reporter.say(f"parsed the kept replies again: {changed:,} came out otherwise")
         if job.signals.count:

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from batchrun.table import ReadOptions, Scan, open_table, scan
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
+from batchrun.table.scan import Scan, scan
 
 
 def written(folder: Path, content: str | bytes, name: str = "data.csv") -> Path:

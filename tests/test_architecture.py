@@ -79,6 +79,13 @@ def test_what_must_be_light_does_not_load_what_is_heavy(statement, heavy):
     assert not loaded(statement) & heavy
 
 
+def test_a_worker_loads_no_reader_of_tables_and_no_options():
+    code = "import sys, batchrun.engine.worker.worker, batchrun.engine.worker.tending; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = {name for name in ran.stdout.split() if name.startswith(("batchrun.table.", "batchrun.options"))}
+    assert ours == {"batchrun.table.convert"}
+
+
 def test_the_public_names_are_exactly_these():
     public = {"Abort", "Current", "RetryLater", "Skip", "Summary", "count_tokens", "current", "process", "results"}
     assert set(batchrun.__all__) == public

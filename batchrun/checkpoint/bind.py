@@ -12,10 +12,13 @@ from batchrun.checkpoint.anchoring.binding import bind
 from batchrun.core.suggest import listing
 from batchrun.errors import InputError, UsageError
 from batchrun.options.settings import Settings
-from batchrun.table import ReadOptions, Scan, Table, digest_of, open_table, task_columns
 from batchrun.table.column_types import RULES
+from batchrun.table.detect import open_table
 from batchrun.table.doubts import Doubt
-from batchrun.table.files import changed, files_of, unread_files
+from batchrun.table.files import changed, digest_of, files_of, unread_files
+from batchrun.table.options import ReadOptions, task_columns
+from batchrun.table.scan import Scan
+from batchrun.table.table import Table
 from batchrun.task.spec import Spec, named_columns
 
 from .checkpoint import Checkpoint

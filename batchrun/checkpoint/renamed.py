@@ -9,7 +9,10 @@ from pathlib import Path
 from batchrun.core.text import from_here
 from batchrun.errors import BatchrunError, UsageError
 from batchrun.options.settings import Settings
-from batchrun.table import digest_of, identities, needed, open_table
+from batchrun.table.detect import open_table
+from batchrun.table.files import digest_of
+from batchrun.table.fingerprint import identities
+from batchrun.table.options import needed
 
 from .bind import read_options
 from .checkpoint import Checkpoint

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
+from batchrun.checkpoint.places import Places
 from batchrun.options.settings import Settings
 from batchrun.task.notice import Printed
+from batchrun.task.spec import Reading, Spec, asks_for_json, schema_of
 
 from .orders import Orders
 from .seam import Engine
@@ -52,3 +55,28 @@ def engine_of(
     )
 
     return stack.enter_context(Lanes(settings.most_at_once, orders, Path(orders.inflight), printed, nursery))
+
+
+def orders_for(settings: Settings, spec: Spec, places: Places, stack: ExitStack) -> Orders:
+    """What workers are told."""
+    inflight = places.inflight
+    if settings.dry_run:  # which rows were in flight at a crash is the next real run's to say
+        inflight = Path(stack.enter_context(TemporaryDirectory(prefix="batchrun-"))) / inflight.name
+    return Orders(
+        spec=spec,
+        inflight=str(inflight.absolute()),
+        strict=settings.strict_json,
+        accept_truncated=settings.accept_truncated,
+        reply=reading_of(settings, spec),
+        schema=schema_of(spec),
+        args=dict(settings.args),
+    )
+
+
+def reading_of(settings: Settings, spec: Spec) -> Reading:
+    """What text that the task returns is. Of a model's answer in words, its thinking is no part."""
+    if schema_of(spec) is not None:
+        return "json"
+    if settings.reply == "text":
+        return "answer" if settings.prompt is not None else "text"
+    return settings.reply or ("json" if asks_for_json(spec) else "auto")

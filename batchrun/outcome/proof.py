@@ -13,7 +13,8 @@ from batchrun.checkpoint.records import Reached
 from batchrun.checkpoint.witness import missing
 from batchrun.core.text import counted
 from batchrun.errors import CheckpointError
-from batchrun.table import identities, needed
+from batchrun.table.fingerprint import identities
+from batchrun.table.options import needed
 
 _SHOWN = 10
 

@@ -16,8 +16,8 @@ from batchrun.core.text import counted, duration, moment, one_line
 from batchrun.errors import UsageError
 from batchrun.options.settings import Settings
 from batchrun.outcome.export.json_value import value_of
-from batchrun.table import needed, pick
 from batchrun.table.convert import converter
+from batchrun.table.options import needed, pick
 from batchrun.task.load import source_digest
 
 from .outlook import Standing, outlook

@@ -20,7 +20,7 @@ from batchrun.errors import BatchrunError, CheckpointError, InputError, Interrup
 from batchrun.options.settings import Settings
 from batchrun.outcome.export import outputs
 from batchrun.outcome.export.writing import ExportStopped, export, format_of
-from batchrun.table import open_table
+from batchrun.table.detect import open_table
 
 _ENDINGS = {"csv": ".csv", "parquet": ".parquet"}
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")

@@ -6,7 +6,8 @@ from pathlib import Path
 from batchrun.checkpoint.bind import read_options
 from batchrun.errors import Interrupted, UsageError
 from batchrun.options.settings import Settings
-from batchrun.table import needed, open_table, pick, task_columns
+from batchrun.table.detect import open_table
+from batchrun.table.options import needed, pick, task_columns
 from batchrun.task.spec import Spec
 
 

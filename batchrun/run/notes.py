@@ -11,8 +11,9 @@ from batchrun.core.suggest import listing
 from batchrun.core.text import counted, have, numbers, were
 from batchrun.errors import ChangedError
 from batchrun.options.settings import Settings
-from batchrun.table import looks_separated, separator
 from batchrun.table.doubts import dtype_options, named, sentences
+from batchrun.table.header import looks_separated
+from batchrun.table.options import separator
 from batchrun.task.spec import Spec
 
 from .plan import Plan

@@ -8,7 +8,7 @@ from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.records import Failure, Settled
 from batchrun.core.kinds import FILTERED, REFUSED, TRUNCATED
 from batchrun.core.states import DONE, FAILED
-from batchrun.engine.orders import reading_of
+from batchrun.engine.choose import reading_of
 from batchrun.engine.wire import Reply, Ticket
 from batchrun.engine.worker.attempt import finisher
 from batchrun.options.settings import Settings

@@ -10,7 +10,8 @@ from batchrun.core.text import counted
 from batchrun.engine.wire import Ticket
 from batchrun.errors import InputError
 from batchrun.run.plan import AGAIN, Plan
-from batchrun.table import identities, needed, pick
+from batchrun.table.fingerprint import identities
+from batchrun.table.options import needed, pick
 
 
 def tickets(

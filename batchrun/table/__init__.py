@@ -7,31 +7,3 @@
 
 What raw cells are to the task is said in `batchrun.table.convert`. pyarrow is loaded only to read Parquet or zstd.
 """
-
-from .detect import open_table
-from .files import digest_of
-from .fingerprint import CELL, cell_digests, identities
-from .header import looks_separated
-from .options import ReadOptions, needed, pick, separator, task_columns
-from .pages import Memo, Page
-from .scan import Scan, scan
-from .table import Table
-
-__all__ = [
-    "CELL",
-    "Memo",
-    "Page",
-    "ReadOptions",
-    "Scan",
-    "Table",
-    "cell_digests",
-    "digest_of",
-    "identities",
-    "looks_separated",
-    "needed",
-    "open_table",
-    "pick",
-    "scan",
-    "separator",
-    "task_columns",
-]

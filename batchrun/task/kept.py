@@ -7,7 +7,6 @@ import linecache
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -77,7 +76,7 @@ def _on_disk(path: str) -> bytes | None:
         return None
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     """Finds modules whose files are kept, where they would be found if they were still there."""
 
     def find_spec(

@@ -20,7 +20,8 @@ from batchrun.options.settings import Settings
 from batchrun.outcome.proof import verify
 from batchrun.run.plan import Policy, make_plan
 from batchrun.run.tickets import tickets
-from batchrun.table import ReadOptions, identities
+from batchrun.table.fingerprint import identities
+from batchrun.table.options import ReadOptions
 
 COLUMNS = ("a", "b", "c", "d", "Unnamed: 0")
 

@@ -31,7 +31,9 @@ from batchrun.run.backlog import Backlog
 from batchrun.run.plan import Policy, make_plan
 from batchrun.run.settling import Rules, Settling
 from batchrun.run.tally import Tally
-from batchrun.table import ReadOptions, open_table, scan
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
+from batchrun.table.scan import scan
 
 HEAVY = {"pandas", "pyarrow", "numpy", "json_repair", "asyncio", "openai", "distributed"}
 

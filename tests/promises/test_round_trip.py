@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import batchrun
 
-from batchrun.table import ReadOptions, open_table, scan
 from batchrun.table.convert import converter
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
+from batchrun.table.scan import scan
 
 ROWS = st.integers(1, 12)
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=6)

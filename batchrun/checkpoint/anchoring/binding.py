@@ -9,7 +9,9 @@ from typing import Any
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.places import Places
 from batchrun.errors import Interrupted, UsageError
-from batchrun.table import ReadOptions, Scan, Table, scan
+from batchrun.table.options import ReadOptions
+from batchrun.table.scan import Scan, scan
+from batchrun.table.table import Table
 
 from . import old_names, roll
 from .anchor import Moved, anchor

@@ -17,7 +17,7 @@ from typing import IO, Any
 import xxhash
 
 from batchrun.checkpoint.atomic import replacing
-from batchrun.table import Memo, Page
+from batchrun.table.pages import Memo, Page
 
 from .align import WIDTH
 from .sheet import Sheet

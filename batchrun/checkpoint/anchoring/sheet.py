@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from xxhash import xxh3_128_digest
 
-from batchrun.table import CELL
+from batchrun.table.fingerprint import CELL
 
 from .align import WIDTH
 

@@ -10,7 +10,9 @@ from support import batchrun, database, numbered, records, settled
 from batchrun.checkpoint.anchoring import roll
 from batchrun.checkpoint.anchoring.roll import Recorder, Roll
 from batchrun.checkpoint.anchoring.spool import Spool
-from batchrun.table import ReadOptions, open_table, scan
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
+from batchrun.table.scan import scan
 
 READING = {"header": ["id", "text"], "key": []}
 

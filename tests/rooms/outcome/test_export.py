@@ -29,7 +29,9 @@ from batchrun.outcome.export.frame import frame
 from batchrun.outcome.export.joined import pages, snapshot
 from batchrun.outcome.export.kinds import FLOAT, INT, JSON, LONG, NOTHING, TEXT, ArrayOf, ObjectOf, join, kind_of
 from batchrun.outcome.export.writing import ExportStopped, export, format_of
-from batchrun.table import ReadOptions, open_table, scan
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
+from batchrun.table.scan import scan
 from batchrun.table.table import CHUNK_ROWS
 
 LEFT = object()

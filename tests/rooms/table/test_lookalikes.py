@@ -14,7 +14,8 @@ import pytest
 from tables import written
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, open_table
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
 
 
 def refused(path: Path) -> InputError:

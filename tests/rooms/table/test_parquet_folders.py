@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, open_table, scan
+from batchrun.table.detect import open_table
 from batchrun.table.files import files_of, unread_files
+from batchrun.table.options import ReadOptions
 from batchrun.table.parquet_schema import as_type, joined
+from batchrun.table.scan import scan
 
 DAY = datetime.datetime(2026, 1, 1)
 UTC_DAY = DAY.replace(tzinfo=datetime.UTC)

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.table import ReadOptions
+from batchrun.table.options import ReadOptions
 
 NAMES = st.none() | st.lists(st.text(min_size=1), min_size=1, unique=True).map(tuple)
 OPTIONS = st.builds(

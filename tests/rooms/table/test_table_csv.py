@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tables import rows_of, scanned, written
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, open_table
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
 
 
 def error_of(path: Path, **options: Any) -> InputError:

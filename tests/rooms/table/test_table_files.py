@@ -12,8 +12,10 @@ import zstandard
 from tables import rows_of, scanned
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, digest_of, open_table, scan
-from batchrun.table.files import unreadable
+from batchrun.table.detect import open_table
+from batchrun.table.files import digest_of, unreadable
+from batchrun.table.options import ReadOptions
+from batchrun.table.scan import scan
 
 TABLE = "a,b\n" + "".join(f"{row},text {row * 7919 % 1000}\n" for row in range(5000))
 Compress = Callable[[bytes], bytes]

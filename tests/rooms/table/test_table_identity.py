@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables import identified
 
-from batchrun.table import ReadOptions, identities, open_table
+from batchrun.table.detect import open_table
+from batchrun.table.fingerprint import identities
+from batchrun.table.options import ReadOptions
 
 DAY = datetime.datetime(2024, 1, 2)
 

@@ -8,7 +8,8 @@ import pytest
 from tables import identified, scanned
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, open_table
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
 
 
 def json_lines(folder: Path, *lines: str, name: str = "data.jsonl") -> Path:

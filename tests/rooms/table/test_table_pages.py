@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.errors import InputError
-from batchrun.table import Memo, Page, ReadOptions, Scan, open_table, scan
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
+from batchrun.table.pages import Memo, Page
+from batchrun.table.scan import Scan, scan
 
 
 class Memory:

@@ -15,7 +15,8 @@ import pytest
 from tables import parquet, rows_of, scanned
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, open_table
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
 
 NANOS = 1_600_000_000_123_456_789
 MICROS = datetime.datetime(2020, 9, 13, 12, 26, 40, 123456)

@@ -7,7 +7,8 @@ import pytest
 from tables import rows_of
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, open_table
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
 
 TABLE = "stadt,größe\nKöln,1\n北京,2\n"
 ROWS = [("Köln", "1"), ("北京", "2")]

@@ -16,7 +16,8 @@ from support import batchrun
 from tables import scanned, written
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, open_table
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
 
 
 def read(path: Path, **options: Any) -> list[tuple[Any, ...]]:

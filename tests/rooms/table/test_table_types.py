@@ -10,9 +10,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from batchrun.errors import InputError
-from batchrun.table import ReadOptions, open_table, pick, scan, task_columns
 from batchrun.table.column_types import ColumnTypes
 from batchrun.table.convert import converter
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions, pick, task_columns
+from batchrun.table.scan import scan
 
 
 def typed(*cells: str, chunk: int = 1000, dtype: str | None = None, missing: tuple[str, ...] = ()) -> ColumnTypes:
