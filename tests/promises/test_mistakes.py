@@ -32,7 +32,7 @@ def test_results_are_not_joined_to_a_table_that_was_reordered_during_the_run(fol
     out, err = run.communicate(timeout=90)
     assert run.returncode == 2, err
     assert "data.csv changed while it was being read" in err
-    assert "Give the same command again" in err
+    assert "Run the same command again" in err
     assert records(out)[1]["exit"] == 2
     assert not (folder / "data.results.csv").exists()
     again = batchrun(*command, cwd=folder)

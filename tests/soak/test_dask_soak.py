@@ -144,7 +144,7 @@ def seconds_here_and_there(folder, cluster, task, rows, jobs):
 
 def client_map(cluster, task, rows):
     """Seconds that what people write with Dask alone takes; the task goes by value."""
-    namespace = {"__name__": "__main__"}
+    namespace = {"__name__": "__main__", "__file__": __file__}
     exec(TASKS, namespace)
     with distributed.Client(cluster.address, set_as_default=False) as client:
         before = time.monotonic()

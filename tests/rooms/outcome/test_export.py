@@ -652,7 +652,8 @@ def test_stdout_gets_the_same_bytes_as_a_file(make: Make, name: str) -> None:
 from pathlib import Path
 from batchrun.checkpoint.opening import opened
 from batchrun.outcome.export.writing import export
-from batchrun.table import ReadOptions, open_table
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
 table = open_table(Path({str(table.path)!r}), ReadOptions())
 with opened(Path({str(table.checkpoint)!r}), write=False) as checkpoint:
     export(table, {table.types!r}, checkpoint.db, None, {name!r})

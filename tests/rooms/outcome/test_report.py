@@ -191,8 +191,8 @@ def test_the_runs_are_marked_and_listed_with_their_settings_and_versions(root):
     part = section(root, "Runs")
     assert [(run["run"], run["attempts"]) for run in table_of(part)] == [("2", "12"), ("1", "20")]
     assert [code.text for code in part.all("code")] == [
-        "--task tasks.py:work --jobs 3 --retries 1 --retry none --limit 12 --no-output",
-        "--task tasks.py:work --jobs 3 --retries 0 --limit 20 --no-output",
+        "--task tasks.py:work --limit 12 --jobs 3 --retries 1 --retry none --no-output",
+        "--task tasks.py:work --limit 20 --jobs 3 --retries 0 --no-output",
     ]
     assert "python\u00a03." in part.text
     over_time = section(root, "Over time")

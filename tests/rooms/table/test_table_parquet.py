@@ -163,7 +163,8 @@ def test_pyarrow_and_pandas_are_loaded_only_where_needed(tmp_path: Path) -> None
     path = tmp_path / "data.csv"
     path.write_text("a\n1\n")
     code = (
-        "import sys; from pathlib import Path; from batchrun.table import *; o = ReadOptions();"
+        "import sys; from pathlib import Path; from batchrun.table.detect import open_table; "
+        "from batchrun.table.options import ReadOptions; from batchrun.table.scan import scan; o = ReadOptions();"
         f"scan(open_table(Path({str(path)!r}), o), o, lambda *_: None);"
         "sys.exit(str({'pyarrow', 'pandas', 'numpy', 'rich', 'typer'} & set(sys.modules) or ''))"
     )
