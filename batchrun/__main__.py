@@ -6,9 +6,9 @@ import sys
 import threading
 from contextlib import suppress
 
-from batchrun.core.early import loading
+from batchrun.core.interrupts import exit_on_interrupt
 
-with loading():
+with exit_on_interrupt():
     from batchrun.cli import app
 
 

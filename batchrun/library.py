@@ -25,7 +25,7 @@ from batchrun.options.sources import here
 from batchrun.options.table import OPTIONS
 from batchrun.run.checks import check_named
 from batchrun.run.summary import Summary
-from batchrun.table.frames import SpeaksArrow, is_frame, keep, no_table, repeatable
+from batchrun.table.frames import SpeaksArrow, is_frame, keep_frame, no_table, repeatable
 from batchrun.task.by_value import by_value
 
 from .errors import InputError, UsageError
@@ -139,13 +139,13 @@ def _run_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings, origin: 
     if settings.names_no_task:
         frame = repeatable(frame)
         with TemporaryDirectory(prefix="batchrun-") as folder:
-            keep(frame, Path(folder) / path.name)
+            keep_frame(frame, Path(folder) / path.name)
             check_named(Path(folder) / path.name, settings, lambda: 0, "the DataFrame")
     if not settings.dry_run:
-        return _run(path, settings, origin, lambda: keep(frame, path))
+        return _run(path, settings, origin, lambda: keep_frame(frame, path))
     with TemporaryDirectory(prefix="batchrun-") as folder:
         copy = Path(folder) / path.name
-        return _run(copy, settings, origin, lambda: keep(frame, copy))
+        return _run(copy, settings, origin, lambda: keep_frame(frame, copy))
 
 
 def _joined(places: Places, path: Path) -> "pd.DataFrame":
@@ -166,7 +166,7 @@ def _results_of_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings) -
         raise none
     with TemporaryDirectory(prefix="batchrun-") as folder:
         copy = Path(folder) / path.name
-        keep(frame, copy)  # the one that is kept may be another
+        keep_frame(frame, copy)  # the one that is kept may be another
         try:
             return _joined(places, copy)
         except UsageError:

@@ -22,17 +22,17 @@ from typing import NamedTuple
 from batchrun.checkpoint import suspects
 from batchrun.checkpoint.bind import Binder, Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
-from batchrun.checkpoint.deaths import Aftermath
-from batchrun.checkpoint.errors import explained
+from batchrun.checkpoint.deaths import LostRows
+from batchrun.checkpoint.explain import explained
 from batchrun.checkpoint.folder import Folder, claimed, find_places
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.owner import Owner, known_owner, owner_of, refuse_other_task
 from batchrun.checkpoint.renamed import refuse_renamed
 from batchrun.core.signals import Signals, listening
 from batchrun.display.reporter import Reporter
-from batchrun.engine.choose import StartableEngine, engine_of, orders_for
+from batchrun.engine.choose import StartableEngine, engine_of, worker_setup
+from batchrun.engine.lane_slots import slots_for
 from batchrun.engine.local.nursery import Nursery
-from batchrun.engine.shape import slots_for
 from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
 from batchrun.options.variables import say_misspelt
@@ -138,7 +138,7 @@ def _engine(
     folder: Folder, settings: Settings, spec: Spec, reporter: Reporter, stack: ExitStack, nursery: Nursery | None
 ) -> Callable[[], StartableEngine]:
     """Makes the engine when it is first asked for; `stack` ends it before the folder is given up."""
-    orders = orders_for(settings, spec, folder.places, stack)
+    setup = worker_setup(settings, spec, folder.places, stack)
 
     def say(text: str) -> None:
         reporter.say(text)
@@ -147,7 +147,7 @@ def _engine(
     @cache
     def engine() -> StartableEngine:
         with explained(folder.places.folder):
-            return engine_of(settings, orders, heard(folder.log.printed, reporter.say), say, stack, nursery)
+            return engine_of(settings, setup, heard(folder.log.printed, reporter.say), say, stack, nursery)
 
     return engine
 
@@ -170,7 +170,7 @@ def _plan(job: Job, binder: Binder) -> Planned:
         checkpoint.put(task=version.as_fact(described(spec), settings.args))
         if not job.owners[1].is_missing:
             checkpoint.put(owner=job.owners[1].as_fact())
-        if job.folder.died != Aftermath():
+        if job.folder.died != LostRows():
             checkpoint.put(died=None)  # it is said with the plan
     if version.is_async is None and plan.to_run and not (settings.dry_run or settings.reparse):
         job.engine().start(1)

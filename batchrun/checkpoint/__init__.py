@@ -5,6 +5,6 @@ ledger    what a run has settled, committed in groups
 seal      the checksum of a settled row
 lock      one run per checkpoint
 witness   how far the last run had come, so that lost results are noticed
-oddity    values that no run writes
-errors    what SQLite and the system say, told to people
+damage    records that do not fit their seals, and values that no run writes
+explain   what SQLite and the system say, as errors that tell the user what to do
 """

@@ -16,9 +16,9 @@ from batchrun.table.column_types import RULES
 from batchrun.table.detect import open_table
 from batchrun.table.doubts import Doubt
 from batchrun.table.files import changed, digest_of, files_of, unread_files
+from batchrun.table.interface import Table
 from batchrun.table.options import ReadOptions, task_columns
 from batchrun.table.scan import Scan
-from batchrun.table.table import Table
 from batchrun.task.spec import Spec, named_columns
 
 from .checkpoint import Checkpoint

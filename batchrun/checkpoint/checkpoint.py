@@ -19,8 +19,8 @@ from batchrun.core.money import Tokens
 from batchrun.core.states import DONE, LEFT, SETTLED_NAMES
 
 from . import seal
-from .damage import damaged_rows, oddity
-from .errors import damaged, explained, in_words, status_name
+from .damage import corruption, damaged_rows
+from .explain import as_checkpoint_error, damaged, explained, status_name
 from .records import Failure, Reached, Settled, Stretch
 
 _BLOCK = 8192
@@ -265,8 +265,8 @@ class Checkpoint:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
             if isinstance(error, sqlite3.Error):
-                raise in_words(self.path, error) from error
-            if isinstance(error, (LookupError, TypeError, ValueError, AttributeError)) and (why := oddity(self.db)):
+                raise as_checkpoint_error(self.path, error) from error
+            if isinstance(error, (LookupError, TypeError, ValueError, AttributeError)) and (why := corruption(self.db)):
                 raise damaged(self.path, why) from error
         finally:
             self.close()

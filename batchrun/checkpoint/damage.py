@@ -39,7 +39,7 @@ _CHECKS = {
 }
 
 
-def oddity(db: sqlite3.Connection) -> str | None:
+def corruption(db: sqlite3.Connection) -> str | None:
     """What is wrong with the database, in words; None if nothing is."""
     try:
         whole = db.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -51,7 +51,7 @@ def oddity(db: sqlite3.Connection) -> str | None:
         return str(error)
 
 
-def records(db: sqlite3.Connection, rows: int) -> Iterator[tuple[int, str | None]]:
+def checked_records(db: sqlite3.Connection, rows: int) -> Iterator[tuple[int, str | None]]:
     """Each settled row of a table of `rows`, those no longer in it too (below 0), and what is wrong with its record."""
     with _lenient(db):
         for row in db.execute(_ROWS):
@@ -60,10 +60,10 @@ def records(db: sqlite3.Connection, rows: int) -> Iterator[tuple[int, str | None
 
 def damaged_rows(db: sqlite3.Connection) -> list[int]:
     """The rows whose records do not fit their seals, in order; those no longer in the table are below 0."""
-    return [position for position, wrong in records(db, 0) if wrong]
+    return [position for position, wrong in checked_records(db, 0) if wrong]
 
 
-def fits(record: tuple[Any, ...], crc: object) -> bool:
+def fits_seal(record: tuple[Any, ...], crc: object) -> bool:
     """Whether a row's record, in the order of `Settled`, is what was sealed."""
     try:
         return seal.of(Settled._make(record)) == crc
@@ -77,7 +77,7 @@ def _wrong(row: tuple[Any, ...], rows: int) -> str | None:
     if (row[7] is not None and row[10] is None) or (row[8] is not None and row[15] is None):
         return "its result or error is missing"
     failure = Failure(*row[16:]) if row[15] is not None else None
-    if not fits((*row[:7], *row[11:15], failure, None, None), row[9]):
+    if not fits_seal((*row[:7], *row[11:15], failure, None, None), row[9]):
         return "its checksum does not fit what is stored"
     if not 0 < row[3] < len(STATE_NAMES):
         return f"row state {row[3]} is unknown"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self
 from .inflight import Remains
 
 
-class Aftermath(NamedTuple):
+class LostRows(NamedTuple):
     """Numbers of rows that run again: those that ran at the death (`running`), and those that had started before.
 
     `more`: there may be others than are known of.
@@ -31,7 +31,7 @@ class Aftermath(NamedTuple):
         return type(self)(running, (self.started | earlier.started) - running, self.more or earlier.more)
 
 
-def aftermath(remains: Remains, made: Mapping[int, int]) -> Aftermath:
+def lost_rows(remains: Remains, made: Mapping[int, int]) -> LostRows:
     """Hold what is left of a run against the checkpoint. `made`: attempts at each row that are written down there.
 
     What a cell has started is written down in that order. So if the oldest row that its ring remembers is written
@@ -44,4 +44,4 @@ def aftermath(remains: Remains, made: Mapping[int, int]) -> Aftermath:
     running = frozenset(row.position for row in remains.running if lost(row.position, row.attempt))
     started = frozenset(row for ring, _ in remains.started for row, attempt in ring if lost(row, attempt))
     more = any(full and lost(*ring[0]) for ring, full in remains.started)
-    return Aftermath(running, started - running, more)
+    return LostRows(running, started - running, more)

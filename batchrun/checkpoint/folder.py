@@ -13,7 +13,7 @@ from batchrun.options.settings import Settings
 
 from . import suspects
 from .checkpoint import Checkpoint
-from .deaths import Aftermath, aftermath
+from .deaths import LostRows, lost_rows
 from .fresh import SetAside, forget_if_unused, fresh_start
 from .inflight import forget, left_behind
 from .lock import held
@@ -32,7 +32,7 @@ class Folder:
     witness: Witness
     log: Log
     redactor: Redactor
-    died: Aftermath
+    died: LostRows
     aside: SetAside | None
 
 
@@ -67,13 +67,13 @@ def claimed(places: Places, settings: Settings, signals: Signals, bring: Callabl
         yield Folder(places, checkpoint, witness, log, redactor, died, aside)
 
 
-def _last_death(checkpoint: Checkpoint, places: Places, settings: Settings) -> Aftermath:
+def _last_death(checkpoint: Checkpoint, places: Places, settings: Settings) -> LostRows:
     """What the last run has left, if it died. The checkpoint keeps it until a run gets so far that it is said."""
     remains = left_behind(places.inflight)
-    last = aftermath(remains, checkpoint.attempts_made(remains.rows()))
-    died = last.and_before(Aftermath.of(checkpoint.get("died")))
+    last = lost_rows(remains, checkpoint.attempts_made(remains.rows()))
+    died = last.and_before(LostRows.of(checkpoint.get("died")))
     if not settings.dry_run:
-        if last != Aftermath():
+        if last != LostRows():
             with checkpoint.transaction():
                 known = suspects.after_death(checkpoint.get("suspects", {}), remains.running)
                 checkpoint.put(died=died.as_fact(), suspects=known)

@@ -7,7 +7,7 @@ from pathlib import Path
 from batchrun.errors import CheckpointError, UsageError
 
 from .checkpoint import Checkpoint
-from .errors import explained
+from .explain import explained
 from .format import FORMAT, create, disguise, is_known, migrate
 
 _PAGE_BYTES = 4096

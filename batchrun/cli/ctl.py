@@ -38,7 +38,7 @@ def ctl(
 
     from batchrun.options.task_name import function_name
 
-    from .steering import in_words, request_of, running_place, steer
+    from .steering import answer_in_words, request_of, running_place, steer
 
     request = request_of(jobs, pause=pause, resume=resume, drain=drain)
     wanted = name or (function_name(task) if task else None)
@@ -47,4 +47,4 @@ def ctl(
     if json:
         typer.echo(dumps(answer))
     else:
-        tell(in_words(answer))
+        tell(answer_in_words(answer))

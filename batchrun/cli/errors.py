@@ -40,7 +40,7 @@ def errors(
 
     from batchrun.checkpoint.bind import open_bound
     from batchrun.checkpoint.opening import opened
-    from batchrun.outcome.failures import failed_in_all, groups, in_words
+    from batchrun.outcome.failures import failed_in_all, failures_in_words, groups
     from batchrun.outcome.target import export_to
     from batchrun.run.advice import as_typed
 
@@ -61,7 +61,7 @@ def errors(
         total = failed_in_all(found)
         tell(dumps([group.as_record(total) for group in found]))
     else:
-        tell(in_words(found, as_typed(sys.argv[:1]), asked_for(settings.input, dir, task, name), full=full))
+        tell(failures_in_words(found, as_typed(sys.argv[:1]), asked_for(settings.input, dir, task, name), full=full))
 
 
 def _say_written(rows: int, table: Path, target: Path | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer import Argument, Option
 
-from batchrun.core.early import loading
+from batchrun.core.interrupts import exit_on_interrupt
 from batchrun.options import parsing
 from batchrun.options.table import OPTIONS
 from batchrun.options.table import Option as TableOption
@@ -69,7 +69,7 @@ def _run(named: Path | None, given: dict[str, Any]) -> int:
     input_path = table_of(named, settings)
     with ExitStack() as stack:
         nursery = _early(input_path, settings, stack)  # before the modules that take long to load
-        with loading():
+        with exit_on_interrupt():
             from batchrun.display.reporter import make
             from batchrun.main import process as run
             from batchrun.run.advice import as_typed

@@ -33,18 +33,18 @@ def report(
     """
     from time import time
 
-    from batchrun.checkpoint.errors import explained
+    from batchrun.checkpoint.explain import explained
     from batchrun.checkpoint.lock import is_held
     from batchrun.checkpoint.opening import opened
     from batchrun.core.text import from_here
     from batchrun.outcome.report.page import page
-    from batchrun.outcome.report.reading import read
+    from batchrun.outcome.report.reading import read_facts
     from batchrun.outcome.report.saving import save
 
     places, _ = located(input, dir, task, name)
     goes_on = is_held(places.lock)
     with opened(places.checkpoint, write=False) as checkpoint, explained(places.checkpoint):
-        text = page(read(checkpoint, table=places.input.name, task=places.name, now=time(), goes_on=goes_on))
+        text = page(read_facts(checkpoint, table=places.input.name, task=places.name, now=time(), goes_on=goes_on))
     if output == "-":
         with readers_pleasure():
             typer.echo(text.encode(), nl=False)

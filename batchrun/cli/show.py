@@ -26,9 +26,9 @@ def show(
 ) -> None:
     """One row: input, attempts, result, reply, error, and whether it will run next time."""
     from batchrun.checkpoint.bind import open_bound
-    from batchrun.checkpoint.errors import explained
+    from batchrun.checkpoint.explain import explained
     from batchrun.checkpoint.opening import opened
-    from batchrun.outcome.row import in_words, inspect
+    from batchrun.outcome.row import inspect, row_in_words
     from batchrun.task.encode import encode
 
     table, number = _meant(input, row)
@@ -38,7 +38,7 @@ def show(
     if json:
         typer.echo(encode(found)[0])  # bytes: UTF-8, whatever stdout's encoding
     else:
-        tell(in_words(found))
+        tell(row_in_words(found))
 
 
 def _meant(table: Path | None, row: int | None) -> tuple[Path | None, int]:

@@ -83,6 +83,6 @@ def _watch(look: Callable[[], list[dict[str, Any]]]) -> None:
 
 
 def _text(records: list[dict[str, Any]]) -> str:
-    from batchrun.outcome.status import in_words
+    from batchrun.outcome.status import status_in_words
 
-    return "\n".join(map(in_words, records)) or "no table here has a checkpoint"
+    return "\n".join(map(status_in_words, records)) or "no table here has a checkpoint"

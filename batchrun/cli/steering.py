@@ -76,7 +76,7 @@ def _give_up(places: Places, *, over: bool) -> None:
         )
 
 
-def in_words(answer: Answer) -> str:
+def answer_in_words(answer: Answer) -> str:
     """The answer for people: what the run does from now on."""
     if answer["draining"]:
         return f"{answer['task']} (pid {answer['pid']}) ends with the rows in flight: {answer['in_flight']:,} now"

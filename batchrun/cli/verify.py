@@ -21,7 +21,7 @@ def verify(input: Input = None, dir: Dir = None, task: Task = None, name: Name =
     """
     from batchrun.checkpoint.opening import NothingYet
     from batchrun.checkpoint.witness import check
-    from batchrun.outcome.proof import in_words
+    from batchrun.outcome.proof import proof_in_words
 
     places, _ = located(input, dir, task, name)
     try:
@@ -29,7 +29,7 @@ def verify(input: Input = None, dir: Dir = None, task: Task = None, name: Name =
     except NothingYet:
         check(places.checkpoint, places.lock)  # there may have been something
         raise
-    tell(in_words(proof, places.name))
+    tell(proof_in_words(proof, places.name))
     raise typer.Exit(proof.exit_code)
 
 

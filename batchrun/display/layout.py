@@ -61,7 +61,7 @@ def last_frame(snap: Snapshot, width: int, glyphs: Glyphs) -> list[Line]:
 
 def bar(snap: Snapshot, width: int, glyphs: Glyphs) -> Line:
     """The bar over the rows to run, with the percentage."""
-    share = phrases.share(snap)
+    share = phrases.share_done(snap)
     cells = max(4, min(width, _WIDEST_BAR) - 8)
     halves = 2 * cells * snap.fresh // snap.to_run if snap.to_run else 2 * cells
     full, half = divmod(halves, 2)
@@ -112,13 +112,13 @@ def _row(cells: Sequence[tuple[str, int]], widths: Sequence[tuple[int, int]]) ->
 
 
 def _facts(snap: Snapshot, width: int, glyphs: Glyphs) -> list[Line]:
-    latency = [phrases.latency(snap) or "-", phrases.lanes(snap)]
+    latency = [phrases.usual_latency(snap) or "-", phrases.lanes(snap)]
     facts: list[tuple[str, Sequence[str]]] = [
         ("latency", _fitted(latency, f" {glyphs.dot} ", width)),
-        ("slowest", [phrases.slowest(snap.slowest) or "-"]),
+        ("slowest", [phrases.slowest_row(snap.slowest) or "-"]),
         ("limit", _fitted(phrases.allowed(snap.allowance), ", ", width)),
         ("spent", _fitted(phrases.spent(snap.spent), "; ", width)),
-        ("jobs", [phrases.jobs(snap.jobs)] if snap.jobs else []),
+        ("jobs", [phrases.jobs_by_ctl(snap.jobs)] if snap.jobs else []),
         ("workers", phrases.workers(snap)),
         ("error", [phrases.error(snap.last_error, glyphs.times)] if snap.last_error else []),
     ]
@@ -143,6 +143,6 @@ def _status(snap: Snapshot, width: int) -> list[Line]:
     elif snap.pause:
         text = phrases.pause(snap.pause, snap.input)
     else:
-        text = phrases.loading(snap.loading)
+        text = phrases.still_loading(snap.loading)
     lines = textwrap.wrap(text, max(width, _NARROWEST), max_lines=3, placeholder=" ...")
     return [[], *([(line, "warn")] for line in lines)] if lines else []

@@ -19,8 +19,8 @@ from batchrun.run.summary import Summary
 
 from . import phrases
 from .closing import closing
+from .first_lines import first_lines
 from .layout import Line, glyphs_for, last_frame, layout
-from .opening import opening
 from .snapshot import Snapshot
 from .stream import Stream
 from .watch import Watch
@@ -55,7 +55,7 @@ class Live:
     def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
         """Print the plan."""
         self._watch.named(task, input.name)
-        self._lines(opening(plan, task=task, input=input, jobs=jobs, notes=notes))
+        self._lines(first_lines(plan, task=task, input=input, jobs=jobs, notes=notes))
 
     def tick(self, run: Run, now: float) -> None:
         """Redraw, if it is time."""
@@ -102,7 +102,7 @@ class Live:
 
     def loading(self, loading: Loading | None) -> None:
         """Show what is waited for before there is a run; nothing of it stays."""
-        text = phrases.loading(loading)
+        text = phrases.still_loading(loading)
         if text and text != self._shown and not self._stream.is_held():
             self._draw([[(text, "warn")]])
             self._shown = text

@@ -8,7 +8,7 @@ from batchrun.core.states import SETTLED_NAMES, spoken
 from batchrun.core.text import a_minute, ceil_seconds, counted, duration, money, one_line, percent, rate, whole_seconds
 from batchrun.engine.events import Loading
 
-from .snapshot import Allowed, Drain, LastError, Pause, Slowest, Snapshot, Spent
+from .snapshot import Allowed, Drain, LastError, Pause, Slowest, Snapshot, SpentSoFar
 
 _MOST_RUNNING = 20
 _MOST_WORKERS = 8
@@ -19,7 +19,7 @@ def progress(snap: Snapshot) -> list[str]:
     return [f"{snap.fresh:,} of {counted(snap.to_run, 'row')}", speed(snap), remaining(snap)]
 
 
-def share(snap: Snapshot) -> str:
+def share_done(snap: Snapshot) -> str:
     """The part of the rows to run that this run has settled."""
     return percent(snap.fresh, snap.to_run)
 
@@ -51,7 +51,7 @@ def flow(snap: Snapshot) -> list[tuple[str, int]]:
     return [("retried", snap.retried), ("in flight", snap.in_flight), ("resting", snap.resting)]
 
 
-def latency(snap: Snapshot) -> str:
+def usual_latency(snap: Snapshot) -> str:
     """How long attempts take."""
     if snap.p50 is None or snap.p95 is None:
         return ""
@@ -76,12 +76,12 @@ def workers(snap: Snapshot) -> list[str]:
     return [*shown, f"and {more:,} more"] if more > 0 else shown
 
 
-def jobs(most: int) -> str:
+def jobs_by_ctl(most: int) -> str:
     """Rows at once, where the user has changed that."""
     return f"at most {counted(most, 'row')} at once, by ctl"
 
 
-def slowest(found: Slowest | None) -> str:
+def slowest_row(found: Slowest | None) -> str:
     """The row that runs for longest."""
     return f"row {found.row}, for {whole_seconds(found.seconds)}" if found else ""
 
@@ -94,7 +94,7 @@ def allowed(found: Allowed | None) -> list[str]:
     return [*limit, f"waiting: {found.reason}"] if found.reason else limit
 
 
-def spent(found: Spent | None) -> list[str]:
+def spent(found: SpentSoFar | None) -> list[str]:
     """Tokens, and money where there are prices."""
     if found is None:
         return []
@@ -138,7 +138,7 @@ def drain(found: Drain, in_flight: int, longest: Slowest | None) -> str:
     return f"stopping: {rows}{age}{rest}; {how} to end them now{reason}"
 
 
-def loading(found: Loading | None) -> str:
+def still_loading(found: Loading | None) -> str:
     """What is waited for while no worker is up; not worth a word before a second has passed."""
     return f"loading {one_line(found.what)} for {whole_seconds(found.seconds)}" if found and found.seconds >= 1 else ""
 
@@ -146,7 +146,7 @@ def loading(found: Loading | None) -> str:
 def running(rows: Sequence[tuple[int, Running]], now: float, waited_for: Loading | None = None) -> list[str]:
     """Lines: what is executing, the longest first. Nothing may be, because of what is `waited_for`."""
     if not rows and waited_for:
-        reason = f"running now: nothing, {loading(waited_for) or f'loading {one_line(waited_for.what)}'}"
+        reason = f"running now: nothing, {still_loading(waited_for) or f'loading {one_line(waited_for.what)}'}"
         return [f"{reason}; it is here:", *waited_for.stack] if waited_for.stack else [reason]
     if not rows:
         return ["running now: nothing"]
@@ -163,16 +163,16 @@ def running(rows: Sequence[tuple[int, Running]], now: float, waited_for: Loading
 def line(snap: Snapshot) -> str:
     """The snapshot as one line, for logs: only what there is to say."""
     counts = [f"{count:,} {name}" for name, count in [*states(snap), *flow(snap)] if count or name == "done"]
-    parts = [f"{share(snap)}, {', '.join(progress(snap))}", ", ".join(counts)]
-    parts += [latency(snap), lanes(snap), loading(snap.loading)]
+    parts = [f"{share_done(snap)}, {', '.join(progress(snap))}", ", ".join(counts)]
+    parts += [usual_latency(snap), lanes(snap), still_loading(snap.loading)]
     if snap.workers:
         parts.append(counted(len(snap.workers), "machine"))
     if snap.slowest and snap.slowest.seconds >= 1:
-        parts.append(f"slowest {slowest(snap.slowest)}")
+        parts.append(f"slowest {slowest_row(snap.slowest)}")
     if snap.last_error:
         parts.append(f"last error {error(snap.last_error)}")
     if snap.jobs:
-        parts.append(jobs(snap.jobs))
+        parts.append(jobs_by_ctl(snap.jobs))
     parts += [", ".join(allowed(snap.allowance)), *spent(snap.spent)]
     if snap.pause:
         parts.append(pause(snap.pause, snap.input))

@@ -12,7 +12,7 @@ from batchrun.run.summary import Summary
 
 from . import phrases
 from .closing import as_text, closing
-from .opening import opening
+from .first_lines import first_lines
 from .snapshot import Snapshot
 from .stream import Stream
 from .watch import Watch
@@ -33,7 +33,7 @@ class Plain:
     def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
         """Say the plan."""
         self._watch.named(task, input.name)
-        self._lines(opening(plan, task=task, input=input, jobs=jobs, notes=notes))
+        self._lines(first_lines(plan, task=task, input=input, jobs=jobs, notes=notes))
 
     def tick(self, run: Run, now: float) -> None:
         """Say how far the run is, every half minute, and when it begins to stop."""
@@ -61,7 +61,7 @@ class Plain:
             self._loading_due = FIRST_SECONDS
         elif self._ticks and loading.seconds >= self._loading_due:
             self._loading_due = loading.seconds + EVERY_SECONDS
-            self.say(phrases.loading(loading))
+            self.say(phrases.still_loading(loading))
 
     def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
         """Say how it went."""

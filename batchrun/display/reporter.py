@@ -5,10 +5,10 @@ import sys
 from collections.abc import Mapping
 from typing import TextIO
 
+from .json_records import JsonRecords
 from .plain import Plain
 from .protocol import Reporter
 from .quiet import Quiet
-from .records import Records
 from .stream import Stream
 
 __all__ = ["Reporter", "make"]
@@ -20,7 +20,7 @@ def make(progress: str, quiet: bool, json: bool, stream: TextIO) -> Reporter:
     `stream`: where people look. Records for machines go to stdout, whatever else is shown.
     """
     reporter = _for_people(progress, quiet, Stream(stream, waits=False))
-    return Records(reporter, Stream(sys.stdout, waits=False)) if json else reporter
+    return JsonRecords(reporter, Stream(sys.stdout, waits=False)) if json else reporter
 
 
 def _for_people(progress: str, quiet: bool, stream: Stream) -> Reporter:

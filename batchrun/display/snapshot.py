@@ -84,7 +84,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class SpentSoFar:
     """Tokens so far and a minute; money so far and, at this rate, by the end (None: no prices)."""
 
     tokens: int
@@ -128,7 +128,7 @@ class Snapshot:
     loading: Loading | None = None
     elapsed: float = 0.0
     allowance: "Allowed | None" = None
-    spent: "Spent | None" = None
+    spent: "SpentSoFar | None" = None
 
     @property
     def draining(self) -> bool:
@@ -205,14 +205,14 @@ def _allowed(run: Run, now: float) -> Allowed | None:
     return Allowed(throttle.allowed(now), throttle.ceiling, allowance.why(run.engine.busy(), now))
 
 
-def _spent(run: Run, elapsed: float) -> Spent | None:
+def _spent(run: Run, elapsed: float) -> SpentSoFar | None:
     tally = run.tally
     if tally.tokens is None:
         return None
     tokens = tally.tokens.prompt + tally.tokens.completion
     cost = run.allowance.cost(tally.tokens)
     projected = cost / tally.rows * run.rules.to_run if cost is not None and tally.rows else None
-    return Spent(tokens, 60 * tokens / elapsed if elapsed else 0.0, cost, projected)
+    return SpentSoFar(tokens, 60 * tokens / elapsed if elapsed else 0.0, cost, projected)
 
 
 def _slowest(run: Run, now: float) -> Slowest | None:

@@ -11,8 +11,8 @@ from batchrun.options.settings import Settings
 from batchrun.task.notice import Printed
 from batchrun.task.spec import Reading, Spec, asks_for_json, schema_of
 
-from .orders import Orders
 from .seam import Engine
+from .worker_setup import WorkerSetup
 
 if TYPE_CHECKING:
     from batchrun.engine.local.nursery import Nursery
@@ -35,7 +35,7 @@ class StartableEngine(Engine, Protocol):
 
 def engine_of(
     settings: Settings,
-    orders: Orders,
+    setup: WorkerSetup,
     printed: Printed,
     say: Callable[[str], None],
     stack: ExitStack,
@@ -49,20 +49,20 @@ def engine_of(
     if settings.engine == "dask":
         from batchrun.engine.cluster.dask.connect import cluster_engine
 
-        return cluster_engine(settings, orders, say, stack)
+        return cluster_engine(settings, setup, say, stack)
     from batchrun.engine.local.lanes import (
         Lanes,  # what starts processes takes long to import, and a finished job starts none
     )
 
-    return stack.enter_context(Lanes(settings.most_at_once, orders, Path(orders.inflight), printed, nursery))
+    return stack.enter_context(Lanes(settings.most_at_once, setup, Path(setup.inflight), printed, nursery))
 
 
-def orders_for(settings: Settings, spec: Spec, places: Places, stack: ExitStack) -> Orders:
+def worker_setup(settings: Settings, spec: Spec, places: Places, stack: ExitStack) -> WorkerSetup:
     """What workers are told."""
     inflight = places.inflight
     if settings.dry_run:  # which rows were in flight at a crash is the next real run's to say
         inflight = Path(stack.enter_context(TemporaryDirectory(prefix="batchrun-"))) / inflight.name
-    return Orders(
+    return WorkerSetup(
         spec=spec,
         inflight=str(inflight.absolute()),
         strict=settings.strict_json,

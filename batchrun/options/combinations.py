@@ -15,7 +15,7 @@ GUESTS = {"prompt": PROMPT, "command": PROGRAM}
 """Options without which all others of a panel mean nothing."""
 
 
-class Said(NamedTuple):
+class OptionValue(NamedTuple):
     """An option's value, how strong its source is (`COMMAND_LINE` …), and what that source is called."""
 
     value: Any
@@ -23,7 +23,7 @@ class Said(NamedTuple):
     source: str
 
 
-def combined(said: Mapping[str, Said]) -> dict[str, Any]:
+def combined(said: Mapping[str, OptionValue]) -> dict[str, Any]:
     """The values that count together: where two exclude each other, the stronger source's.
 
     `said`: what the strongest source says of each option that anybody has set. Raises `UsageError` for options of one
@@ -42,7 +42,7 @@ def combined(said: Mapping[str, Said]) -> dict[str, Any]:
     return {name: each.value for name, each in said.items()}
 
 
-def _without_weaker(rivals: tuple[str, ...], said: dict[str, Said]) -> dict[str, Said]:
+def _without_weaker(rivals: tuple[str, ...], said: dict[str, OptionValue]) -> dict[str, OptionValue]:
     """Of options that exclude each other, keep what the strongest source says. Raises `UsageError` if it says two."""
     strengths = {name: said[name].strength for name in rivals if name in said}
     first = [name for name, strength in strengths.items() if strength == min(strengths.values())]
@@ -52,7 +52,7 @@ def _without_weaker(rivals: tuple[str, ...], said: dict[str, Said]) -> dict[str,
     return {name: each for name, each in said.items() if name not in strengths or name in first}
 
 
-def _without_args(said: dict[str, Said]) -> dict[str, Said]:
+def _without_args(said: dict[str, OptionValue]) -> dict[str, OptionValue]:
     """Leave out arguments of a function where there is none. Raises `UsageError` if their source is strong enough."""
     for made in GUESTS:
         if made in said and "args" in said and said["args"].value:
@@ -65,7 +65,7 @@ def _without_args(said: dict[str, Said]) -> dict[str, Said]:
     return said
 
 
-def _without_reply(said: dict[str, Said]) -> dict[str, Said]:
+def _without_reply(said: dict[str, OptionValue]) -> dict[str, OptionValue]:
     """Leave out that replies are text where their fields are named. Raises `UsageError` if its source is strong
     enough.
     """
@@ -81,7 +81,7 @@ def _without_reply(said: dict[str, Said]) -> dict[str, Said]:
     return {name: each for name, each in said.items() if name != "reply"}
 
 
-def _check_reparse(said: Mapping[str, Said]) -> None:
+def _check_reparse(said: Mapping[str, OptionValue]) -> None:
     """Raise `UsageError` for rows that are asked for where replies are gone over."""
     for name, meant in (("fresh", _value(said, "fresh")), ("limit", _by_caller(said, "limit"))):
         if _value(said, "reparse") and meant:
@@ -90,7 +90,7 @@ def _check_reparse(said: Mapping[str, Said]) -> None:
             )
 
 
-def _check_rows_asked_for(said: Mapping[str, Said]) -> None:
+def _check_rows_asked_for(said: Mapping[str, OptionValue]) -> None:
     """Raise `UsageError` where some rows are named and more would run, or be lost."""
     some = [name for name in ("limit", "rows") if name in said]
     if _value(said, "redo") and not some:
@@ -106,18 +106,18 @@ def _check_rows_asked_for(said: Mapping[str, Said]) -> None:
         )
 
 
-def _check_cost(said: Mapping[str, Said]) -> None:
+def _check_cost(said: Mapping[str, OptionValue]) -> None:
     if "max_cost" in said and not {"price_in", "price_out"} & said.keys():
         raise UsageError("--max-cost needs prices", "give --price-in and --price-out, for a million tokens each")
 
 
-def _check_engine(said: Mapping[str, Said]) -> None:
+def _check_engine(said: Mapping[str, OptionValue]) -> None:
     for name in ("cluster", "on_lost"):
         if _by_caller(said, name) and _value(said, "engine") in (None, "local"):
             raise UsageError(f"{OPTIONS[name].flag} belongs to --engine dask", "give both, or leave it out")
 
 
-def _check_guests(said: Mapping[str, Said]) -> None:
+def _check_guests(said: Mapping[str, OptionValue]) -> None:
     """Raise `UsageError` for what belongs to a prompt or a command where there is none."""
     for host, panel in GUESTS.items():
         for name in said:
@@ -125,10 +125,10 @@ def _check_guests(said: Mapping[str, Said]) -> None:
                 raise UsageError(f"{OPTIONS[name].flag} belongs to --{host}, and there is none", "leave it out")
 
 
-def _value(said: Mapping[str, Said], name: str) -> Any:
+def _value(said: Mapping[str, OptionValue], name: str) -> Any:
     return said[name].value if name in said else None
 
 
-def _by_caller(said: Mapping[str, Said], name: str) -> bool:
+def _by_caller(said: Mapping[str, OptionValue], name: str) -> bool:
     """Whether the caller says so, for this run; what the environment or a file says is for other runs too."""
     return name in said and said[name].strength == COMMAND_LINE

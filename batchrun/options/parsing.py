@@ -62,7 +62,7 @@ def at_least_one(value: Any) -> int:
     return number
 
 
-def duration(value: Any) -> float:
+def seconds_of(value: Any) -> float:
     """Seconds, from `30`, `30s`, `1.5m`, `2h`, `500ms`."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|)", str(value).strip())
     if not found or not float(found[1]):
@@ -77,7 +77,7 @@ def timeout(value: Any) -> Timeout:
         if float(found[1]) <= 1:
             raise ValueError(f"{text!r}: a multiple of the median must be more than 1")
         return Timeout(float(found[1]), multiple=True)
-    return Timeout(duration(text))
+    return Timeout(seconds_of(text))
 
 
 def names(value: Any) -> tuple[str, ...]:

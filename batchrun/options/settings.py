@@ -3,7 +3,7 @@
 import os
 
 from batchrun.core.money import Prices
-from batchrun.task.command.spec import Program
+from batchrun.task.command.program import Program
 from batchrun.task.spec import Spec
 
 from . import parsing

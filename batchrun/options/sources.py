@@ -12,7 +12,7 @@ from typing import Any
 
 from batchrun.errors import UsageError
 
-from .combinations import COMMAND_LINE, ENVIRONMENT, FILE, Said, combined
+from .combinations import COMMAND_LINE, ENVIRONMENT, FILE, OptionValue, combined
 from .config import anchored, find_config
 from .settings import Settings
 from .table import OPTIONS, Option
@@ -36,7 +36,7 @@ def resolve(given: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
     configuration file, upwards. Raises `UsageError` naming the source of a value that cannot be read.
     """
     path, config = find_config(folder, OPTIONS)
-    said: dict[str, Said] = {}
+    said: dict[str, OptionValue] = {}
     for name, option in OPTIONS.items():
         for each in _sayings(option, given, environment, config, path):
             if name not in said:
@@ -59,16 +59,16 @@ def _sayings(
     environment: Mapping[str, str],
     config: Mapping[str, Any],
     path: Path | None,
-) -> Iterator[Said]:
+) -> Iterator[OptionValue]:
     """What is said about an option, by the strongest source first."""
     name = option.name
     if given.get(name) is not None:
-        yield Said(_read(option, given[name], option.flag), COMMAND_LINE, "the command line")
+        yield OptionValue(_read(option, given[name], option.flag), COMMAND_LINE, "the command line")
     if value := environment.get(variable(name)):
-        yield Said(_read(option, value, variable(name)), ENVIRONMENT, "the environment")
+        yield OptionValue(_read(option, value, variable(name)), ENVIRONMENT, "the environment")
     if name in config:
         value = anchored(option.anchor, config[name], path)
-        yield Said(_read(option, value, f"{name!r} in {path}"), FILE, str(path))
+        yield OptionValue(_read(option, value, f"{name!r} in {path}"), FILE, str(path))
 
 
 def _read(option: Option, value: Any, place: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from batchrun.core.limits import MaxFailures, Timeout
 
-from . import anchor, parsing
+from . import from_folder, parsing
 
 T = TypeVar("T")
 
@@ -64,11 +64,11 @@ class Options:
     # fmt: off
     input: Path | None = _option(
         None, Path, None, "CSV, Parquet or JSON Lines file, or Parquet folder.",
-        usual="input of batchrun.toml", metavar="INPUT", anchor=anchor.path)
+        usual="input of batchrun.toml", metavar="INPUT", anchor=from_folder.path)
 
     task: str | bytes | None = _option(
         None, str, WHAT, "file.py:function, package.module:function, or a built-in: repair.",
-        usual="repair, if a cell holds JSON", short="-t", anchor=anchor.task)
+        usual="repair, if a cell holds JSON", short="-t", anchor=from_folder.task)
     args: Mapping[str, Any] = _option(
         parsing.NOTHING, parsing.arguments, WHAT,
         "An argument of the function, beside the row; several times. A value that is JSON is that value.",
@@ -89,13 +89,13 @@ class Options:
         None, str, PROGRAM, "The cell that the program reads from its stdin.", metavar="COLUMN")
 
     prompt: str | None = _option(
-        None, str, PROMPT, "Ask a model about each row: text with {column} in it, or @FILE.", anchor=anchor.text)
+        None, str, PROMPT, "Ask a model about each row: text with {column} in it, or @FILE.", anchor=from_folder.text)
     model: str | None = _option(None, str, PROMPT, "Which model is asked.")
     system: str | None = _option(
-        None, str, PROMPT, "System text before the prompt, or @FILE.", anchor=anchor.text)
+        None, str, PROMPT, "System text before the prompt, or @FILE.", anchor=from_folder.text)
     schema: str | Mapping[str, Any] | None = _option(
         None, parsing.json_schema, PROMPT, "JSON Schema that each reply must fit.",
-        metavar="FILE", anchor=anchor.path)
+        metavar="FILE", anchor=from_folder.path)
     fields: str | None = _option(
         None, parsing.listed, PROMPT,
         "The reply's fields, not a schema: 'same bool, reason' (str, int, float, bool, list, object).")
@@ -165,12 +165,12 @@ class Options:
         "Another run holds the checkpoint: fail, skip, wait.", usual="fail")
     output: Path | None = _option(
         None, Path, WRITE, "Results file (.csv .parquet .jsonl .xlsx).",
-        usual="data.results.csv beside data.csv", short="-o", anchor=anchor.path)
+        usual="data.results.csv beside data.csv", short="-o", anchor=from_folder.path)
     no_output: bool = _option(False, parsing.yes_no, WRITE, "No results file.")
     overwrite: bool = _option(
         False, parsing.yes_no, WRITE, "Replace a results file that batchrun did not write.")
     dir: Path | None = _option(
-        None, Path, WRITE, "Where checkpoints live.", usual="beside the input", anchor=anchor.path)
+        None, Path, WRITE, "Where checkpoints live.", usual="beside the input", anchor=from_folder.path)
     name: str | None = _option(
         None, str, WRITE, "Name of this task's checkpoint.", usual="the function's name")
 

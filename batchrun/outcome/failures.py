@@ -68,7 +68,7 @@ def failed_in_all(found: Iterable[Group]) -> int:
     return sum(group.count for group in found)
 
 
-def in_words(found: list[Group], program: Sequence[str], asked: Sequence[str], *, full: bool) -> str:
+def failures_in_words(found: list[Group], program: Sequence[str], asked: Sequence[str], *, full: bool) -> str:
     """The groups for people. `program` and `asked`: the command's words before and after its name."""
     if not found:
         return "no row has failed"

@@ -8,7 +8,7 @@ from typing import Any
 from batchrun.checkpoint.anchoring.spool import occurrence_of
 from batchrun.checkpoint.bind import Bound, Twins
 from batchrun.checkpoint.checkpoint import Checkpoint
-from batchrun.checkpoint.damage import records
+from batchrun.checkpoint.damage import checked_records
 from batchrun.checkpoint.records import Reached
 from batchrun.checkpoint.witness import missing
 from batchrun.core.text import counted
@@ -94,7 +94,7 @@ def _database(db: sqlite3.Connection) -> list[str]:
 
 
 def _seals(checkpoint: Checkpoint, proof: Proof) -> Iterator[str]:
-    for position, wrong in records(checkpoint.db, proof.rows):
+    for position, wrong in checked_records(checkpoint.db, proof.rows):
         proof.settled += position > 0
         proof.gone += position < 0
         if wrong:
@@ -124,7 +124,7 @@ def _fingerprints(checkpoint: Checkpoint, bound: Bound) -> Iterator[str]:
         yield f"the table has {position:,} rows, the checkpoint knows of {bound.rows:,}"
 
 
-def in_words(proof: Proof, name: str) -> str:
+def proof_in_words(proof: Proof, name: str) -> str:
     """The proof for people."""
     if proof.damage:
         shown = "\n".join(f"  {text}" for text in proof.damage[:_SHOWN])

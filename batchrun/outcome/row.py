@@ -20,7 +20,7 @@ from batchrun.table.convert import converter
 from batchrun.table.options import needed, pick
 from batchrun.task.load import source_digest
 
-from .outlook import Standing, outlook
+from .next_run import Standing, runs_next_time
 
 _RECORD = """
 SELECT l.status, l.attempts, l.seconds, t.version, l.position IN (SELECT position FROM changed), l.at, l.lane,
@@ -58,7 +58,7 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
         task_changed=bool(found) and _task_changed(checkpoint, places, settings, version),
         content_changed=bool(changed),
     )
-    will_run, why = outlook(standing, settings.retry, settings.on_change)
+    will_run, why = runs_next_time(standing, settings.retry, settings.on_change)
     return {
         "row": row,
         "status": STATE_NAMES[status],
@@ -110,7 +110,7 @@ def _input(bound: Bound, row: int) -> dict[str, Any]:
     return {}
 
 
-def in_words(found: dict[str, Any]) -> str:
+def row_in_words(found: dict[str, Any]) -> str:
     """The record for people."""
     parts = [
         [f"row {found['row']:,}: {_state(found)}, {counted(found['attempts'], 'attempt')}", f"next: {found['next']}"],

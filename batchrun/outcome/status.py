@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.checkpoint.checkpoint import Checkpoint, last_run
-from batchrun.checkpoint.errors import status_name
+from batchrun.checkpoint.explain import status_name
 from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.opening import NothingYet, opened
 from batchrun.checkpoint.places import names_in, places_of, safe, tables_below
@@ -116,7 +116,7 @@ def _iso(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def in_words(record: dict[str, Any]) -> str:
+def status_in_words(record: dict[str, Any]) -> str:
     """The tasks of one table for people; `record` as `status --json` prints it."""
     if not record["tasks"]:
         command = f"batchrun process {record['input']} --task file.py:function"

@@ -12,7 +12,7 @@ from typing import IO
 
 from batchrun.checkpoint.bind import Bound, read_options
 from batchrun.checkpoint.checkpoint import Checkpoint
-from batchrun.checkpoint.errors import explained
+from batchrun.checkpoint.explain import explained
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import Places, names_in, places_of
 from batchrun.core.signals import Signals

@@ -6,7 +6,7 @@ from itertools import groupby
 from batchrun.checkpoint.anchoring.anchor import Moved
 from batchrun.checkpoint.anchoring.naming import BY_PLACE, Change
 from batchrun.checkpoint.bind import Bound, Retyped
-from batchrun.checkpoint.deaths import Aftermath
+from batchrun.checkpoint.deaths import LostRows
 from batchrun.core.suggest import listing
 from batchrun.core.text import counted, have, numbers, were
 from batchrun.errors import ChangedError
@@ -24,7 +24,7 @@ def notes_on(
     plan: Plan,
     settings: Settings,
     spec: Spec,
-    died: Aftermath,
+    died: LostRows,
     damaged: Sequence[int],
     *,
     edited: bool = False,
@@ -59,7 +59,7 @@ def notes_on(
     return notes
 
 
-def _run_again(died: Aftermath, where: str) -> Iterator[str]:
+def _run_again(died: LostRows, where: str) -> Iterator[str]:
     """Which rows run again, and may have had their effects."""
     if died.running:
         who, again = ("row", "it runs again") if len(died.running) == 1 else ("rows", "they run again")

@@ -14,7 +14,7 @@ from batchrun.engine.events import Crashed, Event, Finished, Ready, Returned, St
 from batchrun.engine.seam import Engine, loading_of
 from batchrun.engine.wire import Ticket
 from batchrun.errors import BatchrunError, ChangedError, InputError, Interrupted, StoppedError, TaskError
-from batchrun.run.onlooker import Onlooker
+from batchrun.run.observer import Observer
 
 from .allowance import Allowance
 from .backlog import Backlog
@@ -39,7 +39,7 @@ class Run:
         rules: Rules,
         tally: Tally,
         signals: Signals,
-        onlooker: Onlooker,
+        observer: Observer,
         redactor: Redactor | None = None,
         allowance: Allowance | None = None,
         helm: Helm | None = None,
@@ -53,7 +53,7 @@ class Run:
         self.stopped: BatchrunError | None = None
         self.allowance = allowance or Allowance()
         self.helm = helm or unsteered()
-        self._onlooker = onlooker
+        self._observer = observer
         self._settling = Settling(rules, backlog, ledger, tally, redactor or Redactor({}), self.allowance)
         self._stillborn = 0
         self.patient_until: float | None = None
@@ -68,7 +68,7 @@ class Run:
                 happened = self._collect()
                 self._expire()
                 self.ledger.commit_if_due(idle=not happened)
-                self._onlooker.tick(self, time.monotonic())
+                self._observer.tick(self, time.monotonic())
         finally:
             self.ledger.commit()
         return self.stopped
@@ -82,7 +82,7 @@ class Run:
         if self.signals.asked:
             self.signals.asked = False
             now = time.monotonic()
-            self._onlooker.running(self.engine.running(), now, loading_of(self.engine, now, ask=True))
+            self._observer.running(self.engine.running(), now, loading_of(self.engine, now, ask=True))
         if self.signals.count and not isinstance(self.stopped, Interrupted):
             self.stop(Interrupted(self.signals.first, "interrupted"))
         impatient = self.patient_until is not None and time.monotonic() > self.patient_until
@@ -206,7 +206,7 @@ class Run:
 
     def say(self, text: str) -> None:
         """Tell whoever looks on."""
-        self._onlooker.say(text)
+        self._observer.say(text)
 
     def stop(self, why: BatchrunError) -> None:
         """Drain: hand out nothing more, let rows in flight finish. The first reason counts, but a signal wins."""

@@ -19,7 +19,7 @@ from batchrun.engine.wire import Hello
 from batchrun.errors import Interrupted, TaskError
 from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
-from batchrun.run.onlooker import Onlooker
+from batchrun.run.observer import Observer
 from batchrun.task.load import source_digest, with_args
 from batchrun.task.spec import Spec
 
@@ -111,7 +111,7 @@ def _said_version(settings: Settings, spec: Spec) -> str | None:
     return None if said is None else with_args(said, settings.args)
 
 
-def first_hello(engine: Engine, signals: Signals, onlooker: Onlooker, timeout: Timeout | None) -> Hello:
+def first_hello(engine: Engine, signals: Signals, observer: Observer, timeout: Timeout | None) -> Hello:
     """Wait until a worker has loaded the task. Raises `TaskError` with the user's traceback if it cannot be, or with
     the place where it hangs.
     """
@@ -127,19 +127,19 @@ def first_hello(engine: Engine, signals: Signals, onlooker: Onlooker, timeout: T
                     deaths += 1
                     if event.hung or deaths >= STILLBORN_LIMIT:
                         raise stillborn(event)
-            _tell(engine, signals, onlooker, time.monotonic())
+            _tell(engine, signals, observer, time.monotonic())
     finally:
-        onlooker.loading(None)
+        observer.loading(None)
     raise Interrupted(signals.first, "interrupted before any row ran")
 
 
-def _tell(engine: Engine, signals: Signals, onlooker: Onlooker, now: float) -> None:
+def _tell(engine: Engine, signals: Signals, observer: Observer, now: float) -> None:
     """Nobody should wait for a module to be loaded and not know it."""
     if signals.asked:
         signals.asked = False
-        onlooker.running((), now, loading_of(engine, now, ask=True))
+        observer.running((), now, loading_of(engine, now, ask=True))
     if loading := loading_of(engine, now):
-        onlooker.loading(loading)
+        observer.loading(loading)
 
 
 def check_hello(hello: Hello) -> None:

@@ -22,7 +22,7 @@ from .numerals import (
     fits,
     is_usual,
     keeps_digits,
-    kind_of,
+    kind_of_cell,
     kinds_of,
 )
 
@@ -86,7 +86,7 @@ class ColumnTypes:
         self._kinds = [old | new for old, new in zip(self._kinds, kinds, strict=True)]
         self._ids.update(place for place, kind in enumerate(kinds) if kind & LONG and not kind & DECIMAL)
         for place, row, cell in said.odd:
-            if kind_of(cell) & DECIMAL:
+            if kind_of_cell(cell) & DECIMAL:
                 self._cut.setdefault(place, (self._rows + row, cell))
             else:
                 self._take_word(place, self._rows + row, cell)
@@ -155,14 +155,14 @@ class ColumnTypes:
         asked = list(found)
         if not lengthy:
             self._unchecked[place] -= len(asked)
-        lost = (row for row in asked if kind_of(cells[row]) & DECIMAL and not keeps_digits(cells[row]))
+        lost = (row for row in asked if kind_of_cell(cells[row]) & DECIMAL and not keeps_digits(cells[row]))
         return [(row, cells[row]) for row in islice(lost, 1)]
 
     def _is_usual(self, cell: str) -> bool:
         return len(cell) < 6 or cell in self._missing or is_usual(cell)
 
     def _take_word(self, place: int, row: int, word: str) -> None:
-        kind = kind_of(word)
+        kind = kind_of_cell(word)
         words = self._words[place][kind]
         if len(words) <= _FEW_WORDS:
             words.setdefault(word, row)
@@ -187,7 +187,7 @@ def _one_by_one(cells: Sequence[str], missing: frozenset[str]) -> tuple[int, lis
     """The kinds of cells, and those in the way of plain numbers; `_MANY` stands for these if they are not few."""
     kinds, found = 0, dict[int, list[str]]()
     for cell in set(cells) - missing:
-        kind = kind_of(cell)
+        kind = kind_of_cell(cell)
         kinds |= kind
         if kind & (OTHER | WEAK | LONG):
             words = found.setdefault(kind, [])
@@ -202,4 +202,4 @@ def _one_by_one(cells: Sequence[str], missing: frozenset[str]) -> tuple[int, lis
 
 
 def _has_text(cells: Sequence[str], missing: frozenset[str]) -> bool:
-    return any(cell not in missing and kind_of(cell) == OTHER for cell in cells)
+    return any(cell not in missing and kind_of_cell(cell) == OTHER for cell in cells)

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from batchrun.errors import InputError
 
+from .decoding import TextFile
 from .escapes import texts_after_quotes
 from .files import changed
 from .header import column_names
+from .interface import CHUNK_ROWS, Cells
 from .pages import PAGE_BYTES, Blocks, Page, Walk
 from .ragged import Place, census, ragged
-from .table import CHUNK_ROWS, Cells
-from .text import TextFile
 from .tokens import NUL, Column, columns, reader_of, records
 from .top import Layout, Numbered, is_bare
 

@@ -9,14 +9,14 @@ from batchrun.errors import InputError
 
 from .compression import compression_of, open_bytes
 from .csv_table import CsvTable
+from .decoding import TextFile, text_file
 from .files import PARQUET_MAGIC, check_reachable, head_of
+from .interface import Table
 from .json_lines import JsonLinesTable
 from .lookalikes import error_page, lookalike_of_bytes, lookalike_of_text, one_object, rows_within
 from .options import ReadOptions, check_columns, check_for_csv
 from .parquet import ParquetTable
 from .remedies import bare_name, converted
-from .table import Table
-from .text import TextFile, text_file
 from .top import check_top, layout_of
 
 _HEAD = 1 << 16

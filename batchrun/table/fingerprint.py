@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 from orjson import dumps
 from xxhash import xxh3_64_digest, xxh3_128_digest
 
+from .interface import Cells
 from .options import ReadOptions, cells_at, present
-from .table import Cells
 
 Cut = Sequence[Sequence[str]]
 """Rows of text by columns, as a CSV table gives them."""

@@ -24,7 +24,7 @@ class SpeaksArrow(Protocol):
 
 
 def is_frame(table: Any) -> "TypeGuard[pd.DataFrame | SpeaksArrow]":
-    """Whether it is a table that `keep` can keep."""
+    """Whether it is a table that `keep_frame` can keep."""
     return _is_of_pandas(table) or (hasattr(table, "__arrow_c_stream__") and not isinstance(table, type))
 
 
@@ -55,7 +55,7 @@ def repeatable(frame: "pd.DataFrame | SpeaksArrow") -> "pd.DataFrame | SpeaksArr
     return whole
 
 
-def keep(frame: "pd.DataFrame | SpeaksArrow", path: Path) -> None:
+def keep_frame(frame: "pd.DataFrame | SpeaksArrow", path: Path) -> None:
     """Write the table down at `path`. Raises `InputError`, `CheckpointError`."""
     part = path.with_suffix(".part")
     try:

@@ -7,9 +7,9 @@ from typing import Any
 
 from batchrun.errors import InputError
 
+from .decoding import TextFile
 from .files import changed
-from .table import CHUNK_BYTES, CHUNK_ROWS, Cells
-from .text import TextFile
+from .interface import CHUNK_BYTES, CHUNK_ROWS, Cells
 
 _DEEPEST = 200
 

@@ -79,7 +79,7 @@ def all_fit(cells: Sequence[str], dtype: str, missing: frozenset[str]) -> bool:
     return dtype == "str" or bool(_column(_FORCED[dtype], missing).fullmatch("\0".join(cells)))
 
 
-def kind_of(cell: str) -> int:
+def kind_of_cell(cell: str) -> int:
     """The kind of one cell that is not missing."""
     if _cell(_SHORT_INT).fullmatch(cell):
         return INT

@@ -9,7 +9,7 @@ from typing import Any, Self
 from batchrun.core.suggest import listing, suggest
 from batchrun.errors import InputError
 
-from .table import Cells
+from .interface import Cells
 
 DTYPES = ("str", "int", "float", "bool")
 _SEPARATORS = {"tab": "\t", "\\t": "\t"}

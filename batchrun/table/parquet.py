@@ -10,9 +10,9 @@ from batchrun.errors import InputError
 from .doubts import TIMES, Doubt
 from .files import BLOCK, changed, files_of
 from .header import check_distinct
-from .parquet_schema import joined
+from .interface import CHUNK_BYTES, CHUNK_ROWS, Cells
+from .parquet_schema import joined_schema
 from .parquet_types import plain_values
-from .table import CHUNK_BYTES, CHUNK_ROWS, Cells
 
 _READING = {
     "buffer_size": BLOCK,
@@ -111,7 +111,7 @@ def _read_fields(path: Path) -> tuple[Fields, dict[Path, Fields], frozenset[str]
 
 
 def _joined(first: Path, fields: Fields, part: Path, others: Fields) -> Fields:
-    kinds = {name: joined(kind, others[name]) for name, kind in fields.items() if name in others}
+    kinds = {name: joined_schema(kind, others[name]) for name, kind in fields.items() if name in others}
     unlike = [f"{name} ({kind})" for name, kind in others.items() if kinds.get(name) is None]
     lacking = [f"{name} ({kind})" for name, kind in fields.items() if kinds.get(name) is None]
     if not unlike and not lacking:

@@ -15,7 +15,7 @@ _WIDEST = 38
 """Digits that 128 bits hold."""
 
 
-def joined(one: Any, other: Any) -> Any:
+def joined_schema(one: Any, other: Any) -> Any:
     """The Arrow type that holds the values of both, each as the same Python value as its own; None if there is none."""
     import pyarrow as pa
 
@@ -25,7 +25,7 @@ def joined(one: Any, other: Any) -> Any:
     if types.is_null(one):
         return other
     if types.is_dictionary(one) or types.is_dictionary(other):
-        return joined(_values_of(one), _values_of(other))
+        return joined_schema(_values_of(one), _values_of(other))
     for belongs, join in _families(types):
         if belongs(one) and belongs(other):
             return join(one, other)
@@ -113,7 +113,7 @@ def _unit(one: Any, other: Any) -> str:
 def _list(one: Any, other: Any) -> Any:
     import pyarrow as pa
 
-    members = joined(one.value_type, other.value_type)
+    members = joined_schema(one.value_type, other.value_type)
     return None if members is None else pa.large_list(members)
 
 
@@ -123,12 +123,12 @@ def _struct(one: Any, other: Any) -> Any:
     theirs = {field.name: field.type for field in other}
     if theirs.keys() != {field.name for field in one}:
         return None
-    fields = [(field.name, joined(field.type, theirs[field.name])) for field in one]
+    fields = [(field.name, joined_schema(field.type, theirs[field.name])) for field in one]
     return None if any(kind is None for _, kind in fields) else pa.struct(fields)
 
 
 def _map(one: Any, other: Any) -> Any:
     import pyarrow as pa
 
-    key, item = joined(one.key_type, other.key_type), joined(one.item_type, other.item_type)
+    key, item = joined_schema(one.key_type, other.key_type), joined_schema(one.item_type, other.item_type)
     return None if key is None or item is None else pa.map_(key, item)

@@ -10,10 +10,10 @@ from .csv_table import CsvTable, Piece
 from .doubts import Doubt, dtype_option, missing_option
 from .files import digest_of, unchanged
 from .fingerprint import Cut, cell_digests, cell_digests_by_column, identities, identities_by_column
+from .interface import Table
 from .options import ReadOptions, check_columns, needed, present
 from .pages import Memo, Page, page_of
 from .parquet import ParquetTable
-from .table import Table
 
 OnIdentities = Callable[[list[bytes], list[bytes] | None], None]
 OnCells = Callable[[list[bytes], Sequence[str], list[bytes]], None]

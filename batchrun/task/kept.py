@@ -22,7 +22,7 @@ MOST_BYTES = 4 << 20
 _kept: dict[str, bytes] = {}
 
 
-def keep(sources: Mapping[str, bytes]) -> None:
+def load_as_begun(sources: Mapping[str, bytes]) -> None:
     """In a worker, before it loads the task: those files that are not what they were are imported as they were.
 
     `sources`: path and content. The user is told, for the next run will load what is there.
@@ -39,7 +39,7 @@ def keep(sources: Mapping[str, bytes]) -> None:
     give(f"note: {names} changed since the run began; it goes on with what it began with, the next run takes it in")
 
 
-def snapshot(sources: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+def contents_as_begun(sources: Sequence[tuple[str, str]]) -> dict[str, bytes]:
     """In the coordinator: path and content of files, given as path and digest; nothing if they are too many to carry.
 
     Raises `ChangedError` if one of them is not what it was when its digest was made.
@@ -47,14 +47,14 @@ def snapshot(sources: Sequence[tuple[str, str]]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for path, digest in sources:
         content = _on_disk(path)
-        if (digest_of(content) if content is not None else "") != digest:
+        if (content_digest(content) if content is not None else "") != digest:
             raise ChangedError(f"{path} was changed before a row was run", "run the same command again")
         if content is not None:
             found[path] = content
     return found if sum(map(len, found.values())) <= MOST_BYTES else {}
 
 
-def digest_of(content: bytes) -> str:
+def content_digest(content: bytes) -> str:
     """The digest of a source file, as it goes into the task's version, whatever ends its lines."""
     return xxhash.xxh3_128_hexdigest(content.replace(b"\r\n", b"\n"))
 

@@ -17,7 +17,7 @@ from batchrun.core.suggest import meant, suggest
 from batchrun.errors import TaskError
 
 from .in_the_way import in_the_way
-from .kept import content_of, digest_of
+from .kept import content_digest, content_of
 from .modules import HINT, module_named, module_of_file, relative_hint
 from .signature import check_call
 from .spec import ReadyMade, Spec
@@ -66,13 +66,13 @@ def load(
 
 def _made_of_options(spec: ReadyMade) -> Function:
     """The function of a ready-made task. Raises `TaskError` if something that it needs is missing on this machine."""
-    from .command.spec import Program
+    from .command.program import Program
 
     if isinstance(spec, Program):
         from .command.running import runner
 
         return runner(spec)
-    from .prompt.spec import Prompt
+    from .prompt.prompt import Prompt
 
     if isinstance(spec, Prompt):
         from .prompt.asking import asker
@@ -110,7 +110,7 @@ def with_args(version: str, args: Mapping[str, Any]) -> str:
 def source_digest(path: str) -> str:
     """Digest of one source file, whatever ends its lines; empty if it cannot be read."""
     try:
-        return digest_of(content_of(path))
+        return content_digest(content_of(path))
     except OSError:
         return ""
 

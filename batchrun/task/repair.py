@@ -6,7 +6,7 @@ from functools import partial
 
 from batchrun.task.reply.candidates import could_open
 
-from .reply import Parsed, ReplyError, read
+from .reply import Parsed, ReplyError, read_reply
 
 _FENCE = re.compile(r"```|~~~")
 _STEPS = ("value", "json", "think", "fence", "embedded", "repaired")
@@ -27,7 +27,7 @@ def repair(row: dict[str, object], *, strict: bool = False, accept_truncated: bo
     `how` is that of the cell that needed most, `value` where none held JSON; the note names repaired columns.
     `strict`, `accept_truncated`: as for a reply. Raises UnreadableCell for the first such column.
     """
-    reading = partial(read, strict=strict, accept_truncated=accept_truncated)
+    reading = partial(read_reply, strict=strict, accept_truncated=accept_truncated)
     texts = {name: cell for name, cell in row.items() if isinstance(cell, str)}
     found = {name: parsed for name, text in texts.items() if (parsed := _parsed(name, text, reading))}
     if not found:
@@ -45,7 +45,7 @@ def holds_json(cells: Iterable[object]) -> bool:
 
 def _is_json(text: str) -> bool:
     try:
-        return _parsed("", text, read) is not None
+        return _parsed("", text, read_reply) is not None
     except UnreadableCell:
         return True
 

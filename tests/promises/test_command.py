@@ -19,8 +19,8 @@ from support import alive, batchrun, batchrun_ignoring_sigchld, database, kill, 
 from batchrun.errors import TaskError, UsageError
 from batchrun.options.sources import resolve
 from batchrun.task.command.arguments import arguments_of
+from batchrun.task.command.program import Program
 from batchrun.task.command.running import ProgramError, run, runner
-from batchrun.task.command.spec import Program
 
 NASTY = [
     "plain",

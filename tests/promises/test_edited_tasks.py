@@ -5,7 +5,7 @@ from support import batchrun, lines_of, numbered, settled
 
 from batchrun.errors import ChangedError
 from batchrun.run.settling import Rules
-from batchrun.task.kept import digest_of, snapshot
+from batchrun.task.kept import content_digest, contents_as_begun
 
 TASK = """
 import os
@@ -73,11 +73,11 @@ def test_the_next_run_takes_the_edit_in_as_another_version(folder):
 def test_what_was_edited_before_the_first_row_is_said_and_nothing_runs(tmp_path):
     path = tmp_path / "work.py"
     path.write_text("old")
-    sources = ((str(path), digest_of(b"old")), (str(tmp_path / "in.zip/x.py"), ""))
-    assert snapshot(sources) == {str(path): b"old"}
+    sources = ((str(path), content_digest(b"old")), (str(tmp_path / "in.zip/x.py"), ""))
+    assert contents_as_begun(sources) == {str(path): b"old"}
     path.write_text("new")
     with pytest.raises(ChangedError, match=r"work\.py was changed"):
-        snapshot(sources)
+        contents_as_begun(sources)
 
 
 def test_only_files_that_the_run_knows_with_other_content_are_edited_ones():

@@ -8,7 +8,7 @@ import pytest
 
 import batchrun
 from batchrun.errors import InputError
-from batchrun.table.frames import keep
+from batchrun.table.frames import keep_frame
 
 DAY = datetime.datetime(2026, 1, 1)
 
@@ -66,7 +66,7 @@ def test_the_same_rows_are_the_same_file_in_whatever_batches_they_come(tmp_path)
         [batch for at in range(0, 150_000, 7001) for batch in whole[at : at + 7001].to_batches()]
     )
     for name, table in (("whole", whole), ("pieces", pieces)):
-        keep(Speaks(table), tmp_path / f"{name}.parquet")
+        keep_frame(Speaks(table), tmp_path / f"{name}.parquet")
     assert (tmp_path / "whole.parquet").read_bytes() == (tmp_path / "pieces.parquet").read_bytes()
 
 

@@ -165,7 +165,7 @@ def test_results_go_into_a_pipe_without_a_word_about_who_wrote_it(folder):
 
 
 def test_ctrl_c_while_modules_are_loaded_ends_the_program_and_afterwards_it_is_as_before():
-    code = "import os, signal; from batchrun.core.early import loading; "
+    code = "import os, signal; from batchrun.core.interrupts import loading; "
     within = "\nwith loading(): os.kill(os.getpid(), signal.SIGINT)\nprint('never')"
     after = "\nwith loading(): pass\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     ran = subprocess.run([sys.executable, "-c", code + within], capture_output=True, text=True)

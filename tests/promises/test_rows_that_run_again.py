@@ -21,7 +21,7 @@ from support import (
 )
 
 from batchrun.checkpoint import inflight, rings
-from batchrun.checkpoint.deaths import Aftermath, aftermath
+from batchrun.checkpoint.deaths import LostRows, lost_rows
 from batchrun.checkpoint.inflight import InFlight, Running
 from batchrun.core.text import numbers
 from batchrun.options import parsing
@@ -112,9 +112,9 @@ def test_where_the_memory_of_starts_was_too_short_the_note_says_perhaps_others()
     full, short = [(row, 1) for row in range(10, 15)], [(row, 1) for row in range(1, 4)]
     ran = Running(1.0, 1, b"f" * 16, 14)
     remains = inflight.Remains([ran], [(full, True), (short, False)])
-    assert aftermath(remains, {10: 1, 11: 1, 2: 1}) == Aftermath(frozenset({14}), frozenset({1, 3, 12, 13}))
-    assert aftermath(remains, {2: 1}).more
-    assert aftermath(remains, dict.fromkeys(range(20), 1)) == Aftermath()
+    assert lost_rows(remains, {10: 1, 11: 1, 2: 1}) == LostRows(frozenset({14}), frozenset({1, 3, 12, 13}))
+    assert lost_rows(remains, {2: 1}).more
+    assert lost_rows(remains, dict.fromkeys(range(20), 1)) == LostRows()
 
 
 @given(st.lists(st.one_of(st.tuples(st.integers(1, 2**40), st.integers(1, 9)), st.none()), max_size=150))

@@ -9,9 +9,9 @@ from typing import Any
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.places import Places
 from batchrun.errors import Interrupted, UsageError
+from batchrun.table.interface import Table
 from batchrun.table.options import ReadOptions
 from batchrun.table.scan import Scan, scan
-from batchrun.table.table import Table
 
 from . import old_names, roll
 from .anchor import Moved, anchor
@@ -38,7 +38,7 @@ def bind(
     `reading`: the options that the rows depend on. `stop()` is the signal that asks to end, or 0.
     """
     known_by = {**reading, "header": list(table.columns)}
-    with Spool(places.folder) as spool, roll.opened(places.roll, known_by) as old:
+    with Spool(places.folder) as spool, roll.opened_roll(places.roll, known_by) as old:
         sheet = Sheet(checkpoint.db)
         keeps_cells = options.key is None and options.content is None
 
@@ -59,7 +59,7 @@ def bind(
         sheet.close()
         if keep_roll and recorder.entries:
             with suppress(OSError):  # it only saves time
-                roll.keep(places.roll, spool, recorder.entries, known_by)
+                roll.keep_roll(places.roll, spool, recorder.entries, known_by)
     checkpoint.put(named={**now.as_fact(), "renamed": _any_renamed(checkpoint, change)})
     return found, moved
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from xxhash import xxh3_128
 
 from batchrun.table.fingerprint import CELL, cell_digests, identities
+from batchrun.table.interface import Table
 from batchrun.table.options import ReadOptions
-from batchrun.table.table import Table
 
 from .align import WIDTH
 from .naming import Naming

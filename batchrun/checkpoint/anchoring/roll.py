@@ -36,7 +36,7 @@ class Entry:
 
 
 class Roll:
-    """A roll that is open for reading. Make one with `opened`."""
+    """A roll that is open for reading. Make one with `opened_roll`."""
 
     def __init__(self, file: IO[bytes] | None = None, rows: int = 0, entries: tuple[Entry, ...] = ()) -> None:
         self._file = file
@@ -86,7 +86,7 @@ class Recorder:
 
 
 @contextmanager
-def opened(path: Path, reading: Any) -> Iterator[Roll]:
+def opened_roll(path: Path, reading: Any) -> Iterator[Roll]:
     """The roll at `path`, an empty one if it does not serve. `reading`: header and options, any JSON value."""
     with ExitStack() as stack:
         roll = Roll()
@@ -106,7 +106,7 @@ def _whole(file: IO[bytes], reading: Any) -> Roll | None:
     return None
 
 
-def keep(path: Path, spool: Spool, entries: list[Entry], reading: Any) -> None:
+def keep_roll(path: Path, spool: Spool, entries: list[Entry], reading: Any) -> None:
     """Replace the roll at `path` by what a pass has found. Raises `OSError`."""
     head = {
         "format": _FORMAT,

@@ -11,12 +11,12 @@ from batchrun.engine.cluster.dask.link import Link
 from batchrun.engine.events import Crashed, Event, Finished, OfLane, Ready, Returned, TimedOut
 from batchrun.engine.wire import Ticket
 
+from .handed_out import HandedOut
 from .host import Opening
-from .hosts import Host
-from .lost import Deaths
-from .marks import Marks
+from .host_account import HostAccount
+from .lost import HostDeaths
+from .messages import HostBroken, HostMessage, HostStatus, PrintedNotice
 from .shares import quotas
-from .telling import Broken, Notice, Status, Telling
 
 
 class Account:
@@ -26,9 +26,9 @@ class Account:
     """
 
     def __init__(self, link: Link, jobs: int, inflight: Path, say: Callable[[str], None], *, fail_lost: bool) -> None:
-        self.hosts: dict[str, Host] = {}
-        self.deaths = Deaths()
-        self.marks = Marks(inflight)
+        self.hosts: dict[str, HostAccount] = {}
+        self.deaths = HostDeaths()
+        self.handed_out = HandedOut(inflight)
         self.restarts = 0
         self._link = link
         self._jobs = jobs
@@ -38,7 +38,7 @@ class Account:
         self._told: list[tuple[Any, ...]] = []
         self._noticed: set[str] = set()
 
-    def welcome(self, hosts: Iterable[Host], opening: Opening) -> None:
+    def welcome(self, hosts: Iterable[HostAccount], opening: Opening) -> None:
         """New hosts get their shares, and are told everything."""
         new = {host.key: host for host in hosts}
         self.hosts.update(new)
@@ -53,11 +53,11 @@ class Account:
         for key in self.hosts:
             self._link.say(key, message)
 
-    def give(self, host: Host, tickets: list[Ticket]) -> None:
+    def give(self, host: HostAccount, tickets: list[Ticket]) -> None:
         """Hand rows to a host."""
         size = self._link.say(host.key, ("rows", [ticket.for_worker() for ticket in tickets]))
         host.give(tickets, size)
-        self.marks.handed_out(tickets)
+        self.handed_out.add(tickets)
 
     def running(self) -> list[tuple[int, Running]]:
         """Lane and row of everything that executes, as the hosts last said."""
@@ -72,8 +72,8 @@ class Account:
         """What these bytes of a host mean to the run. A host that is gone is not heard."""
         if host := self.hosts.get(key):
             try:
-                for telling in host.hear(data):
-                    yield from self._take(host, telling)
+                for message in host.hear(data):
+                    yield from self._take(host, message)
             except ValueError as error:
                 self._link.release(host.key, str(error), again=True)
 
@@ -86,7 +86,7 @@ class Account:
         self._share_out()
         if tickets := tuple(host.sent.values()):
             for ticket in tickets:
-                self.marks.back(ticket)
+                self.handed_out.remove(ticket)
             self.deaths.seen(set(host.sent))
             yield from self._sentence(host, tickets, host.last_words or why)
 
@@ -99,21 +99,21 @@ class Account:
                 if key not in new:
                     self._link.say(key, ("quota", quota))
 
-    def _take(self, host: Host, telling: Telling) -> Iterator[Event]:
-        match telling:
-            case Status():
-                host.tells(telling)
-            case Broken(message, hint):
-                host.last_words = f"{message}; {hint}"
-            case Notice(text):
+    def _take(self, host: HostAccount, message: HostMessage) -> Iterator[Event]:
+        match message:
+            case HostStatus():
+                host.tells(message)
+            case HostBroken(why, hint):
+                host.last_words = f"{why}; {hint}"
+            case PrintedNotice(text):
                 if text not in self._noticed:
                     self._noticed.add(text)
                     self._say(text)
             case _:
-                event = self._enter(host, telling)
+                event = self._enter(host, message)
                 yield event._replace(lane=self._lane(host, event.lane))
 
-    def _enter(self, host: Host, event: OfLane) -> OfLane:
+    def _enter(self, host: HostAccount, event: OfLane) -> OfLane:
         """An event's effect on the account."""
         match event:
             case Ready(_, hello):
@@ -135,21 +135,21 @@ class Account:
                     self._strike(host, ticket)
         return event
 
-    def _ended(self, host: Host, ticket: Ticket) -> None:
+    def _ended(self, host: HostAccount, ticket: Ticket) -> None:
         """An attempt at the row has ended, and its machine is still there."""
         self.deaths.over(ticket.position)
         self._strike(host, ticket)
 
-    def _strike(self, host: Host, ticket: Ticket) -> None:
+    def _strike(self, host: HostAccount, ticket: Ticket) -> None:
         """The host does not have the row any more."""
         del host.sent[ticket.position]
-        self.marks.back(ticket)
+        self.handed_out.remove(ticket)
 
-    def _lane(self, host: Host, lane: int) -> int:
+    def _lane(self, host: HostAccount, lane: int) -> int:
         """A number for a lane, among those of the whole cluster."""
         return self._lanes.setdefault((host.key, lane), len(self._lanes))
 
-    def _sentence(self, host: Host, tickets: tuple[Ticket, ...], why: str) -> Iterator[Event]:
+    def _sentence(self, host: HostAccount, tickets: tuple[Ticket, ...], why: str) -> Iterator[Event]:
         """What becomes of rows that were on a lost host, said and done."""
         lane, cause = self._lane(host, 0), f"was lost with its machine: {host.name}, {why}"
         guilty = tickets if self._fail_lost else tuple(row for row in tickets if self.deaths.guilty(row.position))

@@ -14,17 +14,17 @@ from typing import Self
 from batchrun.checkpoint.inflight import Running
 from batchrun.engine.cluster.dask.link import Link
 from batchrun.engine.events import Event, Returned
-from batchrun.engine.orders import Orders
 from batchrun.engine.wire import Ticket
+from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
 from batchrun.options.settings import Settings
 
 from .account import Account
 from .environment import worth_sending
 from .host import Opening
-from .hosts import Host
-from .parcel import parcel_of
-from .tidings import Joined, Left, Said, Severed, Tidings, Unfit
+from .host_account import HostAccount
+from .link_events import HostLeft, HostSaid, LinkEvent, SchedulerLost, WorkersLeased, WorkerUnfit
+from .task_bundle import bundle_of
 
 WORKERLESS_SECONDS = 5.0
 _GO_ON = "the same command goes on where this run ended; --engine local does so on this machine"
@@ -35,13 +35,13 @@ class Cluster:
     runs any more.
     """
 
-    def __init__(self, settings: Settings, link: Link, orders: Orders, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, link: Link, setup: WorkerSetup, say: Callable[[str], None]) -> None:
         self._threads = settings.threads
         self._link = link
-        self._orders = orders
+        self._setup = setup
         self._say = say
         fail_lost = settings.on_lost == "fail"
-        self._account = Account(link, settings.jobs, Path(orders.inflight), say, fail_lost=fail_lost)
+        self._account = Account(link, settings.jobs, Path(setup.inflight), say, fail_lost=fail_lost)
         self._opening: Opening | None = None
         self._workerless = math.inf
         self._limit: float | None = None
@@ -55,7 +55,7 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         if self._opening:
             self._link.close()
-        self._account.marks.close()
+        self._account.handed_out.close()
 
     def start(self, _lanes: int = 0) -> None:
         """Connect, at the first call. How many lanes there are is up to the cluster.
@@ -63,15 +63,15 @@ class Cluster:
         Raises `UsageError` if there is no scheduler that we can work with, or the task's folder is too big.
         """
         if self._opening is None:
-            parcel = parcel_of(self._orders.spec, Path.cwd())
+            bundle = bundle_of(self._setup.spec, Path.cwd())
             self._link.open()
             self._opening = Opening(
-                self._orders, parcel, worth_sending(os.environ), jobs=1, threads=self._threads, cpus=1
+                self._setup, bundle, worth_sending(os.environ), jobs=1, threads=self._threads, cpus=1
             )
             self._workerless = time.monotonic()
 
     def keep(self, _sources: Sequence[tuple[str, str]]) -> None:
-        """Every host, now and later, has the same parcel: the files as they were when the run began."""
+        """Every host, now and later, has the same bundle: the files as they were when the run began."""
 
     def describe(
         self, names: tuple[str, ...], types: tuple[str, ...], _slots: Sequence[int] = (), missing: tuple[str, ...] = ()
@@ -116,8 +116,8 @@ class Cluster:
             error, self._broken = self._broken, None
             raise error
         events, self._pending = self._pending, []
-        for tidings in self._link.tidings(0 if events else wait):
-            events.extend(self._heed(tidings))
+        for event in self._link.events(0 if events else wait):
+            events.extend(self._heed(event))
         self._place_alone()
         self._mention_waiting()
         return events
@@ -160,7 +160,7 @@ class Cluster:
         return [(host.name, len(host.sent), host.failures) for host in self._hosts]
 
     @property
-    def _hosts(self) -> list[Host]:
+    def _hosts(self) -> list[HostAccount]:
         return list(self._account.hosts.values())
 
     def _place_alone(self) -> None:
@@ -179,22 +179,22 @@ class Cluster:
         self._alone.clear()
         return [Returned(0, tickets)] if tickets else []
 
-    def _heed(self, tidings: Tidings) -> Iterator[Event]:
-        match tidings:
-            case Joined(workers) if self._opening:
-                self._account.welcome((Host(*worker) for worker in workers), self._opening)
-            case Said(key, data):
+    def _heed(self, event: LinkEvent) -> Iterator[Event]:
+        match event:
+            case WorkersLeased(workers) if self._opening:
+                self._account.welcome((HostAccount(*worker) for worker in workers), self._opening)
+            case HostSaid(key, data):
                 yield from self._account.hear(key, data)
-            case Left(key, why):
+            case HostLeft(key, why):
                 yield from self._account.lose(key, why)
-            case Unfit(name, why, hint, alone):
+            case WorkerUnfit(name, why, hint, alone):
                 self._say(f"the cluster's worker {name} {why}: it gets no rows")
                 if alone:
                     self._stop(f"no worker of the cluster can be used: {name} {why}", hint)
-            case Severed(for_good=False):
+            case SchedulerLost(for_good=False):
                 self._workerless = math.inf
                 self._say("the scheduler was lost; waiting for it to come back")
-            case Severed():
+            case SchedulerLost():
                 self._stop("the scheduler of the cluster was lost and did not come back", _GO_ON)
 
     def _stop(self, message: str, hint: str) -> None:

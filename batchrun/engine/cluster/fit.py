@@ -10,7 +10,7 @@ SAME = ("distributed", "cloudpickle")
 Versions = Mapping[str, Any]
 
 
-def misfit(theirs: Versions | None, ours: Versions, *, runs_rows: bool) -> str | None:
+def unfit_because(theirs: Versions | None, ours: Versions, *, runs_rows: bool) -> str | None:
     """What keeps a process of the cluster from working with us, or None.
 
     `theirs`, `ours`: package name -> version or None, as Dask tells them, `python` as `3.11.9.final.0`.

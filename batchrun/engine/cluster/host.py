@@ -1,6 +1,6 @@
 """A lane host: the process beside a Dask worker in which our own lanes run, for a coordinator far away.
 
-Messages come in on stdin and tellings go out on stdout, frame by frame; the Dask worker only passes them on. At
+Messages come in on stdin and messages go out on stdout, frame by frame; the Dask worker only passes them on. At
 the end of stdin, or when the Dask worker dies, the host ends and its lanes with it. What tasks print goes to
 stderr, which is the Dask worker's.
 """
@@ -19,16 +19,16 @@ from typing import Any
 
 from batchrun.core.redact import Redactor
 from batchrun.engine.events import Event, Ready, Returned, Stillborn, StoodStill
+from batchrun.engine.lane_slots import slots_of_lanes
 from batchrun.engine.local.lanes import Lanes
-from batchrun.engine.orders import Orders
-from batchrun.engine.shape import slots_of_lanes
 from batchrun.engine.wire import READ_SIZE, Frames, Ticket, unpack, write_all
 from batchrun.engine.worker.lifeline import die_with
+from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import BatchrunError
 from batchrun.task.notice import heard
 
-from .parcel import Parcel
-from .telling import Broken, Notice, Status, Telling, frame
+from .messages import HostBroken, HostMessage, HostStatus, PrintedNotice, packed_messages
+from .task_bundle import TaskBundle
 
 TICK_SECONDS = 0.1
 STATUS_SECONDS = 0.5
@@ -42,18 +42,18 @@ class Opening:
     `jobs`: rows at once, at first. `threads`: `--threads`. `cpus`: the Dask worker's threads.
     """
 
-    orders: Orders
-    parcel: Parcel
+    setup: WorkerSetup
+    bundle: TaskBundle
     environment: dict[str, str]
     jobs: int
     threads: int
     cpus: int
 
 
-class Host:
+class LaneHost:
     """Feeds the lanes from the rows that came, and tells what happens to them."""
 
-    def __init__(self, lanes: Lanes, opening: Opening, folder: Path, notices: list[Telling]) -> None:
+    def __init__(self, lanes: Lanes, opening: Opening, folder: Path, notices: list[HostMessage]) -> None:
         self._lanes = lanes
         self._notices = notices
         self._opening = opening
@@ -67,7 +67,7 @@ class Host:
         self._fed = time.monotonic()
         self._draining = False
 
-    def heed(self, message: tuple[Any, ...]) -> list[Telling]:
+    def heed(self, message: tuple[Any, ...]) -> list[HostMessage]:
         """Do what the coordinator says."""
         match message:
             case ("rows", rows):
@@ -88,21 +88,21 @@ class Host:
                 return [*self._told(self._lanes.take_back()), *self._give_back()]
         return []
 
-    def turn(self) -> list[Telling]:
+    def turn(self) -> list[HostMessage]:
         """Hand out what there is room for; returns what has happened."""
         self._feed()
         events = [*self._lanes.collect(0), *self._lanes.expire(time.monotonic(), self._limit)]
-        tellings = [*self._told(events), *self._notices]
+        answers = [*self._told(events), *self._notices]
         self._notices.clear()
         if self._waiting and time.monotonic() - self._fed > STALE_SECONDS:
-            tellings += self._give_back()  # they could start elsewhere
-        return tellings
+            answers += self._give_back()  # they could start elsewhere
+        return answers
 
-    def status(self) -> Status:
+    def status(self) -> HostStatus:
         """How it goes."""
         now = time.monotonic()
         running = tuple((lane, now - row.started, row.position) for lane, row in self._lanes.running())
-        return Status(*self._lanes.crew(), running)
+        return HostStatus(*self._lanes.crew(), running)
 
     def _feed(self) -> None:
         room = min(self._lanes.room(), len(self._waiting))
@@ -131,7 +131,7 @@ class Host:
                 self._lanes.grow(self._quota)
                 self._capacity = self._quota
 
-    def _told(self, events: list[Event]) -> Iterator[Telling]:
+    def _told(self, events: list[Event]) -> Iterator[HostMessage]:
         for event in events:
             if isinstance(event, StoodStill):
                 continue  # this machine, not the run
@@ -141,7 +141,7 @@ class Host:
                 if event.hello.error is None:
                     self._is_async = event.hello.is_async
                     self._lay_out()
-                at_home = self._opening.parcel.at_home
+                at_home = self._opening.bundle.at_home
                 sources = tuple((at_home(path, self._folder), digest) for path, digest in event.hello.sources)
                 yield event._replace(hello=event.hello._replace(sources=sources))
             elif isinstance(event, Stillborn):
@@ -149,7 +149,7 @@ class Host:
             else:
                 yield event
 
-    def _give_back(self) -> list[Telling]:
+    def _give_back(self) -> list[HostMessage]:
         waiting = tuple(self._waiting)
         self._waiting.clear()
         return [Returned(0, waiting)] if waiting else []
@@ -165,17 +165,17 @@ def main(worker: int) -> None:
     opening, *messages = _first(inbox, frames)
     for name, value in opening.environment.items():
         os.environ.setdefault(name, value)
-    spec = opening.parcel.unpack(folder)
+    spec = opening.bundle.unpack(folder)
     inflight = folder / "inflight"
-    orders = replace(opening.orders, spec=spec, inflight=str(inflight))
-    notices: list[Telling] = []
-    printed = heard(_printer(), lambda text: notices.append(Notice(text)))
+    setup = replace(opening.setup, spec=spec, inflight=str(inflight))
+    notices: list[HostMessage] = []
+    printed = heard(_printer(), lambda text: notices.append(PrintedNotice(text)))
     try:
-        with Lanes(opening.jobs, orders, inflight, printed) as lanes:
+        with Lanes(opening.jobs, setup, inflight, printed) as lanes:
             lanes.start(1)
-            _serve(Host(lanes, opening, folder, notices), lanes, frames, messages, (inbox, outbox))
+            _serve(LaneHost(lanes, opening, folder, notices), lanes, frames, messages, (inbox, outbox))
     except BatchrunError as error:
-        write_all(outbox, frame([Broken(str(error), error.hint)]))
+        write_all(outbox, packed_messages([HostBroken(str(error), error.hint)]))
 
 
 def _aside() -> tuple[int, int]:
@@ -207,7 +207,7 @@ def _printer() -> Callable[[int, list[str]], None]:
     return printed
 
 
-def _serve(host: Host, lanes: Lanes, frames: Frames, messages: list[Any], pipes: tuple[int, int]) -> None:
+def _serve(host: LaneHost, lanes: Lanes, frames: Frames, messages: list[Any], pipes: tuple[int, int]) -> None:
     """Until the inbox ends: heed, turn, tell."""
     inbox, outbox = pipes
     watch = select.poll()
@@ -215,13 +215,13 @@ def _serve(host: Host, lanes: Lanes, frames: Frames, messages: list[Any], pipes:
     watch.register(lanes.fileno(), select.POLLIN)
     told = 0.0
     while True:
-        tellings = [telling for message in messages for telling in host.heed(message)]
-        tellings += host.turn()
+        answers = [answer for message in messages for answer in host.heed(message)]
+        answers += host.turn()
         if time.monotonic() - told > STATUS_SECONDS:
             told = time.monotonic()
-            tellings.append(host.status())
-        if tellings:
-            write_all(outbox, frame(tellings))
+            answers.append(host.status())
+        if answers:
+            write_all(outbox, packed_messages(answers))
         messages = []
         if any(fd == inbox for fd, _ in watch.poll(TICK_SECONDS * 1000)):
             data = os.read(inbox, READ_SIZE)

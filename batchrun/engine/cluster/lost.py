@@ -6,7 +6,7 @@ IN_COMPANY = 3
 ALONE = 2
 
 
-class Deaths:
+class HostDeaths:
     """How often each row has lost its machine, in company and alone.
 
     Losing a machine charges nothing. A row that has lost three runs alone from then on, and one that has lost

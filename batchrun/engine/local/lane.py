@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Iterator
 from batchrun.checkpoint.inflight import Holder, InFlight, Running, full_barrier
 from batchrun.core.processes import exit_in_words, kill_group, kill_trees
 from batchrun.engine.events import Event, Finished, Ready, Returned, Stillborn, TimedOut
-from batchrun.engine.orders import Orders
 from batchrun.engine.wire import Hello, Reply, Ticket, pack
+from batchrun.engine.worker_setup import WorkerSetup
 
 from .nursery import Nursery, NurseryDied
 from .pace import MAX_HELD, Pace
@@ -28,18 +28,18 @@ TAIL_LINES = 40
 class Lane:
     """A worker process and the account of its rows. `index` is its number from 0.
 
-    `first`, `slots`: its cells in the in-flight file, and how many rows it runs at once. `orders`: those of its next
+    `first`, `slots`: its cells in the in-flight file, and how many rows it runs at once. `setup`: those of its next
     worker. `started`: when its worker was (monotonic seconds); `loaded_in`: seconds in which the last one that is up
     loaded the task; `overdue`: what is to be told when it has died, if it is ended for loading too long.
     """
 
-    def __init__(self, index: int, orders: Orders, cells: InFlight) -> None:
+    def __init__(self, index: int, setup: WorkerSetup, cells: InFlight) -> None:
         self.index = index
         self.first = index
         self.slots = 1
         self.pace = Pace()
         self.loaded_in = 0.0
-        self.orders = orders
+        self.setup = setup
         self._cells = cells
         self._row_bytes = 0.0
 
@@ -70,7 +70,7 @@ class Lane:
         self._cells.let_go(self.first)
         self.pipes = Pipes()
         try:
-            self.pid = nursery.start(self.orders, self.pipes.theirs)
+            self.pid = nursery.start(self.setup, self.pipes.theirs)
             # A pidfd, not a pipe's end of file: a child that the worker forked would keep a pipe open.
             self.death = os.pidfd_open(self.pid)
         except ProcessLookupError:

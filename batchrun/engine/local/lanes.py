@@ -16,12 +16,12 @@ from batchrun.checkpoint.inflight import InFlight, Running, forget
 from batchrun.core.descriptors import check_descriptors, raise_descriptors
 from batchrun.core.stillness import Stillness
 from batchrun.engine.events import Crashed, Event, Finished, Loading, Stillborn, StoodStill, TimedOut
-from batchrun.engine.orders import Orders
-from batchrun.engine.shape import slots_of_lanes
+from batchrun.engine.lane_slots import slots_of_lanes
 from batchrun.engine.wire import Ticket
+from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
 from batchrun.options.parsing import cpus
-from batchrun.task.kept import snapshot
+from batchrun.task.kept import contents_as_begun
 from batchrun.task.notice import untagged
 
 from .births import Births
@@ -44,12 +44,12 @@ class Lanes:
     """
 
     def __init__(
-        self, jobs: int, orders: Orders, inflight: Path, printed: Printed, nursery: Nursery | None = None
+        self, jobs: int, setup: WorkerSetup, inflight: Path, printed: Printed, nursery: Nursery | None = None
     ) -> None:
         self.jobs = jobs
         self.lanes: list[Lane] = []
         self._slots: list[int] = []
-        self._orders = orders
+        self._setup = setup
         self._printed = printed
         self._table: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] | None = None
         self._selector = selectors.DefaultSelector()
@@ -114,7 +114,7 @@ class Lanes:
     def _put_up_more(self) -> None:
         loading = sum(not lane.ready for lane in self.lanes)
         while self._replacing and not self._broken and len(self.lanes) < len(self._slots) and loading < LOADING:
-            lane = Lane(len(self.lanes), self._orders, self._cells)
+            lane = Lane(len(self.lanes), self._setup, self._cells)
             lane.first, lane.slots = sum(self._slots[: lane.index]), self._slots[lane.index]
             self._put_up(lane)
             self.lanes.append(lane)
@@ -142,9 +142,9 @@ class Lanes:
 
         Raises `ChangedError` if one of them is not what it was.
         """
-        self._orders = replace(self._orders, sources=snapshot(sources))
+        self._setup = replace(self._setup, sources=contents_as_begun(sources))
         for lane in self.lanes:
-            lane.orders = self._orders
+            lane.setup = self._setup
 
     def room(self) -> int:
         """Rows that could be sent now without one of them waiting for long."""
@@ -214,7 +214,7 @@ class Lanes:
         """
         events: list[Event] = self._after_stillness(self._clock.worked(now))
         if limit is not None:
-            end_loading(self.lanes, self._orders.spec, now, limit, self._heard)
+            end_loading(self.lanes, self._setup.spec, now, limit, self._heard)
         for lane in self.lanes:
             events.extend(self._suspicion.heard(look_after(lane, now, limit)))
             if lane.pipes.full:
@@ -232,7 +232,7 @@ class Lanes:
 
     def loading(self, now: float, *, ask: bool = False) -> Loading | None:
         """Where no worker is up: what they are loading, and since when. `ask`: also where one of them is."""
-        return loading(self.lanes, self._orders.spec, now, self._heard if ask else None)
+        return loading(self.lanes, self._setup.spec, now, self._heard if ask else None)
 
     def crew(self) -> tuple[int, int]:
         """Lanes that are up, and workers replaced so far."""

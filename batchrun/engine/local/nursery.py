@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any
 
 from batchrun.core.processes import kill_group
-from batchrun.engine.orders import Orders
+from batchrun.engine.worker_setup import WorkerSetup
 
 MESSAGE_SIZE = 1 << 20
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -52,12 +52,12 @@ class Nursery:
             say(ours, (os.getpid(), sys.path, sys.argv))
         self.died = False
 
-    def start(self, orders: Orders, pipes: Sequence[int]) -> int:
+    def start(self, setup: WorkerSetup, pipes: Sequence[int]) -> int:
         """Start a worker with its ends of inbox, outbox and output; returns its process number.
 
         Raises `OSError` if the machine lets no further process start.
         """
-        return int(self._ask(("start", orders), pipes))
+        return int(self._ask(("start", setup), pipes))
 
     def reap(self, pid: int) -> int:
         """The exit code of a worker that has died (negative: the signal that killed it)."""

@@ -13,8 +13,8 @@ from batchrun.task.encode import MAX_RESULT_BYTES, Unencodable, encode
 from batchrun.task.failure import http_status_of, kind_of, retry_after_of
 from batchrun.task.in_the_way import in_the_way
 from batchrun.task.load import Function, users_trace
-from batchrun.task.prompt.errors import CallError
-from batchrun.task.reply import Parsed, ReplyError, fitting, read
+from batchrun.task.prompt.refusals import CallError
+from batchrun.task.reply import Parsed, ReplyError, fitting, read_reply
 from batchrun.task.spec import Reading
 
 Finish = Callable[[Ticket, float, Any], Reply]
@@ -59,7 +59,9 @@ def finisher(reply: Reading, *, strict: bool, accept_truncated: bool, schema: st
         how, nulled, note = "value", 0, None
         try:
             if raw is not None:
-                value = read(str.__str__(value), reply, strict=strict, accept_truncated=accept_truncated, fits=fits)
+                value = read_reply(
+                    str.__str__(value), reply, strict=strict, accept_truncated=accept_truncated, fits=fits
+                )
             if type(value) is Parsed:  # the built-in has read texts by itself
                 value, how, nulled, note = value.value, value.how, value.nulled, value.note
             body, more = encode(value)

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from batchrun.core.processes import kill_trees
 from batchrun.engine.local.nursery import SIGNALS
-from batchrun.engine.orders import Orders
+from batchrun.engine.worker_setup import WorkerSetup
 
 from .lifeline import die_with
 from .worker import main
@@ -88,11 +88,11 @@ def _end(workers: set[int]) -> NoReturn:
     os._exit(0)
 
 
-def _live(orders: Orders, nursery: int, pipes: list[int]) -> None:
+def _live(setup: WorkerSetup, nursery: int, pipes: list[int]) -> None:
     """A worker's life, from fork to exit; never returns into the nursery's code."""
     code = 1
     try:
-        main(orders, nursery, *pipes)
+        main(setup, nursery, *pipes)
         atexit._run_exitfuncs()  # a client that the user's module made may want to say goodbye
         code = 0
     except BaseException:  # noqa: BLE001 - whatever it is, it must not unwind into the nursery

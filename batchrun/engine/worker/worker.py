@@ -13,11 +13,11 @@ import threading
 from pathlib import Path
 
 from batchrun.checkpoint.inflight import InFlight
-from batchrun.engine.orders import Orders
 from batchrun.engine.wire import Hello, pack_plain, write_all
+from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import TaskError
 from batchrun.task.in_the_way import in_the_way
-from batchrun.task.kept import keep
+from batchrun.task.kept import load_as_begun
 from batchrun.task.load import Function, load, users_trace
 
 from .attempt import finisher, safe_text
@@ -29,7 +29,7 @@ _ASIDE = 1000
 _NOT_FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> None:
+def main(setup: WorkerSetup, parent: int, inbox: int, outbox: int, output: int) -> None:
     """A worker's life. Returns when the coordinator closes the inbox. `parent`: whom to die with."""
     in_own_group()
     die_with(parent)
@@ -43,14 +43,12 @@ def main(orders: Orders, parent: int, inbox: int, outbox: int, output: int) -> N
     # Where it is, said by a handler in C: also in a module whose import does not come back to Python.
     faulthandler.register(signal.SIGUSR1, file=output, all_threads=False)
     # Before the coordinator hears of this worker: rows that had to wait for its imports would start in a burst.
-    finish = finisher(
-        orders.reply, strict=orders.strict, accept_truncated=orders.accept_truncated, schema=orders.schema
-    )
-    function, is_async = _introduce(orders, outbox)
+    finish = finisher(setup.reply, strict=setup.strict, accept_truncated=setup.accept_truncated, schema=setup.schema)
+    function, is_async = _introduce(setup, outbox)
     if function is None:
         return
     gc.freeze()
-    with InFlight(Path(orders.inflight)) as cells:
+    with InFlight(Path(setup.inflight)) as cells:
         service = Service(function, finish, cells, inbox, outbox, printed, os.getpid())
         if is_async:
             from .looped import serve_async  # asyncio only where it is used
@@ -92,14 +90,12 @@ def _aside(fd: int) -> int:
     return moved
 
 
-def _introduce(orders: Orders, outbox: int) -> tuple[Function | None, bool]:
+def _introduce(setup: WorkerSetup, outbox: int) -> tuple[Function | None, bool]:
     """Load the task and say how that went; no function when it cannot be loaded. True for an `async def`."""
     worker = os.getpid()
     try:
-        keep(orders.sources)
-        function, loaded = load(
-            orders.spec, orders.args, strict=orders.strict, accept_truncated=orders.accept_truncated
-        )
+        load_as_begun(setup.sources)
+        function, loaded = load(setup.spec, setup.args, strict=setup.strict, accept_truncated=setup.accept_truncated)
         hello = Hello(*loaded, error=None, hint="", trace="")
         if hello.is_async:
             from . import looped  # noqa: F401 - asyncio only where it is used, and before anybody waits for rows

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .kinds import JSON, NOTHING, Kind, join, kind_of, storable
+from .value_kinds import JSON, NOTHING, Kind, join, kind_of_values, storable
 
 MAX_COLUMNS = 1000
 PREFIX = "result_"
@@ -82,7 +82,7 @@ def _widen(values: Sequence[Any], found: dict[Key, Kind]) -> None:
     for key, kind in found.items():
         if kind != JSON:
             cells = _whole(values) if key is WHOLE else [value.get(key) for value in objects]
-            found[key] = join(kind, kind_of(cells))
+            found[key] = join(kind, kind_of_values(cells))
 
 
 def _named(found: dict[Key, Kind], taken: Sequence[str], *, packed: bool) -> ResultColumns:

@@ -7,7 +7,7 @@ from batchrun.core.states import CRASHED, FAILED, STATE_NAMES, TIMED_OUT
 from .columns import ERROR, STATUS, ResultColumns, free
 from .joined import AnyChunk, Outcome, Outcomes
 from .json_value import json_of
-from .kinds import INT, TEXT
+from .value_kinds import INT, TEXT
 from .view import Results, messages
 
 ROW, KIND = "batchrun_row", "batchrun_kind"

@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 
 from batchrun.table.convert import converter
-from batchrun.table.table import Table
+from batchrun.table.interface import Table
 
 from .columns import ResultColumns
 from .joined import snapshot
 from .json_value import valid_text
-from .kinds import BOOL, FLOAT, INT, JSON, KIND_OF_TYPE, LONG, NOTHING, TEXT, kind_of
+from .value_kinds import BOOL, FLOAT, INT, JSON, KIND_OF_TYPE, LONG, NOTHING, TEXT, kind_of_values
 from .view import Results, values
 
 _DTYPES = {
@@ -55,7 +55,7 @@ def _columns(results: Results, columns: ResultColumns) -> list[list[Any]]:
 
 
 def _series(cells: list[Any], type_name: str) -> "pd.Series[Any]":
-    kind = kind_of(cells)
+    kind = kind_of_values(cells)
     if kind == NOTHING:
         kind = KIND_OF_TYPE.get(type_name, NOTHING)
     if kind == TEXT:

@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from batchrun.checkpoint.damage import damaged_rows, fits
-from batchrun.checkpoint.errors import damaged_records, explained
+from batchrun.checkpoint.damage import damaged_rows, fits_seal
+from batchrun.checkpoint.explain import damaged_records, explained
 from batchrun.checkpoint.records import Failure
 from batchrun.core.states import LEFT, STATE_NAMES
 from batchrun.core.text import counted
 from batchrun.errors import CheckpointError, InputError
-from batchrun.table.table import CHUNK_ROWS
+from batchrun.table.interface import CHUNK_ROWS
 
 _SETTLED = """
 SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, NULL, NULL, r.body, r.raw, r.how, r.note, l.failure,
@@ -130,7 +130,7 @@ def _outcomes(db: sqlite3.Connection, found: list[tuple[Any, ...]], *, raw: bool
 def _check(found: list[tuple[Any, ...]], errors: Sequence[Failure | None]) -> None:
     """Hold each record against its seal: nothing that was changed on the disk leaves the checkpoint as a result."""
     for row, failure in zip(found, errors, strict=True):
-        if row[3] != LEFT and not fits((*row[:11], failure, None, None) if row[11] else row[:14], row[14]):
+        if row[3] != LEFT and not fits_seal((*row[:11], failure, None, None) if row[11] else row[:14], row[14]):
             raise sqlite3.DatabaseError(f"the record of row {row[0]:,} is corrupt")
 
 

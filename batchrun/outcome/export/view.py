@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from batchrun.table.table import Cells, Table
+from batchrun.table.interface import Cells, Table
 
 from .columns import ResultColumns, result_columns
 from .joined import AnyChunk, Outcomes, bodies, pages

@@ -18,7 +18,7 @@ from typing import IO
 
 from batchrun.checkpoint.atomic import BeforeRename, replacing
 from batchrun.errors import CheckpointError, UsageError
-from batchrun.table.table import Table
+from batchrun.table.interface import Table
 
 from .columns import LateColumn
 from .failed import failed_view
@@ -83,7 +83,7 @@ def export(
             # Not sys.stdout.buffer: with PYTHONUNBUFFERED that drops what a full disk does not take, and says nothing.
             with open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
                 return _to_stream(write, results, stdout, spool=format in SEEKING)
-        with explained(target):
+        with write_errors_explained(target):
             return _to_path(write, results, target, before_rename, spool=format in SEEKING)
 
 
@@ -123,7 +123,7 @@ def _pulse(stop: Callable[[], bool] | None) -> Callable[[], None]:
 
 
 @contextmanager
-def explained(target: Path) -> Iterator[None]:
+def write_errors_explained(target: Path) -> Iterator[None]:
     """Turn what the system says about the target into an error that tells the user what to do."""
     try:
         yield

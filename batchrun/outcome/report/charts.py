@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from .labels import Label, anchor, looks
+from .labels import Label, looks, text_anchor
 from .markup import Markup, element, joined
 
 HEIGHT = 132
@@ -87,8 +87,8 @@ def _one_colour(one: Series, below: list[float], top: float, width: float) -> It
             yield element(
                 "rect",
                 class_=one.look,
-                x=percent((index + (1 - _BAR) / 2) * width),
-                width=percent(_BAR * width),
+                x=css_percent((index + (1 - _BAR) / 2) * width),
+                width=css_percent(_BAR * width),
                 y=pixels(max(ABOVE, foot - height)),
                 height=pixels(height),
             )
@@ -121,10 +121,10 @@ def _height_of(value: float, scale: list[float]) -> float:
 def _ticks(ticks: Sequence[Label]) -> Iterator[Markup]:
     foot = ABOVE + HEIGHT
     for (place, text), look in looks(ticks):
-        x = percent(place)
+        x = css_percent(place)
         yield element("line", class_="tick", x1=x, x2=x, y1=foot, y2=foot + 5)
         for nth, line in enumerate(text.split("\n")):
-            yield element("text", line, class_=look, x=x, y=foot + 17 + nth * LINE, text_anchor=anchor(place))
+            yield element("text", line, class_=look, x=x, y=foot + 17 + nth * LINE, text_anchor=text_anchor(place))
 
 
 def _marks(marks: Sequence[Label]) -> Iterator[Markup]:
@@ -132,15 +132,15 @@ def _marks(marks: Sequence[Label]) -> Iterator[Markup]:
     if len(marks) > MOST_MARKS:
         return
     for place, _ in marks:
-        x = percent(place)
+        x = css_percent(place)
         yield element("line", class_="mark", x1=x, x2=x, y1=ABOVE - 8, y2=ABOVE + HEIGHT)
     for (place, text), look in looks(marks):
         class_ = f"name {look}" if look else "name"
-        yield element("text", text, class_=class_, x=percent(place), y=ABOVE - 12, text_anchor=anchor(place))
+        yield element("text", text, class_=class_, x=css_percent(place), y=ABOVE - 12, text_anchor=text_anchor(place))
 
 
 def _hint(place: float, width: float, text: str) -> Markup:
-    area = {"x": percent(place), "width": percent(width), "y": ABOVE, "height": HEIGHT}
+    area = {"x": css_percent(place), "width": css_percent(width), "y": ABOVE, "height": HEIGHT}
     return element("rect", element("title", text), class_="hint", **area)
 
 
@@ -151,7 +151,8 @@ def share_bar(says: str, parts: Sequence[tuple[str, int]]) -> Markup:
     scale = sum(share for _, share in shown)
     pieces, at = [], 0.0
     for look, share in shown:
-        pieces.append(element("rect", class_=look, x=percent(at), width=percent(share / scale), y="0", height="100%"))
+        width = css_percent(share / scale)
+        pieces.append(element("rect", class_=look, x=css_percent(at), width=width, y="0", height="100%"))
         at += share / scale
     return element("svg", *pieces, class_="shares", role="img", aria_label=says, width="100%", height="14")
 
@@ -161,7 +162,7 @@ def legend(series: Sequence[Series]) -> Markup:
     return joined(*(element("span", element("i", class_=one.look), one.name, class_="key") for one in series))
 
 
-def percent(share: float) -> str:
+def css_percent(share: float) -> str:
     """A share of the width."""
     return f"{round(100 * share, 3):g}%"
 

@@ -15,7 +15,7 @@ from .latency import SHARES, Latency
 from .markup import Markup, element
 from .pieces import note, number, section, table, unit
 from .timeline import Timeline
-from .words import NBSP, clock, moment, offset, took
+from .words import NBSP, clock, date_and_time, offset, took
 
 _MOST_TICKS = 4
 # As the state that they lead to, in the chart above.
@@ -83,7 +83,7 @@ def _over_time(
     date = "\n{}" if dated and step < _DAY else ""
     labels = [Label(place, clock(at, step) + date.format(clock(at, _DAY))) for place, at in ticks]
     marks = [Label(line.place(run.started), f"run {run.number}") for run in facts.runs if run.busy]
-    when = [f"{moment(line.begin(index))}: {hint}" for index, hint in enumerate(hints)]
+    when = [f"{date_and_time(line.begin(index))}: {hint}" for index, hint in enumerate(hints)]
     return _figure(title, series, bars(title, series, when, labels, marks, whole=whole))
 
 

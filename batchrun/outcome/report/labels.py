@@ -20,7 +20,7 @@ class Label(NamedTuple):
     text: str
 
 
-def anchor(place: float) -> str:
+def text_anchor(place: float) -> str:
     """Which part of a text stands at its place: near the edges it must not reach out of the chart."""
     return "start" if place < 0.06 else "end" if place > 0.94 else "middle"
 
@@ -48,5 +48,5 @@ def with_room(labels: Sequence[Label], width: float) -> list[Label]:
 def extent(label: Label, width: float) -> tuple[float, float]:
     """Where a label begins and ends, in pixels."""
     size = _LETTER * max(map(len, label.text.split("\n")))
-    left = label.place * width - {"start": 0.0, "middle": size / 2, "end": size}[anchor(label.place)]
+    left = label.place * width - {"start": 0.0, "middle": size / 2, "end": size}[text_anchor(label.place)]
     return left, left + size

@@ -30,7 +30,7 @@ class Latency:
     bars: tuple[Bar, ...]
 
 
-def latency(ordered: Iterable[float], count: int, shortest: float, longest: float) -> Latency | None:
+def latency_of(ordered: Iterable[float], count: int, shortest: float, longest: float) -> Latency | None:
     """The distribution of `count` durations, told from the shortest to the longest; None if there are none."""
     if not count:
         return None

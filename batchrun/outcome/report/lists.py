@@ -10,8 +10,8 @@ from batchrun.outcome.failures import Group
 
 from .facts import Facts, Ran, Spent
 from .markup import Markup, element
-from .pieces import cost, ending, excerpt, note, section, share, table
-from .words import NBSP, moment, took
+from .pieces import cost, ending, excerpt, note, section, share_of, table
+from .words import NBSP, date_and_time, took
 
 MOST_GROUPS = 25
 MOST_RUNS = 50
@@ -43,11 +43,10 @@ def _group(group: Group, total: int) -> Markup:
     rows = ", ".join(f"{row:,}" for row in group.rows) + (", …" if group.count > len(group.rows) else "")
     example = excerpt(group.sample) if not group.same else None
     trace = element("pre", ending(group.traceback)) if group.traceback else None
+    share = element("small", share_of(group.count, total))
     return element(
         "article",
-        element(
-            "h3", element("b", f"{group.count:,}"), f"{NBSP}× ", group.kind, element("small", share(group.count, total))
-        ),
+        element("h3", element("b", f"{group.count:,}"), f"{NBSP}× ", group.kind, share),
         element("p", excerpt(group.message), class_="message"),
         example and element("p", element("em", f"Row {group.rows[0]:,}: "), example, class_="message"),
         trace
@@ -59,20 +58,20 @@ def _group(group: Group, total: int) -> Markup:
     )
 
 
-def slowest(facts: Facts) -> Markup | None:
+def slowest_rows(facts: Facts) -> Markup | None:
     """The rows whose last attempt took longest."""
     if not facts.slowest:
         return None
     heads = ["row", "took", "state", "attempts", "ended", "lane"]
     lines = [
         [f"{slow.row:,}", took(slow.seconds), spoken(slow.status), f"{slow.attempts:,}",
-         "" if slow.at is None else moment(slow.at), "" if slow.lane is None else slow.lane + 1]
+         "" if slow.at is None else date_and_time(slow.at), "" if slow.lane is None else slow.lane + 1]
         for slow in facts.slowest
     ]  # fmt: skip
     return section("Slowest rows", table(heads, lines))
 
 
-def tokens(facts: Facts) -> Markup | None:
+def tokens_by_run(facts: Facts) -> Markup | None:
     """Tokens and cost, run by run, if any are known."""
     spent = [(run.number, run.spent) for run in facts.runs if run.spent]
     if not spent or not facts.spent:
@@ -107,7 +106,7 @@ def _run(run: Ran) -> list[object]:
     end = "goes on" if run.goes_on else "died" if run.exit is None else _ENDS.get(run.exit, "ended")
     code = "" if run.exit is None else f", exit code {run.exit}"
     attempts = "" if run.attempts is None else f"{run.attempts:,}"
-    return [run.number, moment(run.started), took(run.seconds), attempts, f"{run.settled:,}", end + code]
+    return [run.number, date_and_time(run.started), took(run.seconds), attempts, f"{run.settled:,}", end + code]
 
 
 def _alike(shown: Sequence[Ran]) -> Iterator[Markup]:

@@ -34,16 +34,16 @@ def joined(*parts: object) -> Markup:
 def _inner(child: object) -> str:
     if child is None or child is False:
         return ""
-    return child if isinstance(child, Markup) else escape(printable(str(child)))
+    return child if isinstance(child, Markup) else escape(without_controls(str(child)))
 
 
 def _attribute(name: str, value: object) -> str:
     if value is None or value is False:
         return ""
     name = name.rstrip("_").replace("_", "-")
-    return f" {name}" if value is True else f' {name}="{escape(printable(str(value)))}"'
+    return f" {name}" if value is True else f' {name}="{escape(without_controls(str(value)))}"'
 
 
-def printable(text: str) -> str:
+def without_controls(text: str) -> str:
     """Text without what no HTML file may hold, or what turns the writing's direction round."""
     return _UNFIT.sub("\ufffd", text)

@@ -8,7 +8,7 @@ from batchrun.core.text import counted
 from .charts import share_bar
 from .facts import Facts
 from .markup import Markup, element, joined
-from .pieces import cost, number, share, unit
+from .pieces import cost, number, share_of, unit
 from .words import took
 
 _BAD = tuple(STATE_NAMES[state] for state in (FAILED, TIMED_OUT, CRASHED))
@@ -38,7 +38,7 @@ def totals(facts: Facts) -> Markup:
     says = ", ".join(f"{counts[name]:,} {spoken(name)}" for name in _STATES)
     usual = ("done", "failed", "left")
     tiles = [
-        _tile(spoken(name), f"{counts[name]:,}", share(counts[name], facts.rows) if facts.rows else "", look=name)
+        _tile(spoken(name), f"{counts[name]:,}", share_of(counts[name], facts.rows) if facts.rows else "", look=name)
         for name in _STATES
         if counts[name] or name in usual
     ]

@@ -6,14 +6,14 @@ from batchrun.core.version import VERSION
 
 from .curves import latencies, over_time
 from .facts import Facts
-from .lists import failures, runs, slowest, tokens
+from .lists import failures, runs, slowest_rows, tokens_by_run
 from .markup import Markup, element, joined, void
 from .overview import totals, verdict
-from .words import moment, zone
+from .words import date_and_time, zone
 
 # A browser that obeys it loads and runs nothing, whatever a row's text holds.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_PARTS = (verdict, totals, over_time, latencies, failures, slowest, tokens, runs)
+_PARTS = (verdict, totals, over_time, latencies, failures, slowest_rows, tokens_by_run, runs)
 
 
 def page(facts: Facts) -> str:
@@ -47,6 +47,6 @@ def _short(version: str) -> str:
 def _footer(facts: Facts) -> Markup:
     return element(
         "footer",
-        f"Made {moment(facts.made)} by batchrun {VERSION}. Times are in {zone(facts.made)}. ",
+        f"Made {date_and_time(facts.made)} by batchrun {VERSION}. Times are in {zone(facts.made)}. ",
         "Counted are the rows that are in the table now, each as it was settled last.",
     )

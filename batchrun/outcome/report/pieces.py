@@ -51,7 +51,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 99.5 else f"{value:,.1f}".removesuffix(".0")
 
 
-def share(part: int, whole: int) -> str:
+def share_of(part: int, whole: int) -> str:
     """`61.2 %`; what is not nothing is not called 0."""
     said = percent(part, whole)
     return "below 0.1 %" if part and said == "0.0 %" else said

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from batchrun.checkpoint.checkpoint import Checkpoint
-from batchrun.checkpoint.errors import explained, status_name
+from batchrun.checkpoint.explain import explained, status_name
 from batchrun.core.money import Tokens
 from batchrun.core.states import STATE_NAMES
 from batchrun.outcome.export.joined import snapshot
@@ -17,7 +17,7 @@ from batchrun.outcome.failures import Group, groups
 
 from .facts import Course, Facts, Ran, Slow, Spent
 from .in_flight import Moments, in_flight
-from .latency import Latency, latency
+from .latency import Latency, latency_of
 from .timeline import MOST_BINS, Span, Timeline, timeline
 
 SLOWEST = 10
@@ -49,7 +49,7 @@ _TOOK = "FROM ledger WHERE position > 0 AND seconds IS NOT NULL"
 _SLOWEST = f"SELECT position, seconds, status, attempts, at, lane {_TOOK} ORDER BY seconds DESC, position LIMIT ?"
 
 
-def read(checkpoint: Checkpoint, *, table: str, task: str, now: float, goes_on: bool) -> Facts:
+def read_facts(checkpoint: Checkpoint, *, table: str, task: str, now: float, goes_on: bool) -> Facts:
     """All facts of one moment; a run may go on beside. `now`: seconds since 1970.
 
     Raises `CheckpointError` if the checkpoint is damaged.
@@ -180,7 +180,7 @@ def _latency(checkpoint: Checkpoint) -> Latency | None:
         f"SELECT count(*), coalesce(min(seconds), 0), coalesce(max(seconds), 0) {_TOOK}"
     ).fetchone()
     ordered = (row[0] for row in checkpoint.db.execute(f"SELECT seconds {_TOOK} ORDER BY seconds"))
-    return latency(ordered, count, shortest, longest)
+    return latency_of(ordered, count, shortest, longest)
 
 
 def _slowest(checkpoint: Checkpoint) -> Iterator[Slow]:

@@ -6,7 +6,7 @@ from batchrun.checkpoint.atomic import replacing
 from batchrun.checkpoint.places import Places
 from batchrun.errors import UsageError
 from batchrun.outcome.export import outputs
-from batchrun.outcome.export.writing import explained
+from batchrun.outcome.export.writing import write_errors_explained
 from batchrun.outcome.target import refuse_foreign
 
 
@@ -16,7 +16,7 @@ def save(text: str, places: Places, target: Path, *, overwrite: bool) -> None:
     Raises `UsageError` for a file that batchrun did not write (unless `overwrite`) or a place that cannot be
     written, `CheckpointError` (exit code 4) for a full disk.
     """
-    with explained(target):
+    with write_errors_explained(target):
         if target.exists() and places.input.exists() and target.samefile(places.input):
             raise UsageError(f"{target} is the input itself", "give --output another name")
         if target.is_dir():

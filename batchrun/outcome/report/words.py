@@ -15,7 +15,7 @@ def took(seconds: float) -> str:
     return duration(seconds).replace(".0 ", " ").replace(" ", NBSP)
 
 
-def moment(at: float) -> str:
+def date_and_time(at: float) -> str:
     """A time, to the second: `21 Nov 2026, 07:31:05`."""
     return time.strftime("%d %b %Y, %H:%M:%S", time.localtime(at)).lstrip("0").replace(" ", NBSP)
 

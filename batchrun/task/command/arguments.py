@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NoReturn, Protocol
 
 from batchrun.errors import UsageError
-from batchrun.task.prompt.template import Template, as_text, names_in
+from batchrun.task.prompt.template import Template, cell_as_text, columns_named
 
 SHELL = "/bin/sh"
 _SHELLS_OWN = re.compile(r"\$\{([^{}]*)\}")
@@ -63,8 +63,8 @@ def arguments_of(text: str, columns: Sequence[str], *, shell: bool) -> Arguments
 def named_in(text: str, *, shell: bool) -> set[str]:
     """What stands in a command's braces: those that are columns are put in, others are text."""
     if shell:
-        return names_in(_SHELLS_OWN.sub("", text))
-    return {name for word in shlex.split(text) for name in names_in(word)}
+        return columns_named(_SHELLS_OWN.sub("", text))
+    return {name for word in shlex.split(text) for name in columns_named(word)}
 
 
 class Words:
@@ -144,7 +144,7 @@ class ByShell:
 
     def variables(self, row: dict[str, Any]) -> dict[str, str]:
         """The cells that the command uses."""
-        return {variable: as_text(row[column]) for column, variable in self._variables.items()}
+        return {variable: cell_as_text(row[column]) for column, variable in self._variables.items()}
 
 
 def _literal(marked: str) -> "re.Match[str] | None":

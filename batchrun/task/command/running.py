@@ -17,9 +17,9 @@ from typing import IO, Any
 
 from batchrun.core.processes import exit_in_words, kill_trees
 from batchrun.task.encode import MAX_RESULT_BYTES
-from batchrun.task.prompt.template import as_text
+from batchrun.task.prompt.template import cell_as_text
 
-from .spec import Program, found
+from .program import Program, found
 
 # More than a pipe holds, so that one read empties it.
 _READ = 1 << 20
@@ -42,7 +42,7 @@ def runner(program: Program) -> Callable[[dict[str, Any]], str | None]:
 
     def run_on(row: dict[str, Any]) -> str | None:
         arguments = arguments_for(tuple(row))
-        given = None if program.stdin is None else _bytes(as_text(row[program.stdin]))
+        given = None if program.stdin is None else _bytes(cell_as_text(row[program.stdin]))
         variables = {name.encode(): _argument(value) for name, value in arguments.variables(row).items()}
         said = run([_argument(word) for word in arguments.of(row)], executable, given, variables)
         return without_line_end(said) if said else None

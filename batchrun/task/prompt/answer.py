@@ -11,7 +11,7 @@ from batchrun.core.kinds import EMPTY, FILTERED, REFUSED, SERVER, TRUNCATED
 from batchrun.task.api import MOST_TOKENS, count_tokens
 from batchrun.task.reply import ReplyError
 
-from .errors import CallError, Complaint, complaint_in, failure, failure_in_answer, shown
+from .refusals import CallError, Complaint, complaint_in, failure, failure_in_answer, shown
 
 _THINKING = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thought")
 _IF_IT_IS = "If that is the answer, switch the server's reasoning parser off"

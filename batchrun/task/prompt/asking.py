@@ -10,7 +10,7 @@ from batchrun.task.api import Skip
 from . import formats
 from .answer import Answer, reply_of
 from .client import Client
-from .spec import Prompt
+from .prompt import Prompt
 from .template import Template, is_empty
 
 
@@ -64,7 +64,7 @@ class Form:
         fields: dict[str, Any] = {}
         if self._schema is not None:
             fields = formats.fields_of(form, self._schema)
-            system = "\n\n".join(filter(None, (system, formats.in_words(form, self._schema)))) or None
+            system = "\n\n".join(filter(None, (system, formats.format_in_words(form, self._schema)))) or None
         messages = [{"role": "user", "content": text}]
         if system is not None:
             messages.insert(0, {"role": "system", "content": system})

@@ -17,9 +17,9 @@ from batchrun.errors import TaskError
 from .address import CHAT, parted, proxy_for
 from .answer import Answer, decoded
 from .deadline import Deadlines
-from .errors import CallError, shown
 from .needs import key_in
-from .spec import Prompt
+from .prompt import Prompt
+from .refusals import CallError, shown
 
 CONNECT_SECONDS = 30.0
 _OPENAI = "https://api.openai.com/v1"

@@ -37,7 +37,7 @@ def fields_of(form: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"response_format": {"type": "json_object"}} if form == JSON else {}
 
 
-def in_words(form: str, schema: Mapping[str, Any]) -> str | None:
+def format_in_words(form: str, schema: Mapping[str, Any]) -> str | None:
     """What must be added to the prompt, because the form does not carry the schema."""
     if form == SCHEMA:
         return None

@@ -12,7 +12,7 @@ from batchrun.task.reply.schema import checked
 
 from .address import checked_url
 from .fields import as_schema
-from .spec import DEADLINE_SECONDS, Prompt
+from .prompt import DEADLINE_SECONDS, Prompt
 
 _OURS = {
     "model": "give it with --model",

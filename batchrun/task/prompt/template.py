@@ -15,7 +15,7 @@ _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 _DOUBLED = re.compile(r"\{\{([^{}]*)\}\}")
 
 
-def names_in(text: str) -> set[str]:
+def columns_named(text: str) -> set[str]:
     """What stands in a template's braces: those that are columns are inserted, others are text."""
     return {token[1] for token in _TOKEN.finditer(text) if token[1] is not None}
 
@@ -89,7 +89,7 @@ class Template:
 
     def render(self, row: dict[str, Any]) -> str:
         """The text for a row. A cell is inserted once: braces in it mean nothing."""
-        return "".join(part if isinstance(part, str) else as_text(row[part.column]) for part in self._parts)
+        return "".join(part if isinstance(part, str) else cell_as_text(row[part.column]) for part in self._parts)
 
     def _cut(self, text: str) -> None:
         at = opened = 0
@@ -128,7 +128,7 @@ def check_system(text: str, columns: Sequence[str]) -> None:
             )
 
 
-def says(word: str, template: str) -> bool:
+def mentions(word: str, template: str) -> bool:
     """Whether a template's own text has a word, in whatever case; what stands in braces is a column's name."""
     return word in _TOKEN.sub(lambda token: token[0] if re.search("[\"':]", token[1] or '"') else "", template).lower()
 
@@ -147,7 +147,7 @@ def is_empty(cell: Any) -> bool:
     return cell is None or cell != cell or (isinstance(cell, str) and not cell.strip())
 
 
-def as_text(cell: Any) -> str:
+def cell_as_text(cell: Any) -> str:
     """A cell as a person would write it: nothing where it is missing, JSON for arrays and objects."""
     if isinstance(cell, str):
         return cell

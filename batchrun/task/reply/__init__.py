@@ -2,19 +2,19 @@
 
 ladder      the steps, from certain to likely, and a named failure at the end
 auto        what text is: JSON, or text that is kept (`--reply`)
-thinking    the reply without what the model thought before; `marks` knows how models mark it
+thinking    the reply without what the model thought before; `thinking_marks` knows how models mark it
 candidates  what could be the JSON in a text: fences, embedded objects
 schema      which values count, where a JSON Schema is given
 mend        nearly JSON to JSON: own exact rules first (`relaxed`), then json-repair, checked by `faithful`
-jsontext    strict reading and comparing of JSON; `scan` cuts nearly-JSON into tokens
+jsontext    strict reading and comparing of JSON; `json_tokens` cuts nearly-JSON into tokens
 """
 
 from collections.abc import Callable
 
-from .auto import read
+from .auto import read_reply
 from .ladder import Parsed, ReplyError, parse
 
-__all__ = ["Parsed", "ReplyError", "fitting", "parse", "read"]
+__all__ = ["Parsed", "ReplyError", "fitting", "parse", "read_reply"]
 
 
 def fitting(schema: str | None) -> Callable[[object], str | None] | None:

@@ -18,7 +18,7 @@ _JSON_FENCE = re.compile(r"(?:```|~~~)[ \t]*json", re.IGNORECASE)
 _KEYED = re.compile(r"\{\s*[\"'“”‘’„＂`](?:[^\"“”＂{}\n]{0,200}[\"'”’＂`]\s*[:：]|[^\"”＂}]*\Z)")
 
 
-def read(
+def read_reply(
     text: str,
     reply: Reading = "auto",
     *,

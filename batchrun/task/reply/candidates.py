@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import jsontext
-from .scan import ends_open, extent
+from .json_tokens import end_of_bracket, ends_open
 
 MAX_REGIONS = 1000  # no honest reply has as many; each failure to decode costs a look at the text before it
 
@@ -56,7 +56,7 @@ def could_open(text: str) -> bool:
     return _OPENS.search(text) is not None
 
 
-def opening(text: str, start: int, end: int) -> int | None:
+def next_bracket(text: str, start: int, end: int) -> int | None:
     """Where the next bracket that could open JSON is, from `start` on and before `end`."""
     found = _OPENS.search(text, start, end)
     return found.start() if found else None
@@ -75,11 +75,11 @@ def fences(text: str) -> list[Fence]:
 
 def all_fences(text: str) -> Iterator[Fence]:
     """Every fence of `text`, in order."""
-    opening = _FENCE.search(text)
-    while opening:
-        body, end = _closing(text, opening["mark"], opening.end())
-        yield Fence(text[opening.end() : body].strip(), opening["tag"].lower(), opening.start(), end)
-        opening = _FENCE.search(text, end)
+    next_bracket = _FENCE.search(text)
+    while next_bracket:
+        body, end = _closing(text, next_bracket["mark"], next_bracket.end())
+        yield Fence(text[next_bracket.end() : body].strip(), next_bracket["tag"].lower(), next_bracket.start(), end)
+        next_bracket = _FENCE.search(text, end)
 
 
 def _closing(text: str, mark: str, start: int) -> tuple[int, int]:
@@ -102,10 +102,10 @@ def regions(text: str) -> Iterator[Region]:
     """
     position = 0
     for _ in range(MAX_REGIONS):
-        opening = _OPENS.search(text, position)
-        if opening is None:
+        next_bracket = _OPENS.search(text, position)
+        if next_bracket is None:
             return
-        region = _region(text, opening.start())
+        region = _region(text, next_bracket.start())
         position = region.start + len(region.text)
         if not _is_link(text, region, position):
             yield region
@@ -125,7 +125,7 @@ def _region(text: str, start: int) -> Region:
 
 
 def _broken(text: str, start: int, state: str) -> Region:
-    end = extent(text, start)
+    end = end_of_bracket(text, start)
     if end is None:
         return Region(text[start:], start, "cut" if ends_open(text, start) else "damaged", alone=start == 0)
     return Region(text[start:end], start, state, alone=end - start == len(text))

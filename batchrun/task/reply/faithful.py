@@ -7,8 +7,8 @@ but white space, comments and commas. So nothing can have been dropped, moved, s
 import re
 from math import isfinite
 
+from .json_tokens import CLOSERS, COMMENT
 from .relaxed import LITERALS, PHONE, has_clear_escapes, is_one_text
-from .scan import CLOSERS, COMMENT
 
 _GAP = re.compile(rf"(?:\s+|{COMMENT})*", re.DOTALL)
 _COMMAS = ",，;；、"
@@ -25,7 +25,7 @@ class _Differs(Exception):
     """The text says something else here."""
 
 
-def says(value: object, text: str) -> bool:
+def says_exactly(value: object, text: str) -> bool:
     """Whether `text`, from bracket to bracket, says `value` and nothing else."""
     try:
         return _past(value, text, 0) == len(text)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import jsontext
-from .faithful import says
+from .faithful import says_exactly
+from .json_tokens import Token, json_tokens
 from .relaxed import Unreadable, strict
-from .scan import Token, tokens
 
 MAX_CHARACTERS = 64 * 1024
 _READS = 1_000_000  # characters that json-repair may look at; honest replies need up to 10 for each they have
@@ -82,7 +82,7 @@ def close(text: str) -> str:
 
     A bare word or number at the end goes, since `12` may have been 1200; a text stays as far as it came.
     """
-    kept = [token for token in tokens(text) if token.kind != "comment"]
+    kept = [token for token in json_tokens(text) if token.kind != "comment"]
     if kept and kept[-1].kind == "bare":
         kept.pop()
     while kept and not _finished(kept, text):
@@ -127,6 +127,6 @@ def _checked(value: object, text: str) -> object:
     """`value` if it says exactly what `text` says. Raises Unreadable."""
     if not value or not isinstance(value, dict if text.startswith("{") else list):
         raise Unreadable("it is not what its first bracket says")
-    if not says(value, text):
+    if not says_exactly(value, text):
         raise Unreadable("a repair would change what it says")
     return value

@@ -5,7 +5,7 @@ What these rules cannot read without guessing is refused, never guessed.
 
 import re
 
-from .scan import Token, tokens
+from .json_tokens import Token, json_tokens
 
 LITERALS = {
     **dict.fromkeys(("true", "True", "TRUE"), "true"),
@@ -52,7 +52,7 @@ def strict(text: str) -> str:
     The answer need not be valid JSON: missing commas and mismatched brackets stay for the decoder to find.
     """
     parts: list[str] = []
-    meaning = [token for token in tokens(text) if token.kind != "comment"]
+    meaning = [token for token in json_tokens(text) if token.kind != "comment"]
     for index, token in enumerate(meaning):
         after = meaning[index + 1].kind if index + 1 < len(meaning) else ""
         _refuse_gap(token.kind, after)

@@ -1,4 +1,4 @@
-"""What a model answered, without what it thought before. Where thinking begins and ends, `marks` knows.
+"""What a model answered, without what it thought before. Where thinking begins and ends, `thinking_marks` knows.
 
 A mark within a string of JSON belongs to the answer. Where the marks leave a doubt, more is taken for
 thinking than may be: an answer that is missed can be asked for again, a draft that is taken cannot be told.
@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 
 from . import jsontext
-from .candidates import opening
-from .marks import Mark, marks
+from .candidates import next_bracket
+from .json_tokens import end_of_bracket
 from .mend import MAX_CHARACTERS, is_mendable
-from .scan import extent
+from .thinking_marks import Mark, marks
 
 SPACE = " \t\n\r\v\f\ufeff\u00a0\u200b\u2028\u2029\u3000"
 _MOST_DAMAGED = 20  # brackets that don't hold JSON as it stands; each costs a closer look
@@ -98,7 +98,7 @@ def _end(text: str, found: list[Mark], index: int, last: dict[str, int]) -> int:
 
 def _past_json(text: str, position: int, limit: int, looks: list[None]) -> int:
     """`limit`, or the end of the JSON that begins between `position` and `limit` and goes on beyond it."""
-    while position < limit and (bracket := opening(text, position, limit)) is not None:
+    while position < limit and (bracket := next_bracket(text, position, limit)) is not None:
         position = _json_end(text, bracket, limit, looks) or bracket + 1
     return max(position, limit)
 
@@ -112,7 +112,7 @@ def _json_end(text: str, start: int, limit: int, looks: list[None]) -> int | Non
     except (ValueError, RecursionError):
         looks.pop()
     part = text[start : start + MAX_CHARACTERS]
-    length = extent(part, 0)
+    length = end_of_bracket(part, 0)
     if length is None or (start + length > limit and not is_mendable(part[:length])):
         return None
     return start + length

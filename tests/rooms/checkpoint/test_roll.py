@@ -30,7 +30,7 @@ def passed(folder: Path, table: Path, old: Roll) -> tuple[list[bytes], Recorder,
 
         options = ReadOptions()
         scan(open_table(table, options), options, take, recorder.memo)
-        roll.keep(folder / "test.roll", spool, recorder.entries, READING)
+        roll.keep_roll(folder / "test.roll", spool, recorder.entries, READING)
         return list(spool.identities()), recorder, read
 
 
@@ -46,7 +46,7 @@ def kept(tmp_path: Path) -> tuple[Path, Path, list[bytes]]:
 def test_a_roll_says_what_the_pass_before_has_found(kept: tuple[Path, Path, list[bytes]]) -> None:
     folder, table, names = kept
     for _ in range(2):  # the second time from a roll that was made from a roll
-        with roll.opened(folder / "test.roll", READING) as old:
+        with roll.opened_roll(folder / "test.roll", READING) as old:
             again, recorder, read = passed(folder, table, old)
         assert again == names
         assert read < 10_000
@@ -71,7 +71,7 @@ def test_a_roll_that_does_not_serve_is_as_good_as_none(kept: tuple[Path, Path, l
         path.unlink()
     else:
         reading = {**READING, "key": ["id"]}
-    with roll.opened(path, reading) as old:
+    with roll.opened_roll(path, reading) as old:
         assert not old.pages
         assert passed(folder, table, old)[0] == names
 

@@ -28,7 +28,18 @@ from batchrun.display.layout import ASCII, FANCY, bar, glyphs_for, layout
 from batchrun.display.live import Live
 from batchrun.display.plain import Plain
 from batchrun.display.reporter import is_live, make
-from batchrun.display.snapshot import Allowed, Drain, LastError, Pause, Slowest, Snapshot, Spent, eta, pace, snapshot_of
+from batchrun.display.snapshot import (
+    Allowed,
+    Drain,
+    LastError,
+    Pause,
+    Slowest,
+    Snapshot,
+    SpentSoFar,
+    eta,
+    pace,
+    snapshot_of,
+)
 from batchrun.display.stream import Stream
 from batchrun.engine.events import Loading
 from batchrun.errors import Interrupted, StoppedError
@@ -69,7 +80,7 @@ ASKING = replace(
     lanes=200,
     restarts=12,
     allowance=Allowed(150, 200, "the server takes no more"),
-    spent=Spent(12_345_678, 98_765.4, 12.3456, 20.1),
+    spent=SpentSoFar(12_345_678, 98_765.4, 12.3456, 20.1),
 )
 DRAINING = replace(SNAP, in_flight=3, drain=Drain(signal.SIGINT, "", 1.0))
 SUMMARY = Summary(
@@ -299,12 +310,12 @@ def test_the_view_of_calls_that_cost_money_fits_every_width_and_leaves_nothing_o
 
 def test_what_has_been_spent_is_projected_to_all_rows_of_the_run(run):
     run.tally.used((3_000, 1_000, 0, 0))
-    assert seen(run, 160.0).spent == Spent(4_000, 4_000.0, None, None), "there are no prices"
+    assert seen(run, 160.0).spent == SpentSoFar(4_000, 4_000.0, None, None), "there are no prices"
     run.allowance = Allowance(prices=Prices(prompt=1.0, completion=2.0))
-    assert seen(run, 130.0).spent == Spent(4_000, 8_000.0, pytest.approx(0.005), None), "no row is settled"
+    assert seen(run, 130.0).spent == SpentSoFar(4_000, 8_000.0, pytest.approx(0.005), None), "no row is settled"
     for _ in range(10):
         run.tally.settled(failed=False)
-    assert seen(run, 160.0).spent == Spent(4_000, 4_000.0, pytest.approx(0.005), pytest.approx(0.5))
+    assert seen(run, 160.0).spent == SpentSoFar(4_000, 4_000.0, pytest.approx(0.005), pytest.approx(0.5))
 
 
 def test_why_rows_wait_for_a_limit_is_shown(run):
@@ -358,7 +369,7 @@ def test_the_line_for_logs_tells_tokens_and_where_there_are_prices_money():
     line = phrases.line(ASKING)
     assert "; 150 of 200 in flight, waiting: the server takes no more; 12,345,678 tokens, 98,765 a minute;" in line
     assert line.endswith("; cost 12.35, 20.10 projected")
-    free = phrases.line(replace(ASKING, spent=Spent(400, 0.25, None, None)))
+    free = phrases.line(replace(ASKING, spent=SpentSoFar(400, 0.25, None, None)))
     assert free.endswith("; 400 tokens, 0.2 a minute")
     assert "token" not in phrases.line(SNAP)
 

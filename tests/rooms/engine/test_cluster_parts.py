@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 
 from batchrun.display import phrases
 from batchrun.display.snapshot import Snapshot
-from batchrun.engine.cluster import parcel
+from batchrun.engine.cluster import task_bundle
 from batchrun.engine.cluster.dask.leases import Leases
 from batchrun.engine.cluster.dask.scheduler import own_versions
 from batchrun.engine.cluster.environment import worth_sending
-from batchrun.engine.cluster.fit import misfit
-from batchrun.engine.cluster.lost import ALONE, IN_COMPANY, Deaths
-from batchrun.engine.cluster.parcel import parcel_of
+from batchrun.engine.cluster.fit import unfit_because
+from batchrun.engine.cluster.link_events import WorkersLeased
+from batchrun.engine.cluster.lost import ALONE, IN_COMPANY, HostDeaths
+from batchrun.engine.cluster.messages import HostStatus, packed_messages, understood
 from batchrun.engine.cluster.shares import hold, quotas
-from batchrun.engine.cluster.telling import Status, frame, understood
-from batchrun.engine.cluster.tidings import Joined
+from batchrun.engine.cluster.task_bundle import bundle_of
 from batchrun.engine.events import Crashed, Finished, Ready, Returned, TimedOut
 from batchrun.engine.local.pace import Pace
-from batchrun.engine.orders import Orders
 from batchrun.engine.wire import HEADER, Hello, Reply, Ticket
+from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import UsageError
 from batchrun.options.sources import resolve
 
@@ -68,16 +68,16 @@ def test_a_host_holds_more_short_rows_than_it_runs_and_no_more_long_ones():
     ],
 )
 def test_a_worker_must_have_our_versions(change, why):
-    assert misfit({**OURS, **change}, OURS, runs_rows=True) == why
+    assert unfit_because({**OURS, **change}, OURS, runs_rows=True) == why
 
 
 def test_a_scheduler_needs_no_batchrun():
-    assert misfit({**OURS, "batchrun-cli": None}, OURS, runs_rows=False) is None
-    assert misfit(None, OURS, runs_rows=False) == "does not say which versions it has"
+    assert unfit_because({**OURS, "batchrun-cli": None}, OURS, runs_rows=False) is None
+    assert unfit_because(None, OURS, runs_rows=False) == "does not say which versions it has"
 
 
 def test_a_row_that_loses_its_machines_alone_is_guilty_and_its_neighbours_are_not():
-    deaths = Deaths()
+    deaths = HostDeaths()
     for _ in range(IN_COMPANY):
         deaths.seen({1, 2})
     assert deaths.suspected(1)
@@ -98,15 +98,15 @@ def test_what_a_host_tells_arrives_as_the_same_events():
         TimedOut(0, SENT[3], 2.0),
         Crashed(0, SENT[4], 0.5, "killed by signal 9", "last words"),
         Returned(1, (SENT[1], SENT[4])),
-        Status(2, 0, ((0, 1.5, 3),)),
+        HostStatus(2, 0, ((0, 1.5, 3),)),
     ]
-    assert list(understood(marshal.loads(frame(told)[HEADER.size :]), SENT)) == told
+    assert list(understood(marshal.loads(packed_messages(told)[HEADER.size :]), SENT)) == told
 
 
 def test_what_a_host_tells_of_rows_that_it_does_not_have_is_left_out():
     strange = Ticket(99, 1, bytes(16), ())
     told = [Finished(0, [(strange, Reply(99, "done", 0.1, b"{}"))]), TimedOut(0, strange, 1.0), Returned(0, (strange,))]
-    assert list(understood(marshal.loads(frame(told)[HEADER.size :]), SENT)) == [Returned(0, ())]
+    assert list(understood(marshal.loads(packed_messages(told)[HEADER.size :]), SENT)) == [Returned(0, ())]
 
 
 @pytest.mark.parametrize("said", [[("Nobody", 1)], [("TimedOut",)], [5]])
@@ -128,10 +128,10 @@ def test_the_tasks_folder_travels_without_what_is_big_hidden_or_made(tmp_path, m
         "data.csv.batchrun/t.log",
     ):
         (home / name).write_text("x = 1\n")
-    (home / "big.bin").write_bytes(bytes(parcel.LARGEST_FILE + 1))
+    (home / "big.bin").write_bytes(bytes(task_bundle.LARGEST_FILE + 1))
     there.mkdir()
     monkeypatch.chdir(there)
-    packed = parcel_of("tasks.py:match", home)
+    packed = bundle_of("tasks.py:match", home)
     spec = packed.unpack(there)
     assert spec == f"{there / 'here' / 'tasks.py'}:match"
     found = {path.relative_to(there / "here").as_posix() for path in (there / "here").rglob("*") if path.is_file()}
@@ -147,17 +147,17 @@ def test_of_another_working_directory_only_modules_travel(tmp_path, monkeypatch)
     for name in ("jobs/tasks.py", "lib.py", "notes.txt"):
         (tmp_path / name).write_text("x = 1\n")
     monkeypatch.chdir(tmp_path / "there")
-    parcel_of("jobs/tasks.py:match", tmp_path).unpack(tmp_path / "there")
+    bundle_of("jobs/tasks.py:match", tmp_path).unpack(tmp_path / "there")
     found = {path.relative_to(tmp_path / "there").as_posix() for path in (tmp_path / "there").rglob("*.*")}
     assert found == {"task/tasks.py", "here/lib.py"}
 
 
 def test_a_folder_that_is_too_big_to_travel_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(parcel, "MOST_FILES", 2)
+    monkeypatch.setattr(task_bundle, "MOST_FILES", 2)
     for name in ("tasks.py", "a.py", "b.py"):
         (tmp_path / name).write_text("x = 1\n")
     with pytest.raises(UsageError, match="too big to be sent") as caught:
-        parcel_of("tasks.py:match", tmp_path)
+        bundle_of("tasks.py:match", tmp_path)
     assert "folder of its own" in caught.value.hint
 
 
@@ -192,9 +192,9 @@ def test_a_cluster_must_be_named(tmp_path, monkeypatch):
     from batchrun.engine.cluster.dask.connect import cluster_engine
 
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    orders = Orders("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
+    setup = WorkerSetup("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
     with ExitStack() as stack, pytest.raises(UsageError, match="which cluster"):
-        cluster_engine(resolve({"engine": "dask"}, {}, tmp_path), orders, print, stack)
+        cluster_engine(resolve({"engine": "dask"}, {}, tmp_path), setup, print, stack)
 
 
 def test_a_configuration_may_name_the_cluster_and_the_command_line_may_leave_it(tmp_path):
@@ -229,4 +229,4 @@ def test_a_worker_that_misses_a_question_is_asked_again(missed):
         return [len(await leases._look()) for _ in range(3)]
 
     assert sum(asyncio.run(look_thrice())) == 1
-    assert [type(tidings) for tidings in told] == [Joined]
+    assert [type(event) for event in told] == [WorkersLeased]

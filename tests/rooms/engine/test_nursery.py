@@ -9,7 +9,7 @@ import pytest
 from support import batchrun, environment, numbered, settled
 
 from batchrun.engine.local.nursery import Nursery, NurseryDied, say
-from batchrun.engine.orders import Orders
+from batchrun.engine.worker_setup import WorkerSetup
 
 CRIPPLED = "import sys; sys.executable = '/nowhere/python'; from batchrun.__main__ import main; main()"
 
@@ -35,11 +35,11 @@ def test_that_no_process_can_be_started_ends_the_run_with_the_rows_left(folder):
 
 def test_a_coordinator_that_dies_amid_a_question_leaves_nothing_behind_and_no_traceback(tmp_path, capfd):
     nursery = Nursery()
-    orders = Orders("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
+    setup = WorkerSetup("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
     pipes = [end for _ in range(3) for end in os.pipe()]
     try:
         os.kill(nursery._pid, signal.SIGSTOP)
-        say(nursery._socket, ("start", orders), [pipes[0], pipes[3], pipes[5]])
+        say(nursery._socket, ("start", setup), [pipes[0], pipes[3], pipes[5]])
         nursery._socket.close()
         os.kill(nursery._pid, signal.SIGCONT)
         ended = os.waitid(os.P_PID, nursery._pid, os.WEXITED | os.WNOWAIT)
@@ -54,10 +54,10 @@ def test_a_coordinator_that_dies_amid_a_question_leaves_nothing_behind_and_no_tr
 def test_a_nursery_that_has_not_answered_is_asked_nothing_more(tmp_path):
     """Each further question would be waited for as long, and a late answer would be taken for that of another."""
     nursery = Nursery()
-    orders = Orders("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
+    setup = WorkerSetup("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
     pipes = [end for _ in range(3) for end in os.pipe()]
     try:
-        worker = nursery.start(orders, [pipes[0], pipes[3], pipes[5]])
+        worker = nursery.start(setup, [pipes[0], pipes[3], pipes[5]])
         os.kill(nursery._pid, signal.SIGSTOP)
         os.kill(worker, signal.SIGKILL)
         patience = nursery._socket.gettimeout()

@@ -15,8 +15,8 @@ from batchrun.core.descriptors import A_LANE, BESIDES
 from batchrun.core.money import Prices
 from batchrun.engine.events import Finished, Returned, TimedOut
 from batchrun.engine.local.lanes import Lanes
-from batchrun.engine.orders import Orders
 from batchrun.engine.wire import Reply, Ticket
+from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
 from batchrun.run.allowance import Allowance
 from batchrun.run.backlog import Backlog
@@ -202,8 +202,8 @@ def test_what_a_cancelled_attempt_had_used_is_counted(folder):
 
 def engine(stack: ExitStack, folder: Path, task: str, slots: int, jobs: int = 1) -> Lanes:
     """One lane with so many slots, which has loaded the task; of a run with at least so many `jobs`."""
-    orders = Orders(f"{folder}/hurting.py:{task}", str(folder / "inflight"), strict=False, accept_truncated=False)
-    lanes = stack.enter_context(Lanes(max(slots, jobs), orders, folder / "inflight", lambda *_: None))
+    setup = WorkerSetup(f"{folder}/hurting.py:{task}", str(folder / "inflight"), strict=False, accept_truncated=False)
+    lanes = stack.enter_context(Lanes(max(slots, jobs), setup, folder / "inflight", lambda *_: None))
     lanes.start(1)
     wait_for(lambda: lanes.collect(0.1) and lanes.lanes[0].ready)
     lanes.describe(("id",), ("int",), (slots,))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.errors import UsageError
-from batchrun.options.combinations import COMMAND_LINE, ENVIRONMENT, FILE, RIVALS, Said, combined
+from batchrun.options.combinations import COMMAND_LINE, ENVIRONMENT, FILE, RIVALS, OptionValue, combined
 from batchrun.options.table import OPTIONS
 
 SOURCES = {COMMAND_LINE: "the command line", ENVIRONMENT: "the environment", FILE: "batchrun.toml"}
@@ -13,7 +13,7 @@ SOURCES = {COMMAND_LINE: "the command line", ENVIRONMENT: "the environment", FIL
 
 def by(strength, **values):
     """What one source says."""
-    return {name: Said(value, strength, SOURCES[strength]) for name, value in values.items()}
+    return {name: OptionValue(value, strength, SOURCES[strength]) for name, value in values.items()}
 
 
 @given(st.data())

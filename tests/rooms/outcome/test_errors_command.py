@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 from support import COMMAND, ROOT, batchrun, environment, numbered, write_table
 
-from batchrun.outcome.failures import failed_in_all, groups, in_words
+from batchrun.outcome.failures import failed_in_all, failures_in_words, groups
 
 TASK = """
 import os, sys
@@ -181,4 +181,6 @@ def test_any_number_of_failures_that_are_alike_are_one_group():
     (group,) = found
     assert (group.message, group.count, group.rows) == ("row N is bad", 100_000, list(range(1, 11)))
     assert failed_in_all(found) == 100_000
-    assert "rows     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …" in in_words(found, ["batchrun"], ["data.csv"], full=False)
+    assert "rows     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …" in failures_in_words(
+        found, ["batchrun"], ["data.csv"], full=False
+    )

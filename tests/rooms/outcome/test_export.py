@@ -27,12 +27,23 @@ from batchrun.errors import CheckpointError, InputError, UsageError
 from batchrun.outcome.export.columns import MAX_COLUMNS
 from batchrun.outcome.export.frame import frame
 from batchrun.outcome.export.joined import pages, snapshot
-from batchrun.outcome.export.kinds import FLOAT, INT, JSON, LONG, NOTHING, TEXT, ArrayOf, ObjectOf, join, kind_of
+from batchrun.outcome.export.value_kinds import (
+    FLOAT,
+    INT,
+    JSON,
+    LONG,
+    NOTHING,
+    TEXT,
+    ArrayOf,
+    ObjectOf,
+    join,
+    kind_of_values,
+)
 from batchrun.outcome.export.writing import ExportStopped, export, format_of
 from batchrun.table.detect import open_table
+from batchrun.table.interface import CHUNK_ROWS
 from batchrun.table.options import ReadOptions
 from batchrun.table.scan import scan
-from batchrun.table.table import CHUNK_ROWS
 
 LEFT = object()
 BIG = 2**80
@@ -491,7 +502,7 @@ def test_the_kind_of_a_column_is_that_of_its_pages_joined() -> None:
     values = [1, None, 2.5, 2**53 + 1, BIG, True, "x", [], [1], [{"a": 1}], {}, {"a": None}, {"a": [0.5]}]
     for a in values:
         for b in values:
-            assert kind_of([a, b]) == join(kind_of([a]), kind_of([b])), (a, b)
+            assert kind_of_values([a, b]) == join(kind_of_values([a]), kind_of_values([b])), (a, b)
 
 
 # --- Excel

@@ -22,10 +22,10 @@ from batchrun.core.states import DONE, FAILED
 from batchrun.outcome.report.charts import nice, short
 from batchrun.outcome.report.in_flight import Moments, in_flight
 from batchrun.outcome.report.labels import PHONE, SCREEN, Label, extent, looks, with_room
-from batchrun.outcome.report.latency import MOST_BARS, SHARES, latency
+from batchrun.outcome.report.latency import MOST_BARS, SHARES, latency_of
 from batchrun.outcome.report.markup import Markup, element
 from batchrun.outcome.report.page import page
-from batchrun.outcome.report.reading import OTHER_KINDS, read
+from batchrun.outcome.report.reading import OTHER_KINDS, read_facts
 from batchrun.outcome.report.timeline import MOST_BINS, Span, timeline
 from batchrun.run.tally import quantile
 
@@ -364,7 +364,7 @@ NOW = 1_700_000_000.0
 
 def facts_of(path, **more):
     with opened(path, write=False) as checkpoint:
-        return read(checkpoint, table="data.csv", task="work", now=NOW + 9e5, goes_on=False, **more)
+        return read_facts(checkpoint, table="data.csv", task="work", now=NOW + 9e5, goes_on=False, **more)
 
 
 def synthetic(path, rows, spent=()):
@@ -457,7 +457,7 @@ def test_rows_in_flight_are_counted_as_by_looking_at_every_moment(attempts):
 @given(st.lists(st.floats(0, 1e5), min_size=1, max_size=200))
 def test_quantiles_are_exact_and_every_attempt_is_in_a_bar(seconds):
     ordered = sorted(seconds)
-    found = latency(iter(ordered), len(ordered), ordered[0], ordered[-1])
+    found = latency_of(iter(ordered), len(ordered), ordered[0], ordered[-1])
     assert found.quantiles == {share: quantile(ordered, share) for share in SHARES}
     assert sum(bar.attempts for bar in found.bars) == len(ordered)
     assert len(found.bars) <= MOST_BARS

@@ -12,7 +12,7 @@ from batchrun.checkpoint.places import find
 from batchrun.checkpoint.records import Stretch
 from batchrun.core.states import CRASHED, DONE, FAILED, LEFT, SKIPPED, TIMED_OUT
 from batchrun.options.sources import resolve
-from batchrun.outcome.outlook import Standing, outlook
+from batchrun.outcome.next_run import Standing, runs_next_time
 from batchrun.outcome.row import inspect
 from batchrun.run.plan import Policy, make_plan
 
@@ -228,5 +228,5 @@ def test_attempts_of_a_row_that_an_interrupted_run_left_are_counted(folder):
 def test_the_outlook_of_a_row_is_what_the_plan_does(status, retry, on_change, stale):
     settled = [Stretch(1, 1, status, 1)] if status != LEFT else []
     plan = make_plan(1, settled, Policy(retry, on_change == "redo"), task=2 if stale else 1)
-    will_run, why = outlook(Standing(status, task_changed=stale, deaths=1), retry, on_change)
+    will_run, why = runs_next_time(Standing(status, task_changed=stale, deaths=1), retry, on_change)
     assert will_run == bool(plan.to_run), why

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import COMMAND, batchrun, database, environment, kill, lines_of, numbered, start, wait_for
 
-from batchrun.outcome.status import in_words
+from batchrun.outcome.status import status_in_words
 
 TASK = {
     "task": "match", "rows": 1_000, "done": 990, "failed": 7, "timed_out": 1, "crashed": 0, "skipped": 0, "left": 2,
@@ -21,7 +21,7 @@ TASK = {
 
 
 def told(**changes):
-    return in_words({"input": "data.csv", "tasks": [{**TASK, **changes}]})
+    return status_in_words({"input": "data.csv", "tasks": [{**TASK, **changes}]})
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_run_that_died_and_a_task_that_never_ran_are_said():
         last_run={"started": "2026-03-01T12:00:00+00:00", "ended": None, "exit": None}
     )
     assert "never run" in told(last_run=None)
-    assert "nothing has been run yet" in in_words({"input": "data.csv", "tasks": []})
+    assert "nothing has been run yet" in status_in_words({"input": "data.csv", "tasks": []})
 
 
 def test_the_eta_of_a_run_with_a_limit_is_that_of_the_rows_that_it_runs(folder):

@@ -16,7 +16,7 @@ from batchrun.errors import InputError
 from batchrun.table.detect import open_table
 from batchrun.table.files import files_of, unread_files
 from batchrun.table.options import ReadOptions
-from batchrun.table.parquet_schema import as_type, joined
+from batchrun.table.parquet_schema import as_type, joined_schema
 from batchrun.table.scan import scan
 
 DAY = datetime.datetime(2026, 1, 1)
@@ -71,7 +71,7 @@ def test_types_that_hold_the_same_values_are_one_column(
     path = folder_of(tmp_path, {"id": [1], "a": one}, {"id": [2], "a": other})
     rows = counted_rows(path)
     assert [row[1] for row in rows] == [one.to_pylist()[0], other.to_pylist()[0]]
-    kind = joined(one.type, other.type)
+    kind = joined_schema(one.type, other.type)
     assert as_type(one, kind).to_pylist() + as_type(other, kind).to_pylist() == [row[1] for row in rows]
 
 

@@ -10,7 +10,7 @@ import pytest
 from support import batchrun, numbered, settled
 
 from batchrun.core.installing import not_installed
-from batchrun.engine.cluster.parcel import parcel_of
+from batchrun.engine.cluster.task_bundle import bundle_of
 from batchrun.task.modules import package_around
 
 HELPERS = "def up(text):\n    return text.upper()\n"
@@ -103,7 +103,7 @@ def test_an_edit_of_a_module_further_up_in_the_package_is_another_version(folder
 def test_a_file_of_a_package_travels_with_the_package_and_nothing_else(folder):
     lay_out(folder, jobs__pkg__helpers=HELPERS, jobs__pkg__sub__work=TASK, jobs__other="")
     package(folder / "jobs" / "pkg", folder / "jobs" / "pkg" / "sub")
-    parcel = parcel_of("jobs/pkg/sub/work.py:task", folder)
+    parcel = bundle_of("jobs/pkg/sub/work.py:task", folder)
     there = folder / "there"
     with ZipFile(BytesIO(parcel.data)) as archive:
         archive.extractall(there)

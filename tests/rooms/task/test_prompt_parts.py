@@ -15,10 +15,10 @@ from batchrun.engine.worker.attempt import failed
 from batchrun.errors import UsageError
 from batchrun.options.parsing import listed
 from batchrun.task.prompt.answer import Answer, decoded, reply_of
-from batchrun.task.prompt.errors import CallError, complaint_in, failure, failure_in_answer
 from batchrun.task.prompt.fields import as_schema
 from batchrun.task.prompt.formats import is_strict
-from batchrun.task.prompt.spec import Prompt
+from batchrun.task.prompt.prompt import Prompt
+from batchrun.task.prompt.refusals import CallError, complaint_in, failure, failure_in_answer
 from batchrun.task.prompt.template import Template
 from batchrun.task.reply import ReplyError, fitting, parse
 from batchrun.task.reply.schema import checked

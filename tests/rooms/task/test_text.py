@@ -15,7 +15,7 @@ from support import batchrun, records, write_table
 from batchrun import process
 from batchrun.errors import UsageError
 from batchrun.outcome.failures import groups
-from batchrun.task.reply import ReplyError, read
+from batchrun.task.reply import ReplyError, read_reply
 
 F = "```"
 OBJECTS = st.dictionaries(
@@ -58,7 +58,7 @@ KEPT = [
 
 @pytest.mark.parametrize("text", KEPT)
 def test_text_in_which_nothing_was_meant_as_json_is_kept_as_it_is(text: str) -> None:
-    parsed = read(text)
+    parsed = read_reply(text)
     assert (parsed.value, parsed.how) == (text, "text")
 
 
@@ -83,7 +83,7 @@ def test_text_in_which_nothing_was_meant_as_json_is_kept_as_it_is(text: str) -> 
     ],
 )
 def test_an_object_or_array_that_was_meant_is_the_value(text: str, value: object, how: str) -> None:
-    parsed = read(text)
+    parsed = read_reply(text)
     assert (parsed.value, parsed.how) == (value, how)
 
 
@@ -104,15 +104,15 @@ def test_an_object_or_array_that_was_meant_is_the_value(text: str, value: object
 )
 def test_what_was_meant_as_json_and_cannot_be_read_fails(text: str, kind: str) -> None:
     with pytest.raises(ReplyError) as caught:
-        read(text)
+        read_reply(text)
     assert caught.value.kind == kind
     if kind != "empty":
-        assert read(text, "text").value == text
+        assert read_reply(text, "text").value == text
 
 
 @given(OBJECTS, st.sampled_from(["{}", "Sure: {}", "{}\nAnything else?", "See [1] {}", f"{F}json\n{{}}\n{F}"]))
 def test_no_object_passes_for_text(value: dict[str, Any], around: str) -> None:
-    assert read(around.replace("{}", json.dumps(value))).value == value
+    assert read_reply(around.replace("{}", json.dumps(value))).value == value
 
 
 @given(OBJECTS, st.data())
@@ -120,18 +120,18 @@ def test_half_an_object_is_neither_a_value_nor_text(value: dict[str, Any], data:
     whole = json.dumps(value)
     cut = whole[: data.draw(st.integers(1, len(whole) - 1))]
     with pytest.raises(ReplyError):
-        read(cut)
+        read_reply(cut)
 
 
 @given(st.text(st.characters(exclude_characters="{[`~<＜&◁"), max_size=40))
 def test_text_without_a_bracket_is_kept_to_the_last_character(text: str) -> None:
     if "Here" not in text and "final" not in text:
-        assert read(text).value == text
+        assert read_reply(text).value == text
 
 
 @given(st.text())
 def test_a_text_is_itself_where_it_is_said_to_be(text: str) -> None:
-    assert read(text, "text").value == text
+    assert read_reply(text, "text").value == text
 
 
 @pytest.mark.parametrize(
@@ -140,20 +140,20 @@ def test_a_text_is_itself_where_it_is_said_to_be(text: str) -> None:
 )
 def test_strict_keeps_text_and_searches_for_nothing(text: str, end: str) -> None:
     if end != "no_json":
-        assert read(text, strict=True).how == end
+        assert read_reply(text, strict=True).how == end
         return
     with pytest.raises(ReplyError, match="not JSON as a whole"):
-        read(text, strict=True)
+        read_reply(text, strict=True)
 
 
 def test_thinking_is_dropped_from_text_that_is_kept() -> None:
-    assert read('<think>Perhaps {"a": 1}?</think>\nIt is Ulm. ').value == "It is Ulm."
-    assert read("<think>hm</think>42").value == "42"
-    assert read("<think>hm</think>It is Ulm.", "answer").value == "It is Ulm."
-    assert read("<think>hm</think>It is Ulm.", "text").value == "<think>hm</think>It is Ulm."
-    assert read('{"a": 1} or {"a": 2}', "answer").how == "text"
+    assert read_reply('<think>Perhaps {"a": 1}?</think>\nIt is Ulm. ').value == "It is Ulm."
+    assert read_reply("<think>hm</think>42").value == "42"
+    assert read_reply("<think>hm</think>It is Ulm.", "answer").value == "It is Ulm."
+    assert read_reply("<think>hm</think>It is Ulm.", "text").value == "<think>hm</think>It is Ulm."
+    assert read_reply('{"a": 1} or {"a": 2}', "answer").how == "text"
     with pytest.raises(ReplyError, match="nothing"):
-        read("<think>hm</think>", "answer")
+        read_reply("<think>hm</think>", "answer")
 
 
 # --- with the command

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrun.core.installing import how_to_install_extra
-from batchrun.engine.orders import Orders
+from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import UsageError
 from batchrun.options.settings import Settings
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from batchrun.engine.cluster.engine import Cluster
 
 
-def cluster_engine(settings: Settings, orders: Orders, say: Callable[[str], None], stack: ExitStack) -> "Cluster":
+def cluster_engine(settings: Settings, setup: WorkerSetup, say: Callable[[str], None], stack: ExitStack) -> "Cluster":
     """The engine for `--engine dask`; it connects when it is started. `stack`: ends what this starts.
 
     Raises `UsageError` if `distributed` is not installed, or no cluster is named.
@@ -33,7 +33,7 @@ def cluster_engine(settings: Settings, orders: Orders, say: Callable[[str], None
 
     address = settings.cluster or os.environ.get("DASK_SCHEDULER_ADDRESS") or dask.config.get("scheduler-address", None)
     where, shown = _where(address, stack)
-    return stack.enter_context(Cluster(settings, Link(where, shown), orders, say))
+    return stack.enter_context(Cluster(settings, Link(where, shown), setup, say))
 
 
 def _where(address: str | None, stack: ExitStack) -> tuple[Mapping[str, Any], str]:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import distributed
 
 from batchrun.core.installing import DISTRIBUTION
-from batchrun.engine.cluster.fit import misfit
-from batchrun.engine.cluster.tidings import Joined, Left, Said, Tidings, Unfit
+from batchrun.engine.cluster.fit import unfit_because
+from batchrun.engine.cluster.link_events import HostLeft, HostSaid, LinkEvent, WorkersLeased, WorkerUnfit
 
-from .scheduler import SAME_VERSIONS, in_words, own_versions
+from .scheduler import SAME_VERSIONS, connection_trouble, own_versions
 from .tasks import lease_task, wish_task
 
 LOOK_SECONDS = 1.0
@@ -53,7 +53,7 @@ class _Lease:
 class Leases:
     """`tell` is called with all that the engine should know. Every call belongs to the event loop."""
 
-    def __init__(self, client: Any, tell: Callable[[Tidings], None]) -> None:
+    def __init__(self, client: Any, tell: Callable[[LinkEvent], None]) -> None:
         self._client = client
         self._tell = tell
         self._leases: dict[str, _Lease] = {}
@@ -128,7 +128,7 @@ class Leases:
         ]
         if leases:
             self._leases.update((lease.key, lease) for lease in leases)
-            self._tell(Joined(tuple((lease.key, lease.worker.name, lease.worker.threads) for lease in leases)))
+            self._tell(WorkersLeased(tuple((lease.key, lease.worker.name, lease.worker.threads) for lease in leases)))
         return leases
 
     def _wish_for_one(self, there: Mapping[str, Any]) -> None:
@@ -149,12 +149,12 @@ class Leases:
             if address not in ids or address not in said:  # gone already, or asked again at the next look
                 continue
             self._seen.add(address)
-            if why := misfit(said[address].get("packages"), own_versions(), runs_rows=True):
+            if why := unfit_because(said[address].get("packages"), own_versions(), runs_rows=True):
                 misfits.append((_shown(address, about), why))
             else:
                 fit.append(_Worker(address, ids[address]["id"], _shown(address, about), about["nthreads"]))
         for name, why in misfits:
-            self._tell(Unfit(name, why, SAME_VERSIONS, alone=not fit and not self._leases))
+            self._tell(WorkerUnfit(name, why, SAME_VERSIONS, alone=not fit and not self._leases))
         return fit
 
     async def _keep(self, lease: _Lease) -> None:
@@ -180,7 +180,7 @@ class Leases:
             for each in running:
                 each.cancel()
             del self._leases[lease.key]
-            self._tell(Left(lease.key, lease.why))
+            self._tell(HostLeft(lease.key, lease.why))
             with suppress(Exception):
                 await asyncio.wait_for(_let_go(task, inward, outward), LET_GO_SECONDS)
             self._take_again(lease)
@@ -200,7 +200,7 @@ class Leases:
             self._changed.set()
         else:
             why = f"has ended {SHORT_LIMIT} times in a row at once ({lease.why})"
-            self._tell(Unfit(lease.worker.name, why, "see what the worker has printed", alone=not self._leases))
+            self._tell(WorkerUnfit(lease.worker.name, why, "see what the worker has printed", alone=not self._leases))
 
     async def _speak(self, lease: _Lease, inward: Any) -> None:
         while True:
@@ -211,7 +211,7 @@ class Leases:
 
     async def _listen(self, lease: _Lease, outward: Any) -> None:
         while data := await outward.get():
-            self._tell(Said(lease.key, data))
+            self._tell(HostSaid(lease.key, data))
 
 
 async def _ended(lease: _Lease, task: Any) -> None:
@@ -223,7 +223,7 @@ async def _result(task: Any) -> str:
     try:
         return str(await task)
     except Exception as error:  # noqa: BLE001 - whatever it is, the host is gone
-        return in_words(error)
+        return connection_trouble(error)
 
 
 async def _let_go(task: Any, inward: Any, outward: Any) -> None:

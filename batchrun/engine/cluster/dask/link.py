@@ -1,4 +1,4 @@
-"""The line to the cluster: a thread with the event loop that Dask wants. What it hears comes as tidings.
+"""The line to the cluster: a thread with the event loop that Dask wants. What it hears comes as events.
 
 The engine stays plain code in the run's own thread, and never waits for the network.
 """
@@ -13,11 +13,11 @@ from typing import Any
 
 from distributed.versions import VersionMismatchWarning
 
-from batchrun.engine.cluster.tidings import Severed, Tidings
+from batchrun.engine.cluster.link_events import LinkEvent, SchedulerLost
 from batchrun.engine.wire import pack
 
 from .leases import CLOSE_SECONDS, Leases
-from .quiet import quiet
+from .mute import mute_dask
 from .scheduler import closed, connected, connected_again
 
 
@@ -27,7 +27,7 @@ class Link:
     def __init__(self, where: Mapping[str, Any], shown: str) -> None:
         self._where = where
         self._shown = shown
-        self._tidings: queue.SimpleQueue[Tidings] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
         self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="batchrun-cluster", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -57,13 +57,13 @@ class Link:
         """Let go of one worker: its rows end now. `again`: it may be used again."""
         self._call(lambda leases: leases.end(key, why, again=again))
 
-    def tidings(self, wait: float) -> list[Tidings]:
+    def events(self, wait: float) -> list[LinkEvent]:
         """What has come, after at most `wait` seconds."""
-        found: list[Tidings] = []
+        found: list[LinkEvent] = []
         with suppress(queue.Empty):
-            found.append(self._tidings.get(timeout=wait) if wait else self._tidings.get_nowait())
+            found.append(self._events.get(timeout=wait) if wait else self._events.get_nowait())
             while True:
-                found.append(self._tidings.get_nowait())
+                found.append(self._events.get_nowait())
         return found
 
     def _call(self, function: Callable[[Leases], None]) -> None:
@@ -74,12 +74,12 @@ class Link:
 
     def _run(self) -> None:
         warnings.filterwarnings("ignore", category=VersionMismatchWarning)  # we look for ourselves, and say more
-        with quiet():
+        with mute_dask():
             try:
                 asyncio.run(self._live())
             except BaseException as error:  # noqa: BLE001 - told to the thread that waits
                 self._opened.put(error)
-                self._tidings.put(Severed(for_good=True))
+                self._events.put(SchedulerLost(for_good=True))
 
     async def _live(self) -> None:
         self._loop, closing = asyncio.get_running_loop(), asyncio.Event()
@@ -87,10 +87,10 @@ class Link:
         client = await connected(self._where, self._shown)
         self._opened.put(None)
         while True:
-            self._leases = Leases(client, self._tidings.put)
+            self._leases = Leases(client, self._events.put)
             await self._leases.keep_all(closing)
             await closed(client)
             if closing.is_set():
                 return
-            self._tidings.put(Severed(for_good=False))
+            self._events.put(SchedulerLost(for_good=False))
             client = await connected_again(self._where, self._shown)

@@ -11,7 +11,7 @@ from dask.utils import parse_timedelta
 from distributed.versions import get_versions
 
 from batchrun.core.installing import DISTRIBUTION
-from batchrun.engine.cluster.fit import misfit
+from batchrun.engine.cluster.fit import unfit_because
 from batchrun.errors import UsageError
 
 CONNECT_SECONDS = 10.0
@@ -39,11 +39,11 @@ async def connected(where: Mapping[str, Any], shown: str, seconds: float | None 
         ) from None
     except (OSError, ValueError, ImportError) as error:
         raise UsageError(
-            f"no scheduler answers at {shown}: {in_words(error)}",
+            f"no scheduler answers at {shown}: {connection_trouble(error)}",
             "see whether it runs, and whether this machine reaches it; --engine local runs the rows here",
         ) from None
     theirs = await client.scheduler.versions()
-    if why := misfit(theirs["packages"], own_versions(), runs_rows=False):
+    if why := unfit_because(theirs["packages"], own_versions(), runs_rows=False):
         await closed(client)
         raise UsageError(f"the scheduler at {shown} {why}", SAME_VERSIONS)
     return client
@@ -82,6 +82,6 @@ def own_versions() -> dict[str, Any]:
     return dict(get_versions([DISTRIBUTION])["packages"])
 
 
-def in_words(error: BaseException) -> str:
+def connection_trouble(error: BaseException) -> str:
     """The first line of an error."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

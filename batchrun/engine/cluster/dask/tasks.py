@@ -5,10 +5,10 @@ from typing import Any
 
 
 def lease_task() -> Callable[[str, str], Coroutine[Any, Any, str]]:
-    """Keeps a lane host on a worker (see `remote`)."""
+    """Keeps a lane host on a worker (see `in_worker`)."""
 
     async def batchrun_lanes(key: str, worker_id: str) -> str:
-        from .remote import lease
+        from .in_worker import lease
 
         return await lease(key, worker_id)
 

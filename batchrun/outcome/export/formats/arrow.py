@@ -6,7 +6,18 @@ from typing import Any
 import pyarrow as pa
 
 from batchrun.outcome.export.json_value import json_of, value_of
-from batchrun.outcome.export.kinds import BOOL, FLOAT, INT, JSON, LONG, TEXT, ArrayOf, Kind, ObjectOf, holds_json
+from batchrun.outcome.export.value_kinds import (
+    BOOL,
+    FLOAT,
+    INT,
+    JSON,
+    LONG,
+    TEXT,
+    ArrayOf,
+    Kind,
+    ObjectOf,
+    is_kept_as_json,
+)
 
 _PLAIN = {
     BOOL: pa.bool_(),
@@ -29,7 +40,7 @@ def arrow_type(kind: Kind) -> Any:
 
 def array_of(cells: Sequence[Any], kind: Kind) -> Any:
     """An array of values that are of this kind. Raises `OverflowError` for integers beyond 64 bits."""
-    if holds_json(kind):
+    if is_kept_as_json(kind):
         cells = [_fitted(cell, kind) for cell in cells]
     try:
         return pa.array(cells, arrow_type(kind))

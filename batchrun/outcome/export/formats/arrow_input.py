@@ -5,12 +5,12 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from batchrun.outcome.export.kinds import KIND_OF_TYPE, NOTHING, Kind, join, kind_of, storable
+from batchrun.outcome.export.value_kinds import KIND_OF_TYPE, NOTHING, Kind, join, kind_of_values, storable
 from batchrun.outcome.export.view import Results
 from batchrun.table.convert import converter
+from batchrun.table.interface import Cells
 from batchrun.table.parquet import ParquetTable
 from batchrun.table.parquet_schema import as_type
-from batchrun.table.table import Cells
 
 from .arrow import array_of, arrow_type
 
@@ -87,6 +87,6 @@ def _native_kinds(results: Results) -> list[Kind]:
     kinds: list[Kind] = [NOTHING] * len(results.table.columns)
     for chunk in results.table.chunks():
         results.pulse()
-        found = map(kind_of, zip(*chunk, strict=True))
+        found = map(kind_of_values, zip(*chunk, strict=True))
         kinds = [join(kind, more) for kind, more in zip(kinds, found, strict=True)]
     return list(map(storable, kinds))

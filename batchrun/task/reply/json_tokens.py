@@ -44,7 +44,7 @@ class Token(NamedTuple):
     end: int
 
 
-def tokens(text: str, start: int = 0) -> Iterator[Token]:
+def json_tokens(text: str, start: int = 0) -> Iterator[Token]:
     """The tokens of `text` from `start` on. Reads on to the end: the caller stops when it has enough."""
     position, before = start, ""
     while match := _TOKEN.match(text, position):
@@ -64,11 +64,11 @@ def _string(text: str, start: int) -> tuple[str, int]:
     return ("cut" if match is None or match.end(1) == end else "string"), end
 
 
-def extent(text: str, start: int) -> int | None:
+def end_of_bracket(text: str, start: int) -> int | None:
     """Where the bracket at `start` is closed (the index after it), or None if the text ends before."""
     stack: list[str] = []
     unclosed = {"{": 0, "[": 0}
-    for token in tokens(text, start):
+    for token in json_tokens(text, start):
         bracket = text[token.start]
         if token.kind == "open":
             stack.append(bracket)
@@ -86,7 +86,7 @@ def ends_open(text: str, start: int) -> bool:
     It is confused if all brackets are closed behind a quote that does not fit (`{"a": "b";}`, `["5"x]`), or in
     a comment that takes the rest of its line.
     """
-    last = max(tokens(text, start), key=lambda token: token.end)
+    last = max(json_tokens(text, start), key=lambda token: token.end)
     if last.kind not in ("cut", "comment"):
         return True
     inside = re.sub(r"\\.", "", text[last.start + 1 : last.end], flags=re.DOTALL)

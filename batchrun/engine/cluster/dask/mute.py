@@ -8,7 +8,7 @@ _NAMES = ("distributed", "distributed.client", "distributed.core", "tornado", "t
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def mute_dask() -> Iterator[None]:
     """No line of Dask's inside the block."""
     loggers = [logging.getLogger(name) for name in _NAMES]
     before = [logger.level for logger in loggers]

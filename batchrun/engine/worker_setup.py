@@ -8,7 +8,7 @@ from batchrun.task.spec import Reading, Spec
 
 
 @dataclass(frozen=True)
-class Orders:
+class WorkerSetup:
     """All that a worker is told at its start (travels pickled; plain data only).
 
     `spec`: see `loading.load`. `inflight`: path of the in-flight file. `schema`: the JSON Schema, as text, that

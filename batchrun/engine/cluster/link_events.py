@@ -3,27 +3,27 @@
 from typing import NamedTuple
 
 
-class Joined(NamedTuple):
+class WorkersLeased(NamedTuple):
     """Leases were put on workers (key, name, threads): what is said to a key reaches the host, as soon as it is up."""
 
     workers: tuple[tuple[str, str, int], ...]
 
 
-class Said(NamedTuple):
+class HostSaid(NamedTuple):
     """A host has written these bytes."""
 
     key: str
     data: bytes
 
 
-class Left(NamedTuple):
+class HostLeft(NamedTuple):
     """A host is gone, and so is all that it has not said."""
 
     key: str
     why: str
 
 
-class Unfit(NamedTuple):
+class WorkerUnfit(NamedTuple):
     """A worker cannot be used; `hint`: what to do about it. `alone`: no other is there that can."""
 
     name: str
@@ -32,10 +32,10 @@ class Unfit(NamedTuple):
     alone: bool
 
 
-class Severed(NamedTuple):
+class SchedulerLost(NamedTuple):
     """The scheduler was lost. `for_good`: it did not come back."""
 
     for_good: bool
 
 
-Tidings = Joined | Said | Left | Unfit | Severed
+LinkEvent = WorkersLeased | HostSaid | HostLeft | WorkerUnfit | SchedulerLost

@@ -46,7 +46,7 @@ KIND_OF_TYPE: dict[str, Kind] = {"int": INT, "float": FLOAT, "bool": BOOL, "text
 """By the type that a column of a table has."""
 
 
-def kind_of(values: Sequence[Any], depth: int = 0) -> Kind:
+def kind_of_values(values: Sequence[Any], depth: int = 0) -> Kind:
     """The kind of values that came out of JSON; None has none."""
     found = set(map(type, values))
     if type(None) in found:
@@ -83,12 +83,12 @@ def storable(kind: Kind) -> Kind:
     return TEXT if kind == NOTHING else kind
 
 
-def holds_json(kind: Kind) -> bool:
+def is_kept_as_json(kind: Kind) -> bool:
     """Is any part of it kept as JSON text?"""
     if isinstance(kind, ArrayOf):
-        return holds_json(kind.members)
+        return is_kept_as_json(kind.members)
     if isinstance(kind, ObjectOf):
-        return any(map(holds_json, kind.fields.values()))
+        return any(map(is_kept_as_json, kind.fields.values()))
     return kind == JSON
 
 
@@ -100,7 +100,7 @@ def _kind_of_one_type(found: type, values: Sequence[Any], depth: int) -> Kind:
     if depth >= MAX_DEPTH:
         return JSON
     if found is list:
-        return ArrayOf(kind_of(list(chain.from_iterable(values)), depth + 1))
+        return ArrayOf(kind_of_values(list(chain.from_iterable(values)), depth + 1))
     return _kind_of_objects(values, depth) if found is dict else JSON
 
 
@@ -118,7 +118,7 @@ def _kind_of_objects(values: Sequence[dict[str, Any]], depth: int) -> Kind:
             members.setdefault(key, []).append(member)
         if len(members) > MAX_FIELDS:
             return JSON
-    return _object({key: kind_of(found, depth + 1) for key, found in members.items()})
+    return _object({key: kind_of_values(found, depth + 1) for key, found in members.items()})
 
 
 def _object(fields: dict[str, Kind]) -> Kind:

@@ -7,11 +7,11 @@ from batchrun.checkpoint.inflight import Running
 from batchrun.engine.local.pace import Pace
 from batchrun.engine.wire import Frames, Ticket
 
+from .messages import HostMessage, HostStatus, understood, unpacked_messages
 from .shares import hold
-from .telling import Status, Telling, understood, unpack_tellings
 
 
-class Host:
+class HostAccount:
     """`key`: its lease. `name`: its Dask worker, for people. `threads`: of that worker. `quota`: rows at once."""
 
     def __init__(self, key: str, name: str, threads: int) -> None:
@@ -29,7 +29,7 @@ class Host:
         self.running: list[tuple[int, Running]] = []
         self.last_words = ""
         self._pace = Pace()
-        self._frames = Frames(unpack_tellings)
+        self._frames = Frames(unpacked_messages)
         self._row_bytes = 0.0
 
     def room(self) -> int:
@@ -43,7 +43,7 @@ class Host:
         self.sent.update((ticket.position, ticket) for ticket in tickets)
         self._row_bytes = max(size / len(tickets), 0.8 * self._row_bytes)
 
-    def hear(self, data: bytes) -> Iterator[Telling]:
+    def hear(self, data: bytes) -> Iterator[HostMessage]:
         """What these bytes say. Raises `ValueError` for bytes that no host of ours wrote."""
         for said in self._frames.feed(data):
             yield from understood(said, self.sent)
@@ -57,7 +57,7 @@ class Host:
         """Rows have come back unstarted: it holds too many."""
         self._pace = Pace()
 
-    def tells(self, status: Status) -> None:
+    def tells(self, status: HostStatus) -> None:
         """How it is."""
         now = time.monotonic()
         self.lanes, self.restarts = status.lanes, status.restarts

@@ -10,7 +10,7 @@ import xxhash
 from batchrun.core.suggest import listing
 
 from .needs import check_package, key_in
-from .template import Template, check_system, names_in, says
+from .template import Template, check_system, columns_named, mentions
 
 DEADLINE_SECONDS = 600.0
 
@@ -51,12 +51,12 @@ class Prompt:
     @property
     def asks_for_json(self) -> bool:
         """Whether prompt or system text say "JSON"; the names of columns, whose cells stand in their place, don't."""
-        return says("json", self.text) or "json" in (self.system or "").lower()
+        return mentions("json", self.text) or "json" in (self.system or "").lower()
 
     @property
     def named(self) -> frozenset[str]:
         """The columns that the template inserts, and those of `--skip-empty`."""
-        return frozenset((*names_in(self.text), *self.skip_empty))
+        return frozenset((*columns_named(self.text), *self.skip_empty))
 
     def check(self, columns: Sequence[str]) -> None:
         """Raise `UsageError` if the template or `--skip-empty` names a column that is not there, or nearly names one,

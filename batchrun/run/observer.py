@@ -12,7 +12,7 @@ from batchrun.checkpoint.inflight import Running
 from batchrun.engine.events import Loading
 
 
-class Onlooker(Protocol):
+class Observer(Protocol):
     """Who is shown how the run goes."""
 
     def tick(self, run: "Run", now: float) -> None:

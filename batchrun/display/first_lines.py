@@ -7,7 +7,7 @@ from batchrun.core.text import counted, one_line
 from batchrun.run.plan import Plan
 
 
-def opening(plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> list[str]:  # noqa: A002
+def first_lines(plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> list[str]:  # noqa: A002
     """Lines: one for the plan, one for each note."""
     start = f"{one_line(input.name)}, task {one_line(task)}, {_jobs(jobs)}: {plan}"
     return [start, *(f"note: {one_line(note, 500)}" for note in notes)]

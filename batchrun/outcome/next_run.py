@@ -38,7 +38,7 @@ class Standing:
         return self.task_changed or self.content_changed
 
 
-def outlook(row: Standing, retry: str, on_change: str) -> tuple[bool, str]:
+def runs_next_time(row: Standing, retry: str, on_change: str) -> tuple[bool, str]:
     """Whether the next run takes the row up, and the reason. `retry` and `on_change`: the options of that run."""
     if row.executing is not None:
         return True, f"it is executing now, for {duration(row.executing)}"

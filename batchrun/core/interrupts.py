@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def loading() -> Iterator[None]:
+def exit_on_interrupt() -> Iterator[None]:
     """Inside the block Ctrl-C ends the program at once.
 
     The exception that Python raises for it would be a traceback of an import, or be lost within one.

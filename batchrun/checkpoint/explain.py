@@ -21,7 +21,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise in_words(path, error) from error
+        raise as_checkpoint_error(path, error) from error
     except (OverflowError, UnicodeError) as error:  # a flipped bit can make a number or text that is none
         raise damaged(path, str(error)) from error
 
@@ -52,7 +52,7 @@ def damaged_records(path: Path, rows: Sequence[int]) -> CheckpointError:
     )
 
 
-def in_words(path: Path, error: Exception) -> BatchrunError:
+def as_checkpoint_error(path: Path, error: Exception) -> BatchrunError:
     """The error for what SQLite or the system has said."""
     text = str(error)
     if "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):

@@ -1,6 +1,6 @@
 """The task's files, as they travel to machines that do not have them.
 
-A parcel has two folders: `task`, that of the task's file, with all that is small; `here`, the working directory,
+A bundle has two folders: `task`, that of the task's file, with all that is small; `here`, the working directory,
 with its modules and packages. On the other machine both are importable as they are here, and nobody else's.
 """
 
@@ -22,8 +22,8 @@ _NOT_OURS = ("__pycache__", "node_modules", "site-packages")
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """`spec`: the task, its file named within the parcel. `folders`: name in the parcel -> where it is at home."""
+class TaskBundle:
+    """`spec`: the task, its file named within the bundle. `folders`: name in the bundle -> where it is at home."""
 
     spec: Spec
     data: bytes = b""
@@ -46,30 +46,32 @@ class Parcel:
         return path
 
 
-def parcel_of(spec: Spec, here: Path) -> Parcel:
-    """The parcel of a task, for a run in the working directory `here`. Raises `UsageError` if it gets too big."""
+def bundle_of(spec: Spec, here: Path) -> TaskBundle:
+    """The bundle of a task, for a run in the working directory `here`. Raises `UsageError` if it gets too big."""
     if not isinstance(spec, (str, bytes)) or (isinstance(spec, str) and ":" not in spec):
-        return Parcel(spec)
+        return TaskBundle(spec)
     if isinstance(spec, bytes) or ".py:" not in spec:
-        return Parcel(spec, _zipped({"here": _modules(here)}), {"here": str(here)})
+        return TaskBundle(spec, _zipped({"here": _modules(here)}), {"here": str(here)})
     file, _, function = spec.rpartition(":")
     path = (here / file).resolve()
     if path.parent == here:
-        return Parcel(f"here/{path.name}:{function}", _zipped({"here": _small(here)}), {"here": str(here)})
+        return TaskBundle(f"here/{path.name}:{function}", _zipped({"here": _small(here)}), {"here": str(here)})
     around, dotted = package_around(path)
     if "." in dotted:  # what lies in the packages around the file, and nothing else of the folder above them
         package = around / dotted.partition(".")[0]
         within = ((file, package.name / name) for file, name in _small(package))
         name = f"task/{path.relative_to(around).as_posix()}:{function}"
-        return Parcel(name, _zipped({"task": within, "here": _modules(here)}), {"task": str(around), "here": str(here)})
+        return TaskBundle(
+            name, _zipped({"task": within, "here": _modules(here)}), {"task": str(around), "here": str(here)}
+        )
     folders = {"task": str(path.parent), "here": str(here)}
-    return Parcel(
+    return TaskBundle(
         f"task/{path.name}:{function}", _zipped({"task": _small(path.parent), "here": _modules(here)}), folders
     )
 
 
 def _zipped(folders: Mapping[str, Iterator[tuple[Path, Path]]]) -> bytes:
-    """`folders`: name in the parcel -> files and their names within it."""
+    """`folders`: name in the bundle -> files and their names within it."""
     buffer, files, size = io.BytesIO(), 0, 0
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         for folder, found in folders.items():

@@ -12,7 +12,7 @@ import xxhash
 
 from batchrun.core.suggest import listing, suggest
 from batchrun.errors import TaskError, UsageError
-from batchrun.task.prompt.template import as_text
+from batchrun.task.prompt.template import cell_as_text
 
 from .arguments import Arguments, arguments_of, named_in
 
@@ -82,7 +82,7 @@ class Program:
         arguments = self.arguments(tuple(row))
         variables = [f"{name}={shlex.quote(value)}" for name, value in arguments.variables(row).items()]
         line = " ".join([*variables, shlex.join(arguments.of(row))])
-        return line if self.stdin is None else f"{line}\n\nstdin: {as_text(row[self.stdin])}"
+        return line if self.stdin is None else f"{line}\n\nstdin: {cell_as_text(row[self.stdin])}"
 
     def arguments(self, columns: Sequence[str]) -> Arguments:
         """What makes a row's arguments, for a table with these columns."""

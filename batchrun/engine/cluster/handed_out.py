@@ -10,7 +10,7 @@ from batchrun.engine.wire import Ticket
 CELLS = 10_000
 
 
-class Marks:
+class HandedOut:
     """A cell for each row that was handed out, as far as there are cells."""
 
     def __init__(self, path: Path) -> None:
@@ -18,7 +18,7 @@ class Marks:
         self._free = list(range(CELLS))
         self._cells: dict[int, int] = {}
 
-    def handed_out(self, tickets: Iterable[Ticket]) -> None:
+    def add(self, tickets: Iterable[Ticket]) -> None:
         """These may run from now on."""
         now = time.monotonic()
         for ticket in tickets:
@@ -26,7 +26,7 @@ class Marks:
                 cell = self._cells[ticket.position] = self._free.pop()
                 self._file.start(cell, ticket.position, now, ticket.attempt, ticket.fingerprint)
 
-    def back(self, ticket: Ticket) -> None:
+    def remove(self, ticket: Ticket) -> None:
         """It does not run any more."""
         if (cell := self._cells.pop(ticket.position, None)) is not None:
             self._file.clear(cell)

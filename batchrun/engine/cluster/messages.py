@@ -13,7 +13,7 @@ from batchrun.engine.wire import HEADER, MAGIC, Hello, Reply, Ticket
 _PLAIN = 2  # see `batchrun.engine.wire`
 
 
-class Status(NamedTuple):
+class HostStatus(NamedTuple):
     """How a host is: lanes up, workers replaced, and (lane, seconds since its start, row) of what runs."""
 
     lanes: int
@@ -21,28 +21,29 @@ class Status(NamedTuple):
     running: tuple[tuple[int, float, int], ...]
 
 
-class Broken(NamedTuple):
+class HostBroken(NamedTuple):
     """A host cannot go on."""
 
     message: str
     hint: str
 
 
-class Notice(NamedTuple):
+class PrintedNotice(NamedTuple):
     """Something in what a worker printed that the user should know (see `batchrun.task.notice`)."""
 
     text: str
 
 
-Telling = OfLane | Status | Broken | Notice
-_KINDS: Mapping[str, Callable[..., Telling]] = {
-    kind.__name__: kind for kind in (Ready, Finished, TimedOut, Crashed, Returned, Stillborn, Status, Broken, Notice)
+HostMessage = OfLane | HostStatus | HostBroken | PrintedNotice
+_KINDS: Mapping[str, Callable[..., HostMessage]] = {
+    kind.__name__: kind
+    for kind in (Ready, Finished, TimedOut, Crashed, Returned, Stillborn, HostStatus, HostBroken, PrintedNotice)
 }
 
 
-def frame(tellings: Iterable[Telling]) -> bytes:
+def packed_messages(messages: Iterable[HostMessage]) -> bytes:
     """One frame (see `batchrun.engine.wire`)."""
-    payload = marshal.dumps([(type(telling).__name__, *map(_plain, telling)) for telling in tellings], _PLAIN)
+    payload = marshal.dumps([(type(message).__name__, *map(_plain, message)) for message in messages], _PLAIN)
     return HEADER.pack(MAGIC, len(payload)) + payload
 
 
@@ -52,7 +53,7 @@ def _plain(value: Any) -> Any:
     return tuple(map(_plain, value)) if isinstance(value, (tuple, list)) else value
 
 
-def unpack_tellings(payload: bytes) -> list[Any]:
+def unpacked_messages(payload: bytes) -> list[Any]:
     """What a host wrote, before it is understood. Raises `ValueError` for a payload that no host of ours wrote."""
     try:
         return list(marshal.loads(payload))
@@ -60,20 +61,20 @@ def unpack_tellings(payload: bytes) -> list[Any]:
         raise ValueError(f"unreadable frame of {len(payload)} bytes from a host: {error}") from error
 
 
-def understood(said: Iterable[Any], sent: Mapping[int, Ticket]) -> Iterator[Telling]:
+def understood(said: Iterable[Any], sent: Mapping[int, Ticket]) -> Iterator[HostMessage]:
     """What the host says. `sent`: the rows that it has; what it says of others is old and left out.
 
     Raises `ValueError` for what no host of ours says.
     """
     try:
         for kind, *fields in said:
-            if (telling := _made(kind, fields, sent)) is not None:
-                yield telling
+            if (message := _made(kind, fields, sent)) is not None:
+                yield message
     except (TypeError, KeyError, IndexError) as error:
         raise ValueError(f"a host says what nobody understands: {error}") from error
 
 
-def _made(kind: str, fields: list[Any], sent: Mapping[int, Ticket]) -> Telling | None:
+def _made(kind: str, fields: list[Any], sent: Mapping[int, Ticket]) -> HostMessage | None:
     match kind:
         case "Ready":
             fields[1] = Hello._make(fields[1])
