@@ -164,7 +164,7 @@ def _plan(job: Job, binder: Binder) -> Planned:
             spec.check(bound.task_table()[0])
         version = version or job.load()
         task = checkpoint.task_id(version.text, described(spec))
-        damaged = checkpoint.forget_damaged() if settings.retry in ("damaged", "all") else []
+        damaged = checkpoint.forget_damaged(settings.rows) if settings.retry in ("damaged", "all") else []
         plan = plan_of(checkpoint, settings, bound, task)
         require(spec, plan, settings)
         checkpoint.put(task=version.as_fact(described(spec), settings.args))

@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -189,10 +189,13 @@ class Checkpoint:
                     status_name(self.path, status)
                 yield from found
 
-    def forget_damaged(self) -> list[int]:
-        """Take away the records that are not what was written; returns their rows, which are left again."""
+    def forget_damaged(self, asked: Collection[int] | None) -> list[int]:
+        """Take away the records that are not what was written; returns their rows, which are left again.
+
+        `asked`: of these rows only, if not None.
+        """
         with explained(self.path):
-            rows = damaged_rows(self.db)
+            rows = [row for row in damaged_rows(self.db) if asked is None or row in asked]
             self.db.executemany("DELETE FROM ledger WHERE position = ?", [(row,) for row in rows])
         return [row for row in rows if row > 0]
 

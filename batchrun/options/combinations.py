@@ -91,7 +91,11 @@ def _check_reparse(said: Mapping[str, OptionValue]) -> None:
 
 
 def _check_rows_asked_for(said: Mapping[str, OptionValue]) -> None:
-    """Raise `UsageError` where some rows are named and more would run, or be lost."""
+    """Raise `UsageError` where some rows are named and more would run, or be lost, or none would run."""
+    for name in ("fresh", "reparse"):
+        if _value(said, "redo") and _value(said, name):
+            does = "runs all rows anew" if name == "fresh" else "runs no row"
+            raise UsageError(f"--redo runs some rows anew, {OPTIONS[name].flag} {does}", "leave one of them out")
     some = [name for name in ("limit", "rows") if name in said]
     if _value(said, "redo") and not some:
         raise UsageError(

@@ -9,12 +9,9 @@ from batchrun.core.text import counted, from_here
 from batchrun.run.summary import Summary
 
 _NAMING = {"--dir", "--name", "--task", "-t"}
-
-
-_SELECTING = {"--limit", "--rows"}
-
-
-_SWITCHES_ONCE = {"--fresh", "--redo", "--dry-run", "--reparse"}
+_SELECTING = {"--limit", "--rows", "--redo"}
+_ONCE = {"--fresh", "--dry-run"}
+_WITH_VALUE = {"--limit", "--rows", "--retry", "--reply"}
 
 
 def as_typed(argv: Sequence[str]) -> list[str]:
@@ -36,9 +33,9 @@ def advice(summary: Summary, typed: Sequence[str], *, again: bool = True) -> lis
         return [*steps, f"go on: {_again(typed)}"]
     if summary.left:
         # Takes up failed rows as well, which the same command with --limit would mix with new ones.
-        return [*steps, f"run the other {summary.left:,}: {_again(typed, without=_SELECTING)}"]
+        return [*steps, f"run the other {summary.left:,}: {_again(typed, without=_SELECTING | {'--reparse'})}"]
     if summary.kept_as_text:
-        command = _again(typed, "--reparse", "--reply", "json", without=_SELECTING | {"--reply", "--redo"})
+        command = _again(typed, "--reparse", "--reply", "json", without=_SELECTING | {"--reparse", "--reply"})
         steps.append(f"make failures of the {counted(summary.kept_as_text, 'text')}: {command}")
     return [*steps, *_retry(summary, typed)] if again else steps
 
@@ -48,7 +45,8 @@ def _retry(summary: Summary, typed: Sequence[str]) -> list[str]:
     if not failed and not summary.crashed:
         return []
     which = "all" if failed and summary.crashed else "failed" if failed else "crashed"
-    return [f"try again: {_again(typed, '--retry', which, without={'--retry'})}"]
+    # None is left, so that without --rows or --limit nothing runs but what failed, wherever it stands.
+    return [f"try again: {_again(typed, '--retry', which, without=_SELECTING | {'--reparse', '--retry'})}"]
 
 
 def _errors(summary: Summary, typed: Sequence[str]) -> str:
@@ -59,7 +57,7 @@ def _errors(summary: Summary, typed: Sequence[str]) -> str:
 
 def _again(typed: Sequence[str], *extra: str, without: set[str] | None = None) -> str:
     """The same command, less what must not be said twice: `--fresh` would start over."""
-    left_out = _SWITCHES_ONCE | (without or set())
+    left_out = _ONCE | (without or set())
     words = [word for group in _groups(typed) if _option(group) not in left_out for word in group]
     return shlex.join([*words, *extra])
 
@@ -68,7 +66,7 @@ def _groups(typed: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """The words of a command line, each option that matters here together with its value."""
     words = iter(typed)
     for word in words:
-        if word in _NAMING | _SELECTING | {"--retry", "--reply"}:
+        if word in _NAMING | _WITH_VALUE:
             yield (word, *(value for value in [next(words, None)] if value is not None))
         else:
             yield (word,)

@@ -190,4 +190,6 @@ def _close_names(path: Path) -> str:
     except OSError:
         return f"There is no folder {path.parent} either; check the path."
     close = difflib.get_close_matches(path.name, names)
-    return f"Did you mean {' or '.join(close)}?" if close else f"Check the name; the folder is {path.parent}."
+    return (
+        f"Did you mean {' or '.join(close)}?" if close else f"Check the name, and the folder: {path.parent.resolve()}"
+    )

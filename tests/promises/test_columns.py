@@ -213,6 +213,16 @@ def test_a_column_goes_and_all_rows_stay_where_they_stand(folder):
     assert ran(run(table)) == 1
 
 
+def test_another_table_that_has_but_one_word_in_common_gets_no_results(folder):
+    table = write_table(folder / "data.csv", [(1, "en", "a"), (2, "en", "b")], ("id", "lang", "text"))
+    run(table)
+    write_table(table, [("en", "Title 1"), ("en", "Title 2")], ("lang", "title"))
+    refused = run(table)
+    assert refused.returncode == 2
+    assert "columns 'id', 'text' have gone, and in the others rows that were different are alike" in refused.stderr
+    assert len(lines_of(folder / "started")) == 2
+
+
 def test_where_nothing_is_left_to_know_rows_by_nothing_runs(folder):
     table = write_table(folder / "data.csv", ROWS)
     run(table)
@@ -315,7 +325,7 @@ def test_key_and_columns_said_while_the_table_changes_know_rows_by_what_both_hav
     write_table(table, [("good", 9)], ("text", "ID"))
     refused = run(table, "--key", "ID")
     assert refused.returncode == 2
-    assert "column 'id', which named the rows (--key), is not in it any more" in refused.stderr
+    assert "column 'id', which named the rows (--key), has gone" in refused.stderr
 
 
 def test_columns_said_when_another_column_has_been_edited_keep_what_is_alike_in_them(folder):

@@ -431,6 +431,9 @@ def test_a_run_leaves_its_old_results_file_rather_than_write_a_damaged_one_and_d
     assert f"the record of row {row} is not what was written" in ran.stderr
     assert results.read_bytes() == before
     assert f"row {row}: its checksum does not fit what is stored" in batchrun("verify", done).stdout
+    other = process(done, "--retry", "damaged", "--rows", str(row % 40 + 1))
+    assert "damaged: it runs again" not in other.stderr
+    assert f"row {row}: its checksum does not fit what is stored" in batchrun("verify", done).stdout
     again = process(done, "--retry", "damaged")
     check(again, 1)
     assert f"the record of row {row} was damaged: it runs again" in again.stderr

@@ -65,6 +65,8 @@ def test_a_changed_command_is_tried_on_the_same_rows_though_others_hold_results_
     ("options", "said"),
     [
         (["--redo"], "add --limit N (the table's first N) or --rows"),
+        (["--fresh", "--redo", "--rows", 1], "--fresh runs all rows anew\n  → leave one of them out"),
+        (["--reparse", "--redo", "--rows", 1], "--reparse runs no row\n  → leave one of them out"),
         (["--fresh", "--limit", 3], "--limit with --redo"),
         (["--fresh", "--rows", "2-3"], "--rows with --redo"),
     ],

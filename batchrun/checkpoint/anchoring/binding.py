@@ -106,7 +106,7 @@ def _bound(
     if change.by == BY_PLACE:
         return rebind(checkpoint, spool, [], change, folder)
     if change.before.key and change.lost_key:
-        raise _unknown(f"{_columns(change.lost_key)}, which named the rows (--key), is not in it any more")
+        raise _unknown(f"{_columns(change.lost_key)}, which named the rows (--key), {_have(change.lost_key)} gone")
     unclear, was, settled = 0, [], _settled(checkpoint)
     with ExitStack() as stack:
         if change.by_names or not sheet:
@@ -129,11 +129,11 @@ def _why_nothing(change: Change, sheet: Sheet, unclear: int) -> str:
     """Why not one row was found again."""
     if not change.went:
         return "--key is another one than before, and no row is as it was"
-    gone = f"{_columns(change.went)} is not in it any more"
+    gone = f"{_columns(change.went)} {_have(change.went)} gone"
     if not change.shared:
         return f"{gone}, and no other column is as it was"
     if unclear:
-        return f"{gone}, and without it rows that were different are alike"
+        return f"{gone}, and in the others rows that were different are alike"
     if not sheet:
         return f"{gone}, and an earlier version of batchrun has kept rows by all their columns only"
     return f"{gone}, and no row is as it was in the others"
@@ -141,7 +141,8 @@ def _why_nothing(change: Change, sheet: Sheet, unclear: int) -> str:
 
 def _unknown(why: str) -> UsageError:
     return UsageError(
-        f"the table has changed so that none of its rows can be known again: {why}. Nothing was run",
+        f"the table, or how it is read, has changed so that none of its rows can be known again: {why}. "
+        "Nothing was run",
         "to keep the results, make the table and the options what they were, run once with --limit 0, and change one "
         "thing at a time; --fresh starts over, --name NAME begins another checkpoint",
     )
@@ -149,3 +150,7 @@ def _unknown(why: str) -> UsageError:
 
 def _columns(names: Sequence[str]) -> str:
     return f"{'column' if len(names) == 1 else 'columns'} {', '.join(map(repr, names))}"
+
+
+def _have(names: Sequence[str]) -> str:
+    return "has" if len(names) == 1 else "have"

@@ -33,7 +33,8 @@ def by_cells(table: Table, columns: tuple[str, ...], sheet: Sheet, was: Spool, f
     """Name rows by what they have in common with the rows before, in `columns`.
 
     Rows that were different before, and are alike in these columns, can be told from each other only where all rows
-    before stand where they stood. Elsewhere rows like them get no name, and are counted.
+    before stand where they stood. Elsewhere rows like them get no name, and are counted; so do rows that are all alike,
+    whose order says nothing.
     """
     unclear = 0
     with (
@@ -46,7 +47,7 @@ def by_cells(table: Table, columns: tuple[str, ...], sheet: Sheet, was: Spool, f
         then.add(was_there.numbered(_writing(sheet.rows_before(columns), before.write)))
         before.flush()
         now.add(is_there.numbered(_shared_now(table, columns), stop_at=was_there.count))
-        if is_there.order == was_there.order:
+        if is_there.order == was_there.order and not was_there.all_alike:
             names = before
         else:
             unclear = _deal(then, now, before.fileno(), names.fileno())
@@ -58,15 +59,22 @@ def by_cells(table: Table, columns: tuple[str, ...], sheet: Sheet, was: Spool, f
 
 
 class _Rows:
-    """Counts rows that pass by. `order`: a digest of their contents in order, of those before `stop_at`."""
+    """Counts rows that pass by. `order`: a digest of their contents in order, of those before `stop_at`.
+
+    `all_alike`: all have the same content.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.all_alike = True
+        self._first = b""
         self._digest = xxh3_128()
 
     def numbered(self, contents: Iterable[bytes], stop_at: float = inf) -> Iterator[tuple[bytes, int]]:
         """Each content with its row's number, from 0."""
         for content in contents:
+            self._first = self._first or content
+            self.all_alike = self.all_alike and content == self._first
             if self.count < stop_at:
                 self._digest.update(content)
             yield content, self.count

@@ -583,6 +583,18 @@ def test_after_a_trial_of_a_few_rows_the_next_command_runs_the_others():
     assert advice(summary, [*TYPED, "--limit", "10"]) == [f"run the other 4,000: {shlex.join(TYPED)}"]
 
 
+@pytest.mark.parametrize("some", [["--rows", "2"], ["--rows=2", "--redo"], ["--limit", "3", "--redo"]])
+def test_rows_that_failed_elsewhere_are_tried_again_by_the_command_that_is_named(some):
+    summary = replace(SUMMARY, exit_code=0, left=0)
+    assert advice(summary, [*TYPED, *some])[1] == f"try again: {shlex.join(TYPED)} --retry failed"
+
+
+@pytest.mark.parametrize("some", [["--rows", "2-9", "--redo"], ["--limit=3", "--redo"], ["--reparse"]])
+def test_rows_that_were_being_run_anew_go_on_as_such_and_no_others_instead(some):
+    summary = replace(SUMMARY, failed=0, exit_code=130)
+    assert advice(summary, [*TYPED, *some]) == [f"go on: {shlex.join([*TYPED, *some])}"]
+
+
 @pytest.mark.parametrize("naming", [["--dir", "a b"], ["--dir=a b"], ["--name", "second"], ["-t", "x:y"], ["-tx:y"]])
 def test_what_names_the_checkpoint_is_named_again(naming):
     typed = ["batchrun", "process", *naming, "data.csv", "--limit=5"]

@@ -96,6 +96,13 @@ def test_a_missing_file_gets_the_close_names_of_its_folder(tmp_path: Path) -> No
     assert caught.value.hint == "Did you mean customers.csv?"
 
 
+def test_where_no_name_is_close_the_folder_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        scanned(Path("data.csv"))
+    assert caught.value.hint == f"Check the name, and the folder: {tmp_path}"
+
+
 def test_a_missing_folder_is_said_too(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist") as caught:
         scanned(tmp_path / "nowhere" / "data.csv")
