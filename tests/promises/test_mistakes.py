@@ -165,9 +165,9 @@ def test_results_go_into_a_pipe_without_a_word_about_who_wrote_it(folder):
 
 
 def test_ctrl_c_while_modules_are_loaded_ends_the_program_and_afterwards_it_is_as_before():
-    code = "import os, signal; from batchrun.core.interrupts import loading; "
-    within = "\nwith loading(): os.kill(os.getpid(), signal.SIGINT)\nprint('never')"
-    after = "\nwith loading(): pass\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    code = "import os, signal; from batchrun.core.interrupts import exit_on_interrupt; "
+    within = "\nwith exit_on_interrupt(): os.kill(os.getpid(), signal.SIGINT)\nprint('never')"
+    after = "\nwith exit_on_interrupt(): pass\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     ran = subprocess.run([sys.executable, "-c", code + within], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
     assert subprocess.run([sys.executable, "-c", code + after]).returncode == 0
