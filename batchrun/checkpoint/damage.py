@@ -11,12 +11,11 @@ from batchrun.core.text import counted
 from . import seal
 from .records import Failure, Settled
 
-_ROWS = """
+_RECORDS = """
 SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, l.result, l.failure, l.crc,
        r.id, r.body, r.raw, r.how, r.note, f.id, f.position, f.attempt, f.at, f.seconds, f.lane, f.kind, f.message,
        f.type, f.http_status, f.traceback, f.raw
 FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
-ORDER BY l.position
 """
 
 _CHECKS = {
@@ -54,13 +53,20 @@ def corruption(db: sqlite3.Connection) -> str | None:
 def checked_records(db: sqlite3.Connection, rows: int) -> Iterator[tuple[int, str | None]]:
     """Each settled row of a table of `rows`, those no longer in it too (below 0), and what is wrong with its record."""
     with _lenient(db):
-        for row in db.execute(_ROWS):
+        for row in db.execute(f"{_RECORDS} ORDER BY l.position"):
             yield row[0], _wrong(row, rows)
 
 
 def damaged_rows(db: sqlite3.Connection) -> list[int]:
     """The rows whose records do not fit their seals, in order; those no longer in the table are below 0."""
     return [position for position, wrong in checked_records(db, 0) if wrong]
+
+
+def is_damaged(db: sqlite3.Connection, row: int) -> bool:
+    """Whether this row's record does not fit its seal. A row without a record is whole."""
+    with _lenient(db):
+        found = db.execute(f"{_RECORDS} WHERE l.position = ?", (row,)).fetchone()
+    return found is not None and _wrong(found, 0) is not None
 
 
 def fits_seal(record: tuple[Any, ...], crc: object) -> bool:

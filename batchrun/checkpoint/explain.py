@@ -46,7 +46,7 @@ def damaged_records(path: Path, rows: Sequence[int]) -> CheckpointError:
     shown = numbers(rows[:_SHOWN]) + (f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else "")
     return CheckpointError(
         f"{path} is damaged: the {'record of row' if len(rows) == 1 else 'records of rows'} {shown} "
-        f"{'is' if len(rows) == 1 else 'are'} not what was written; no results were written from it",
+        f"{'is' if len(rows) == 1 else 'are'} not what was written",
         "'batchrun process' with --retry damaged runs such rows again, --fresh starts over and keeps the old file; "
         "'batchrun verify' says what is whole",
     )

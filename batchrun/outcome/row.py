@@ -6,6 +6,8 @@ from typing import Any
 
 from batchrun.checkpoint.bind import Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
+from batchrun.checkpoint.damage import is_damaged
+from batchrun.checkpoint.explain import damaged_records
 from batchrun.checkpoint.inflight import Running, left_behind
 from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.owner import files_now
@@ -35,12 +37,15 @@ _BAD = (FAILED, TIMED_OUT, CRASHED)
 
 
 def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, settings: Settings) -> dict[str, Any]:
-    """The record of one row, as `show --json` prints it. Raises `UsageError` for a row that is not there.
+    """The record of one row, as `show --json` prints it. Raises `UsageError` for a row that is not there,
+    and `CheckpointError` for one whose record is not what was written.
 
     `settings`: what the next run is to be told, as far as it is known without its command line.
     """
     if not 1 <= row <= bound.rows:
         raise UsageError(f"there is no row {row:,}: the table has {counted(bound.rows, 'row')}", "the first row is 1")
+    if is_damaged(checkpoint.db, row):
+        raise damaged_records(checkpoint.path, [row])
     found = checkpoint.db.execute(_RECORD, (row,)).fetchone()
     failures = [_attempt(failure) for failure in checkpoint.db.execute(_FAILURES, (row,))]
     status, attempts, seconds, version, changed, at, lane, *reply = found or (LEFT, 0, None, "", 0, *[None] * 6)

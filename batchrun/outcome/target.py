@@ -36,6 +36,8 @@ def check_output(places: Places, settings: Settings) -> Path | None:
         return None
     format_of(target)
     remedy = "give --output another place, or --no-output"
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder, and results are one file", "give --output the name of a file")
     if not target.parent.is_dir():
         raise InputError(f"{target} cannot be written: there is no folder {target.parent}", remedy)
     if not os.access(target.parent, os.W_OK):

@@ -113,6 +113,8 @@ class Run:
     def _room(self) -> int:
         """Rows that the engine could take, as far as they may be handed out."""
         room = self.helm.room(self.engine.room(), self.engine.busy())
+        if self._settling.on_trial:  # a lane that holds rows in store would start them before the run can stop
+            room = max(0, min(room, self.helm.jobs - self.engine.busy()))
         if not room or self.allowance.boundless:
             return room
         in_flight = self.engine.busy()

@@ -22,7 +22,7 @@ from batchrun.errors import BatchrunError, StoppedError
 
 from .allowance import Allowance
 from .backlog import Backlog
-from .first_errors import FirstErrors, all_alike
+from .first_errors import ENOUGH, FirstErrors, all_alike
 from .retry import after_failure, after_refusal, pause_for_all
 from .stopping import too_many
 from .tally import Tally
@@ -78,6 +78,11 @@ class Settling:
         self._unavailable = 0
         self._first = FirstErrors()
         self._first.open = rules.max_failures is None  # who says how many may fail wants them to run
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether these are the first attempts, and may all end in one error of the program's own."""
+        return self._first.open and self._tally.ran < ENOUGH
 
     def finished(self, lane: int, ends: list[tuple[Ticket, Reply]]) -> None:
         """Attempts have ended by themselves. Nearly always they are done, and many: those are settled together."""

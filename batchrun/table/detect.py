@@ -78,7 +78,7 @@ def _is_json_lines(text: TextFile) -> bool:
     """Raises `InputError` for an empty file, and for what is no table though it is called one."""
     head = text.head(_HEAD)
     start = head.lstrip("\ufeff \t\r\n")
-    if not head:
+    if not head.strip("\ufeff"):
         raise InputError(f"{text.path} is empty", "A table needs at least a line with the columns' names.")
     if found := lookalike_of_text(head):
         raise InputError(f"{text.path} is {found.what}, not a table", found.hint)

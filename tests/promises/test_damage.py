@@ -440,3 +440,24 @@ def test_a_run_leaves_its_old_results_file_rather_than_write_a_damaged_one_and_d
     assert "35 rows of 40 done" in again.stderr or "35 of 40 done" in again.stderr
     assert results.read_bytes() == before
     assert batchrun("verify", done).returncode == 0
+
+
+def test_a_result_whose_type_was_changed_is_named_by_its_row_too(done):
+    with closing(sqlite3.connect(database(done, "answer"))) as db:
+        db.execute("UPDATE result SET body = CAST(body AS TEXT) WHERE id = 2")
+        (row,) = db.execute("SELECT position FROM ledger WHERE result = 2").fetchone()
+        db.commit()
+    for target in ("out.csv", "out.parquet"):
+        ran = batchrun("export", done, "-o", target, cwd=done.parent)
+        check(ran, 4)
+        assert f"the record of row {row} is not what was written" in ran.stderr
+        assert "--retry damaged" in ran.stderr
+
+
+def test_a_damaged_row_is_not_shown_as_if_it_were_whole(done):
+    row = change_letter(done)
+    ran = batchrun("show", done, row, cwd=done.parent)
+    check(ran, 4)
+    assert f"the record of row {row} is not what was written" in ran.stderr
+    assert "becauze" not in ran.stdout
+    assert batchrun("show", done, row + 1, cwd=done.parent).returncode == 0

@@ -171,3 +171,14 @@ def test_ctrl_c_while_modules_are_loaded_ends_the_program_and_afterwards_it_is_a
     ran = subprocess.run([sys.executable, "-c", code + within], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
     assert subprocess.run([sys.executable, "-c", code + after]).returncode == 0
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+def test_a_folder_where_the_results_should_go_is_refused_before_a_row_runs(folder, more):
+    table = numbered(folder / "data.csv", 3)
+    (folder / "data.results.csv").mkdir()
+    ran = batchrun("process", table, "--task", "tasks.py:double", *more, cwd=folder)
+    assert ran.returncode == 2
+    assert "data.results.csv is a folder" in ran.stderr
+    assert "give --output the name of a file" in ran.stderr
+    assert lines_of(folder / "started") == []

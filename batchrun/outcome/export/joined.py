@@ -36,7 +36,7 @@ _ERROR_KEYS = ("kind", "message", "type", "http_status", "traceback")
 _AT_ONCE = 500
 _NOTHING = (None,) * 11
 _BODIES = """
-SELECT l.position, r.body FROM ledger l JOIN result r ON r.id = l.result
+SELECT l.position, CAST(r.body AS BLOB) FROM ledger l JOIN result r ON r.id = l.result
 WHERE l.position > 0 AND r.body IS NOT NULL ORDER BY l.position
 """
 

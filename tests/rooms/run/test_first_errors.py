@@ -170,3 +170,11 @@ def test_rows_that_stay_bad_do_not_keep_later_runs_from_the_others(folder):
         table.writelines(f"{n},more\n" for n in range(201, 241))
     second = batchrun("process", "data.csv", "--task", "bugs.py:old", "--no-output", "--json", cwd=folder)
     assert (second.returncode, records(second.stdout)[-1]["done"]) == (1, 228)
+
+
+def test_of_rows_that_take_no_time_none_starts_beside_the_first_ten_and_those_in_flight(folder):
+    (folder / "own.py").write_text("from tasks import note\n\ndef wrong(row):\n    note(row)\n    return row['nmae']\n")
+    table = numbered(folder / "data.csv", 3000)
+    ran = batchrun("process", table, "--task", "own.py:wrong", "--jobs", 2, "--retries", 0, "--no-output", cwd=folder)
+    assert ran.returncode == 3
+    assert ENOUGH <= len(lines_of(folder / "started")) <= ENOUGH + 1

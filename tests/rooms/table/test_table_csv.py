@@ -93,6 +93,7 @@ def test_one_column_with_a_semicolon_in_its_name_can_be_insisted_on(tmp_path: Pa
     ("content", "said"),
     [
         ("", "is empty"),
+        ("\ufeff", "is empty"),
         ("\n  \n\r\n", "no header"),
         ("a,b,a\n1,2,3\n", r"2 columns are called 'a' \(columns 1, 3\)"),
         ("a,b\n1,2\n3\n4,5,6\n", "2 of 3 rows .* 2 cells: line 3 has 1, line 4 has 3"),
