@@ -8,10 +8,11 @@ from batchrun.checkpoint.places import Places, folder_of, names_in, places_of, s
 from batchrun.core.text import counted
 from batchrun.errors import UsageError
 from batchrun.options import parsing
-from batchrun.run.remote import Answer, NotListening, Request, ask
+from batchrun.run.remote import STRANGE, Answer, NotListening, Request, ask
 
 PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
+_ANSWER = {"task": str, "pid": int, "jobs": int, "paused": bool, "draining": bool, "in_flight": int, "trouble": str}
 
 
 def request_of(jobs: str | None, *, pause: bool, resume: bool, drain: bool) -> Request:
@@ -59,11 +60,15 @@ def steer(places: Places, request: Request, seconds: float = PATIENCE_SECONDS) -
                 "ask again without an option to see",
             ) from None
         else:
-            if "error" in answer:
-                raise UsageError(str(answer["error"]), "see 'batchrun --version', there and here")
+            if "error" in answer or not _is_whole(answer):
+                raise UsageError(str(answer.get("error", STRANGE)), "see 'batchrun --version', there and here")
             if answer["trouble"]:
-                raise UsageError(str(answer["trouble"]), "the run goes on as before")
+                raise UsageError(answer["trouble"], "the run goes on as before")
             return answer
+
+
+def _is_whole(answer: Answer) -> bool:
+    return all(isinstance(answer.get(name), kind) for name, kind in _ANSWER.items())
 
 
 def _give_up(places: Places, *, over: bool) -> None:

@@ -16,7 +16,7 @@ from .protocol import Reporter
 from .stream import Stream
 
 
-class JsonRecords:
+class JsonRecords(Reporter):
     """A reporter that adds records to another one. A missing `done` means that the run died."""
 
     def __init__(self, people: Reporter, stdout: Stream) -> None:

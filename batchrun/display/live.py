@@ -21,6 +21,7 @@ from . import phrases
 from .closing import closing
 from .first_lines import first_lines
 from .layout import Line, glyphs_for, last_frame, layout
+from .protocol import Reporter
 from .snapshot import Snapshot
 from .stream import Stream
 from .watch import Watch
@@ -38,7 +39,7 @@ _STYLES = {
 }
 
 
-class Live:
+class Live(Reporter):
     """The reporter for people who look on. Redrawn at most four times a second, and only from `tick`."""
 
     def __init__(self, stream: Stream) -> None:

@@ -13,6 +13,7 @@ from batchrun.run.summary import Summary
 from . import phrases
 from .closing import as_text, closing
 from .first_lines import first_lines
+from .protocol import Reporter
 from .snapshot import Snapshot
 from .stream import Stream
 from .watch import Watch
@@ -21,7 +22,7 @@ EVERY_SECONDS = 30.0
 FIRST_SECONDS = 5.0
 
 
-class Plain:
+class Plain(Reporter):
     """The reporter where nobody may be looking. `ticks`: also say how far the run is."""
 
     def __init__(self, stream: Stream, *, ticks: bool = True) -> None:

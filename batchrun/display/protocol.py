@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from batchrun.checkpoint.inflight import Running
 from batchrun.engine.events import Loading
@@ -11,8 +10,11 @@ from batchrun.run.run import Run
 from batchrun.run.summary import Summary
 
 
-class Reporter(Protocol):
-    """What a run tells. Times are monotonic seconds. No call raises because something cannot be shown."""
+class Reporter:
+    """What a run tells. Times are monotonic seconds. No call raises because something cannot be shown.
+
+    This one shows nothing; each other defines what it shows.
+    """
 
     def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
         """Before any row runs: what is left to do, and what the user should know."""

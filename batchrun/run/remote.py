@@ -1,7 +1,8 @@
 """Control of a run that goes on: `batchrun ctl` speaks to it through a Unix socket in the checkpoint's folder.
 
 One connection is one request and one answer, each a line of JSON. Nobody but the owner can connect: the socket
-has mode 0600 in a folder of mode 0700, and the kernel is asked who is at the other end.
+has mode 0600 in a folder of mode 0700, and the kernel is asked who is at the other end. Whatever arrives, the run
+goes on: what makes no sense is answered with an error, and who says nothing makes room for the next caller.
 """
 
 import json
@@ -15,12 +16,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from batchrun.options.parsing import MOST_JOBS
+
 LONGEST_ADDRESS = 107
 """Bytes of a path that the kernel takes for a socket."""
 
 LOOK_EVERY_SECONDS = 0.05
 _MOST_BYTES = 4096
 _MOST_CALLERS = 16
+STRANGE = "what answers is not a run of this version of batchrun"
+_NOT_UNDERSTOOD = "the run does not understand this; is it of another version of batchrun?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +65,17 @@ class Remote:
         if self._listener is None or now < self._due:
             return
         self._due = now + LOOK_EVERY_SECONDS
-        try:
-            caller, _ = self._listener.accept()
-        except OSError:  # nobody there
-            if not self._callers:
-                return
-        else:
-            self._welcome(caller)
+        with suppress(OSError):  # nobody there any more
+            for _ in range(_MOST_CALLERS):
+                self._welcome(self._listener.accept()[0])
         self._callers = [caller for caller in self._callers if not _served(caller, obey)]
 
     def _welcome(self, caller: socket.socket) -> None:
-        if len(self._callers) >= _MOST_CALLERS or not _is_owner(caller):
+        if not _is_owner(caller):
             caller.close()
             return
+        if len(self._callers) >= _MOST_CALLERS:  # the oldest is the one who has had most time to say something
+            self._callers.pop(0).close()
         caller.setblocking(False)
         self._callers.append(caller)
 
@@ -103,10 +106,31 @@ def _served(caller: socket.socket, obey: Callable[[Request], Answer]) -> bool:
 
 def _answer(asked: bytes, obey: Callable[[Request], Answer]) -> Answer:
     try:
-        request = Request(**json.loads(asked))
-    except (ValueError, TypeError):
-        return {"error": "the run does not understand this; is it of another version of batchrun?"}
+        request = request_in(asked)
+    except ValueError as error:
+        return {"error": str(error)}
     return obey(request)
+
+
+def request_in(asked: bytes) -> Request:
+    """The request that these bytes are. Raises `ValueError` unless it makes sense in every part."""
+    try:
+        said = json.loads(asked)
+        request = Request(**said) if isinstance(said, dict) else None
+    except (ValueError, TypeError, RecursionError):  # no JSON, or words that a request does not have
+        request = None
+    if request is None or not _makes_sense(request):
+        raise ValueError(_NOT_UNDERSTOOD)
+    return request
+
+
+def _makes_sense(request: Request) -> bool:
+    jobs = request.jobs
+    return (
+        (jobs is None or (type(jobs) is int and 1 <= jobs <= MOST_JOBS))  # to isinstance, True is a number
+        and (request.paused is None or isinstance(request.paused, bool))
+        and isinstance(request.drain, bool)
+    )
 
 
 def _line(value: Answer) -> bytes:
@@ -160,16 +184,26 @@ def ask(path: Path, request: Request, seconds: float) -> Answer:
                 line.connect(address)
             line.sendall(_line(asdict(request)))
             told = b""
-            while not told.endswith(b"\n"):
+            while not told.endswith(b"\n") and len(told) < _MOST_BYTES:
                 line.settimeout(max(0.001, until - time.monotonic()))
                 came = line.recv(_MOST_BYTES)
                 if not came:
                     raise NotListening("the run has ended meanwhile")
                 told += came
-        except (FileNotFoundError, ConnectionError) as error:
+        except TimeoutError:
+            raise
+        except OSError as error:
             raise NotListening(str(error)) from error
-    answer: Answer = json.loads(told)
-    return answer
+    return _answer_in(told)
+
+
+def _answer_in(told: bytes) -> Answer:
+    """What a run has answered; an error if no run of this version answers so."""
+    try:
+        answer = json.loads(told)
+    except (ValueError, RecursionError):
+        answer = None
+    return answer if isinstance(answer, dict) else {"error": STRANGE}
 
 
 @contextmanager

@@ -5,16 +5,32 @@ import os
 import socket
 import stat
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import (
+    binary,
+    booleans,
+    builds,
+    dictionaries,
+    floats,
+    integers,
+    lists,
+    none,
+    recursive,
+    text,
+)
 from support import batchrun, kill, lines_of, numbered, records, settled, start, wait_for
 
+from batchrun.checkpoint.lock import held
 from batchrun.checkpoint.places import places_of
-from batchrun.cli.steering import request_of, running_place
+from batchrun.cli.steering import request_of, running_place, steer
 from batchrun.errors import UsageError
-from batchrun.run.remote import NotListening, Request, ask, controlled
+from batchrun.options.parsing import MOST_JOBS
+from batchrun.run.remote import NotListening, Request, ask, controlled, request_in
 
 
 @contextmanager
@@ -92,15 +108,108 @@ def test_where_no_socket_can_be_made_the_run_goes_on(tmp_path):
         remote.heed(lambda request: pytest.fail("nobody can have asked"))
 
 
-@pytest.mark.parametrize("nonsense", [b"\n", b"{}{}\n", b"[1]\n", b'{"sing": 1}\n', b"\xff\xfe\n", b"x" * 5000])
-def test_nonsense_is_answered_and_others_are_heard_after_it(tmp_path, nonsense):
-    with answering(tmp_path / "a.sock"):
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(30)
+NONSENSE = [
+    b"\n",
+    b"{}{}\n",
+    b"[1]\n",
+    b"null\n",
+    b"\xff\xfe\n",
+    b"x" * 5000,
+    b"[" * 5000,
+    b'{"a":' * 800 + b"\n",
+    b"1" * 4095 + b"\n",
+    *(
+        b'{"jobs": %s}\n' % value
+        for value in (
+            b'"x"',
+            b"0",
+            b"-3",
+            b"1.5",
+            b"NaN",
+            b"Infinity",
+            b"1e400",
+            b"true",
+            b"[2]",
+            b"1" * 4000,
+            b"100001",
+        )
+    ),
+    *(b'{"paused": %s}\n' % value for value in (b"0", b'"no"', b"{}")),
+    *(b'{"drain": %s}\n' % value for value in (b"null", b"1", b'"false"')),
+    b'{"sing": 1}\n',
+    b'{"jobs": 1, "self": 2}\n',
+]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
+def test_nonsense_is_answered_and_obeyed_by_nobody_and_others_are_heard_after_it(tmp_path, nonsense):
+    obeyed = []
+    with answering(tmp_path / "a.sock", lambda request: obeyed.append(request) or {}):
+        assert "error" in json.loads(said(tmp_path / "a.sock", nonsense))
+        assert ask(tmp_path / "a.sock", Request(jobs=2), 30) == {}
+    assert obeyed == [Request(jobs=2)]
+
+
+@given(
+    binary()
+    | builds(
+        lambda value: json.dumps(value).encode() + b"\n",
+        dictionaries(
+            text(),
+            recursive(
+                none() | booleans() | integers() | floats() | text(),
+                lambda more: lists(more) | dictionaries(text(), more),
+            ),
+        ),
+    )
+)
+def test_a_request_is_one_that_makes_sense_or_none(asked):
+    try:
+        request = request_in(asked)
+    except ValueError:
+        return
+    assert request.jobs is None or 1 <= request.jobs <= MOST_JOBS
+    assert request.paused in (None, True, False)
+    assert request.drain in (True, False)
+
+
+def said(path, text):
+    """What a run answers to this, whoever has sent it."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(30)
+        line.connect(str(path))
+        line.sendall(text)
+        return line.recv(4096)
+
+
+def test_a_thousand_callers_who_say_nothing_or_half_a_message_keep_nobody_from_being_heard(tmp_path):
+    with answering(tmp_path / "a.sock"), ExitStack() as stack:
+        for n in range(1000):
+            line = stack.enter_context(socket.socket(socket.AF_UNIX))
             line.connect(str(tmp_path / "a.sock"))
-            line.sendall(nonsense)
-            assert "error" in json.loads(line.recv(4096))
+            if n % 2:
+                line.sendall(b'{"jobs": ')
         assert ask(tmp_path / "a.sock", Request(jobs=2), 30) == {"jobs": 2}
+
+
+@pytest.mark.parametrize("answer", [b"", b"x\n", b"[]\n", b"{}\n", b"\xff\n", b"x" * 100_000, b'{"error": {}}\n'])
+def test_what_is_no_answer_of_a_run_is_told_as_an_error(tmp_path, answer):
+    places = replace(places_of(tmp_path / "data.csv", None, "task"), folder=tmp_path)
+    with held(places.lock, "fail"), socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(places.socket))
+        listener.listen()
+
+        def serve():
+            caller, _ = listener.accept()
+            with caller, suppress(OSError):
+                caller.recv(4096)
+                caller.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(UsageError):
+            steer(places, Request(), 0.5)
+        thread.join()
 
 
 def test_a_caller_that_says_nothing_or_hangs_up_holds_nobody_up(tmp_path):
@@ -198,6 +307,24 @@ def test_a_pause_holds_for_rows_that_must_run_alone_too(folder):
         kill(run)
     assert run.returncode == 0
     assert len(lines_of(folder / "started")) == 16
+
+
+def test_whatever_arrives_the_run_goes_on(folder):
+    table, run = running_now(folder, 100, "-j", 2)
+    try:
+        (path,) = folder.glob("*.batchrun/*.sock")
+        for nonsense in NONSENSE:
+            said(path, nonsense)
+        for nonsense in NONSENSE:  # and nobody waits for an answer
+            with socket.socket(socket.AF_UNIX) as line:
+                line.connect(str(path))
+                line.sendall(nonsense)
+        told = ctl(table)
+        assert (told["jobs"], told["paused"], told["draining"]) == (2, False, False)
+        out, err = run.communicate(timeout=90)
+    finally:
+        kill(run)
+    assert (records(out)[-1]["done"], run.returncode) == (100, 0), err
 
 
 def test_jobs_can_be_lowered_and_raised_beyond_what_the_run_began_with(folder):
