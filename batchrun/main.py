@@ -194,7 +194,7 @@ def _say_plan(job: Job, planned: Planned, *, edited: bool) -> None:
     notes = aside.note if aside else []
     notes += notes_on(bound, plan, job.settings, job.spec, job.folder.died, damaged, edited=edited)
     jobs = job.settings.known_jobs(is_async=bool(version.is_async))
-    job.reporter.planned(plan, task=places.name, input=places.input, jobs=jobs, notes=notes)
+    job.reporter.planned(plan, task=places.name, input=places.input, jobs=jobs, notes=notes, config=job.settings.config)
     for note in notes:
         job.folder.log.say(note)
 

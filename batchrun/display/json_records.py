@@ -23,9 +23,18 @@ class JsonRecords(Reporter):
         self._people = people
         self._stdout = stdout
 
-    def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
+    def planned(
+        self,
+        plan: Plan,
+        *,
+        task: str,
+        input: Path,  # noqa: A002
+        jobs: int,
+        notes: Sequence[str],
+        config: Path | None = None,
+    ) -> None:
         """Print the `start` record."""
-        self._people.planned(plan, task=task, input=input, jobs=jobs, notes=notes)
+        self._people.planned(plan, task=task, input=input, jobs=jobs, notes=notes, config=config)
         done = plan.kept.get("done", 0)
         self._print("start", task=task, input=str(input), rows=plan.rows, done=done, to_run=plan.to_run)
 

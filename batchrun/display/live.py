@@ -53,10 +53,19 @@ class Live(Reporter):
         self._shown = ""
         self._watch = Watch(EVERY_SECONDS, self._show, at_once=True)
 
-    def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
+    def planned(
+        self,
+        plan: Plan,
+        *,
+        task: str,
+        input: Path,  # noqa: A002
+        jobs: int,
+        notes: Sequence[str],
+        config: Path | None = None,
+    ) -> None:
         """Print the plan."""
         self._watch.named(task, input.name)
-        self._lines(first_lines(plan, task=task, input=input, jobs=jobs, notes=notes))
+        self._lines(first_lines(plan, task=task, input=input, jobs=jobs, notes=notes, config=config))
 
     def tick(self, run: Run, now: float) -> None:
         """Redraw, if it is time."""

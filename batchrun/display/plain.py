@@ -31,10 +31,19 @@ class Plain(Reporter):
         self._loading_due = FIRST_SECONDS
         self._watch = Watch(EVERY_SECONDS if ticks else float("inf"), self._show, at_once=False)
 
-    def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
+    def planned(
+        self,
+        plan: Plan,
+        *,
+        task: str,
+        input: Path,  # noqa: A002
+        jobs: int,
+        notes: Sequence[str],
+        config: Path | None = None,
+    ) -> None:
         """Say the plan."""
         self._watch.named(task, input.name)
-        self._lines(first_lines(plan, task=task, input=input, jobs=jobs, notes=notes))
+        self._lines(first_lines(plan, task=task, input=input, jobs=jobs, notes=notes, config=config))
 
     def tick(self, run: Run, now: float) -> None:
         """Say how far the run is, every half minute, and when it begins to stop."""

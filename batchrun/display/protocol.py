@@ -16,8 +16,17 @@ class Reporter:
     This one shows nothing; each other defines what it shows.
     """
 
-    def planned(self, plan: Plan, *, task: str, input: Path, jobs: int, notes: Sequence[str]) -> None:  # noqa: A002
-        """Before any row runs: what is left to do, and what the user should know."""
+    def planned(
+        self,
+        plan: Plan,
+        *,
+        task: str,
+        input: Path,  # noqa: A002
+        jobs: int,
+        notes: Sequence[str],
+        config: Path | None = None,
+    ) -> None:
+        """Before any row runs: what is left to do, what the user should know, and which file's options count."""
 
     def tick(self, run: Run, now: float) -> None:
         """On every turn of the run's loop."""

@@ -1,8 +1,8 @@
 """Who says what, and which source wins.
 
 Command line beats environment (`BATCHRUN_JOBS`) beats file (`batchrun.toml`, or `[tool.batchrun]` of a
-`pyproject.toml`, found from the working directory upwards; never from the data's folder, for code beside data
-is not trusted).
+`pyproject.toml`, found from the working directory upwards, or named by `--config`; never from the data's folder, for
+code beside data is not trusted).
 """
 
 import os
@@ -35,7 +35,7 @@ def resolve(given: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
     """The settings of a run. `given`: what the caller said (None = nothing said); `folder`: where to look for a
     configuration file, upwards. Raises `UsageError` naming the source of a value that cannot be read.
     """
-    path, config = find_config(folder, OPTIONS)
+    path, config = find_config(folder, OPTIONS.keys() - {"config"}, _named(given, environment))
     said: dict[str, OptionValue] = {}
     for name, option in OPTIONS.items():
         for each in _sayings(option, given, environment, config, path):
@@ -48,9 +48,15 @@ def resolve(given: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
     values = combined(said)
     if "prompt" in values or "command" in values:
         values.setdefault("on_change", "stop")  # the text is the task: an edit is not to be paid for unasked
-    settings = Settings(**values)
+    settings = Settings(**{**values, "config": path if config else None})
     check_task(settings.task)
     return settings
+
+
+def _named(given: Mapping[str, Any], environment: Mapping[str, str]) -> Path | None:
+    """The configuration file that the user names."""
+    said = given.get("config") or environment.get(variable("config"))
+    return None if said is None else Path(os.path.abspath(said))
 
 
 def _sayings(

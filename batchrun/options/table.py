@@ -190,6 +190,8 @@ class Options:
     escape: str | None = _option(
         None, str, READ, "What escapes quotes within quotes: '\\'.", usual="a quote", metavar="CHAR")
 
+    config: Path | None = _option(
+        None, Path, SHOW, "The file whose options count.", usual="batchrun.toml here or above", metavar="FILE")
     progress: str = _option(
         "auto", parsing.one_of("auto", "live", "plain", "none"), SHOW, "auto, live, plain, none.", usual="auto")
     quiet: bool = _option(False, parsing.yes_no, SHOW, "Only errors.", short="-q")

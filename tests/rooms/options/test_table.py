@@ -5,6 +5,7 @@ import re
 import pytest
 from support import batchrun
 
+from batchrun.errors import UsageError
 from batchrun.options import table
 from batchrun.options.parsing import yes_no
 from batchrun.options.settings import Settings
@@ -73,7 +74,7 @@ def test_the_help_of_process_has_each_option_below_its_heading_in_the_order_of_t
     assert [pair for pair in found if pair[1] != "--help"] == table_order
 
 
-@pytest.mark.parametrize("name", sorted(OPTIONS))
+@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - {"config"}))
 def test_every_option_is_heard_from_the_environment_and_the_configuration_as_from_the_caller(name, tmp_path):
     text = a_value_of(OPTIONS[name])
     heard = alone(name, {name: text}, {}, tmp_path)
@@ -97,3 +98,20 @@ def alone(name, given, environment, folder):
     beside = {**BESIDE.get(OPTIONS[name].panel, {}), **BESIDE.get(name, {})}
     beside.pop(name, None)
     return getattr(resolve({**beside, **given}, environment, folder), name)
+
+
+def test_a_named_file_is_the_one_whose_options_count_and_names_no_other(tmp_path):
+    (tmp_path / "batchrun.toml").write_text("retries = 5\n")
+    (tmp_path / "other.toml").write_text("retries = 6\n")
+    assert resolve({}, {}, tmp_path).config == tmp_path / "batchrun.toml"
+    for given, environment in (
+        ({"config": tmp_path / "other.toml"}, {}),
+        ({}, {"BATCHRUN_CONFIG": f"{tmp_path}/other.toml"}),
+    ):
+        settings = resolve(given, environment, tmp_path)
+        assert (settings.retries, settings.config) == (6, tmp_path / "other.toml")
+    (tmp_path / "batchrun.toml").write_text("config = 'other.toml'\n")
+    with pytest.raises(UsageError, match="no option 'config'"):
+        resolve({}, {}, tmp_path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        resolve({"config": tmp_path / "missing.toml"}, {}, tmp_path)
