@@ -11,8 +11,6 @@ from .doubts import TIMES, Doubt
 from .files import BLOCK, changed, files_of
 from .header import check_distinct
 from .interface import CHUNK_BYTES, CHUNK_ROWS, Cells
-from .parquet_schema import joined_schema
-from .parquet_types import plain_values
 
 _READING = {
     "buffer_size": BLOCK,
@@ -71,6 +69,8 @@ class ParquetTable:
     def _values(self, part: Path, before: int, name: str, array: Any) -> list[Any]:
         import pyarrow
 
+        from .parquet_types import plain_values
+
         try:
             values, spelled = plain_values(array)
         except (pyarrow.ArrowException, ValueError, OverflowError, LookupError) as error:
@@ -111,6 +111,8 @@ def _read_fields(path: Path) -> tuple[Fields, dict[Path, Fields], frozenset[str]
 
 
 def _joined(first: Path, fields: Fields, part: Path, others: Fields) -> Fields:
+    from .parquet_schema import joined_schema
+
     kinds = {name: joined_schema(kind, others[name]) for name, kind in fields.items() if name in others}
     unlike = [f"{name} ({kind})" for name, kind in others.items() if kinds.get(name) is None]
     lacking = [f"{name} ({kind})" for name, kind in fields.items() if kinds.get(name) is None]

@@ -7,6 +7,8 @@ that day has no type at all. An integer and a float are two things, and so are a
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from .parquet_types import in_microseconds
 
 _UTC = ("UTC", "Etc/UTC", "Z", "+00:00")
@@ -17,8 +19,6 @@ _WIDEST = 38
 
 def joined_schema(one: Any, other: Any) -> Any:
     """The Arrow type that holds the values of both, each as the same Python value as its own; None if there is none."""
-    import pyarrow as pa
-
     types = pa.types
     if one == other or types.is_null(other):
         return one
@@ -34,8 +34,6 @@ def joined_schema(one: Any, other: Any) -> Any:
 
 def as_type(array: Any, kind: Any) -> Any:
     """An array as a type that is joined from its own. Raises `pyarrow.ArrowInvalid` if a value is beyond it."""
-    import pyarrow as pa
-
     if array.type == kind:
         return array
     if pa.types.is_dictionary(array.type):
@@ -45,8 +43,6 @@ def as_type(array: Any, kind: Any) -> Any:
 
 def _families(types: Any) -> list[tuple[Callable[[Any], bool], Callable[[Any, Any], Any]]]:
     """Which types are of one kind, and how two of it are joined."""
-    import pyarrow as pa
-
     text = (types.is_string, types.is_large_string, types.is_string_view)
     binary = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
     lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
@@ -72,14 +68,10 @@ def _any_of(tests: Sequence[Callable[[Any], bool]]) -> Callable[[Any], bool]:
 
 
 def _values_of(kind: Any) -> Any:
-    import pyarrow as pa
-
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _integer(one: Any, other: Any) -> Any:
-    import pyarrow as pa
-
     signed = [kind for kind in (one, other) if pa.types.is_signed_integer(kind)]
     if len(signed) != 1:
         return max(one, other, key=lambda kind: kind.bit_width)
@@ -87,8 +79,6 @@ def _integer(one: Any, other: Any) -> Any:
 
 
 def _decimal(one: Any, other: Any) -> Any:
-    import pyarrow as pa
-
     scale = max(one.scale, other.scale)
     digits = scale + max(kind.precision - kind.scale for kind in (one, other))
     if digits > 2 * _WIDEST:
@@ -97,8 +87,6 @@ def _decimal(one: Any, other: Any) -> Any:
 
 
 def _timestamp(one: Any, other: Any) -> Any:
-    import pyarrow as pa
-
     same = one.tz == other.tz or (one.tz in _UTC and other.tz in _UTC)
     return pa.timestamp(_unit(one, other), one.tz) if same else None
 
@@ -111,15 +99,11 @@ def _unit(one: Any, other: Any) -> str:
 
 
 def _list(one: Any, other: Any) -> Any:
-    import pyarrow as pa
-
     members = joined_schema(one.value_type, other.value_type)
     return None if members is None else pa.large_list(members)
 
 
 def _struct(one: Any, other: Any) -> Any:
-    import pyarrow as pa
-
     theirs = {field.name: field.type for field in other}
     if theirs.keys() != {field.name for field in one}:
         return None
@@ -128,7 +112,5 @@ def _struct(one: Any, other: Any) -> Any:
 
 
 def _map(one: Any, other: Any) -> Any:
-    import pyarrow as pa
-
     key, item = joined_schema(one.key_type, other.key_type), joined_schema(one.item_type, other.item_type)
     return None if key is None or item is None else pa.map_(key, item)

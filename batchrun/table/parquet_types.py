@@ -10,6 +10,8 @@ are no dates to Python: such a cell, and no other, becomes text.
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+
 _EPOCH = date(1970, 1, 1).toordinal()
 _CYCLE_DAYS, _CYCLE_YEARS = 146_097, 400
 """After so many days the calendar is the same again."""
@@ -50,8 +52,6 @@ def _values_one_by_one(array: Any) -> tuple[list[Any], dict[int, str]]:
 
 def _spelled(scalar: Any, texts: list[str]) -> Any:
     """The Python value of a scalar in which each time that Python cannot hold is text; `texts`: gets each of them."""
-    import pyarrow as pa
-
     try:
         return scalar.as_py()
     except OverflowError:
@@ -70,8 +70,6 @@ def _spelled(scalar: Any, texts: list[str]) -> Any:
 
 def _iso(scalar: Any) -> str:
     """A date, a moment or a duration that Python cannot hold, as ISO 8601 writes it; moments of a zone in UTC."""
-    import pyarrow as pa
-
     kind = scalar.type
     if pa.types.is_duration(kind):
         seconds, fraction = divmod(abs(scalar.value), _A_SECOND[kind.unit])
@@ -104,8 +102,6 @@ def _fraction(value: int, unit: str) -> str:
 
 def _microseconds(kind: Any) -> Any:
     """The type with microseconds in place of nanoseconds."""
-    import pyarrow as pa
-
     types = pa.types
     if types.is_timestamp(kind) and kind.unit == "ns":
         return pa.timestamp("us", kind.tz)
@@ -120,8 +116,6 @@ def _microseconds(kind: Any) -> Any:
 
 
 def _microseconds_within(kind: Any) -> Any:
-    import pyarrow as pa
-
     types = pa.types
     if types.is_struct(kind):
         return pa.struct([field.with_type(_microseconds(field.type)) for field in kind])
