@@ -75,7 +75,7 @@ def _last_death(checkpoint: Checkpoint, places: Places, settings: Settings) -> L
     if not settings.dry_run:
         if last != LostRows():
             with checkpoint.transaction():
-                known = suspects.after_death(checkpoint.get("suspects", {}), remains.running)
+                known = suspects.after_run(checkpoint.get("suspects", {}), remains.running)
                 checkpoint.put(died=died.as_fact(), suspects=known)
         forget(places.inflight)
     return died

@@ -193,7 +193,7 @@ def test_a_row_is_guilty_only_of_deaths_that_it_died_alone(deaths):
         # The run has seen to it: who must run alone does.
         alone = [row for row in rows if bytes([row] * 16) in suspects.to_run_alone(known)]
         rows[:] = alone[:1] or rows
-        known = suspects.after_death(known, [Running(0.0, 1, bytes([row] * 16), row) for row in rows])
+        known = suspects.after_run(known, [Running(0.0, 1, bytes([row] * 16), row) for row in rows])
     for name in suspects.guilty(known, 1):
         assert name in suspects.to_run_alone(known)
         assert [name[0]] in deaths
@@ -203,7 +203,7 @@ def test_a_row_is_guilty_only_of_deaths_that_it_died_alone(deaths):
 def test_a_row_that_had_ended_but_for_its_cell_does_not_speak_for_one_that_died_alone():
     ended, alone = Running(1.0, 1, bytes([1] * 16), 1), Running(2.0, 1, bytes([2] * 16), 2)
     known = {alone.fingerprint.hex(): (suspects.IN_COMPANY, 0)}
-    assert suspects.after_death(known, [ended, alone]) == {alone.fingerprint.hex(): (suspects.IN_COMPANY, 1)}
+    assert suspects.after_run(known, [ended, alone]) == {alone.fingerprint.hex(): (suspects.IN_COMPANY, 1)}
 
 
 def test_a_busy_service_pauses_all_lanes_and_charges_nobody(folder):

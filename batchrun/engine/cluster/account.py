@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.checkpoint.inflight import Running
+from batchrun.checkpoint.suspects import after_death, is_guilty, must_be_alone
 from batchrun.core.text import numbers
 from batchrun.engine.cluster.dask.link import Link
 from batchrun.engine.events import Crashed, Event, Finished, OfLane, Ready, Returned, TimedOut
@@ -14,9 +15,11 @@ from batchrun.engine.wire import Ticket
 from .handed_out import HandedOut
 from .host import Opening
 from .host_account import HostAccount
-from .lost import HostDeaths
 from .messages import HostBroken, HostMessage, HostStatus, PrintedNotice
 from .shares import quotas
+
+ALONE = 2
+"""Machines that a row may take with it while it has them to itself. Losing one in company charges nobody."""
 
 
 class Account:
@@ -27,7 +30,7 @@ class Account:
 
     def __init__(self, link: Link, jobs: int, inflight: Path, say: Callable[[str], None], *, fail_lost: bool) -> None:
         self.hosts: dict[str, HostAccount] = {}
-        self.deaths = HostDeaths()
+        self._deaths: dict[int, tuple[int, int]] = {}  # of machines, by row: see `suspects`
         self.handed_out = HandedOut(inflight)
         self.restarts = 0
         self._link = link
@@ -87,8 +90,12 @@ class Account:
         if tickets := tuple(host.sent.values()):
             for ticket in tickets:
                 self.handed_out.remove(ticket)
-            self.deaths.seen(set(host.sent))
+            self._deaths = after_death(self._deaths, host.sent.keys())
             yield from self._sentence(host, tickets, host.last_words or why)
+
+    def is_suspect(self, row: int) -> bool:
+        """Whether a row has lost so many machines that it gets one to itself."""
+        return must_be_alone(self._deaths, row)
 
     def _share_out(self, new: Container[str] = ()) -> None:
         """Share out the rows at once. `new`: hosts that have still to be told anything."""
@@ -137,7 +144,7 @@ class Account:
 
     def _ended(self, host: HostAccount, ticket: Ticket) -> None:
         """An attempt at the row has ended, and its machine is still there."""
-        self.deaths.over(ticket.position)
+        self._deaths.pop(ticket.position, None)
         self._strike(host, ticket)
 
     def _strike(self, host: HostAccount, ticket: Ticket) -> None:
@@ -152,7 +159,7 @@ class Account:
     def _sentence(self, host: HostAccount, tickets: tuple[Ticket, ...], why: str) -> Iterator[Event]:
         """What becomes of rows that were on a lost host, said and done."""
         lane, cause = self._lane(host, 0), f"was lost with its machine: {host.name}, {why}"
-        guilty = tickets if self._fail_lost else tuple(row for row in tickets if self.deaths.guilty(row.position))
+        guilty = tuple(row for row in tickets if self._fail_lost or is_guilty(self._deaths, row.position, ALONE))
         victims = tuple(row for row in tickets if row not in guilty)
         rows = f"row{'s' * (len(tickets) > 1)} {numbers(host.sent)}"
         end = "count as crashed (--on-lost fail)" if self._fail_lost else "run again, uncharged"

@@ -85,7 +85,7 @@ class Cluster:
 
     def send(self, tickets: list[Ticket]) -> None:
         """Hand out at most `room()` rows, shared out by the room of each host."""
-        suspected = self._account.deaths.suspected
+        suspected = self._account.is_suspect
         shared = [ticket for ticket in tickets if not suspected(ticket.position)]
         self._alone.extend(ticket for ticket in tickets if suspected(ticket.position))
         start, left = 0, self.room()

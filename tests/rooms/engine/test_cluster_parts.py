@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.checkpoint.suspects import IN_COMPANY, after_death, is_guilty, must_be_alone
 from batchrun.display import phrases
 from batchrun.display.snapshot import Snapshot
 from batchrun.engine.cluster import task_bundle
+from batchrun.engine.cluster.account import ALONE
 from batchrun.engine.cluster.dask.leases import Leases
 from batchrun.engine.cluster.dask.scheduler import own_versions
 from batchrun.engine.cluster.environment import worth_sending
 from batchrun.engine.cluster.fit import unfit_because
 from batchrun.engine.cluster.link_events import WorkersLeased
-from batchrun.engine.cluster.lost import ALONE, IN_COMPANY, HostDeaths
 from batchrun.engine.cluster.messages import HostStatus, packed_messages, understood
 from batchrun.engine.cluster.shares import hold, quotas
 from batchrun.engine.cluster.task_bundle import bundle_of
@@ -77,17 +78,17 @@ def test_a_scheduler_needs_no_batchrun():
 
 
 def test_a_row_that_loses_its_machines_alone_is_guilty_and_its_neighbours_are_not():
-    deaths = HostDeaths()
+    known: dict[int, tuple[int, int]] = {}
     for _ in range(IN_COMPANY):
-        deaths.seen({1, 2})
-    assert deaths.suspected(1)
-    assert deaths.suspected(2)
-    deaths.over(2)
+        assert not must_be_alone(known, 1)
+        known = after_death(known, {1, 2})
+    assert must_be_alone(known, 1)
+    assert must_be_alone(known, 2)
     for _ in range(ALONE):
-        assert not deaths.guilty(1)
-        deaths.seen({1})
-    assert deaths.guilty(1)
-    assert not deaths.suspected(2)
+        assert not is_guilty(known, 1, ALONE)
+        known = after_death(known, {1})
+    assert is_guilty(known, 1, ALONE)
+    assert not is_guilty(known, 2, ALONE)
 
 
 def test_what_a_host_tells_arrives_as_the_same_events():
