@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,21 @@ def test_a_room_imports_only_rooms_below_it(path):
     for other in own_rooms(path):
         same_floor = {room(path), other} == {"core", "errors"}
         assert other == room(path) or same_floor or floor(other) < floor(room(path)), f"{path} imports {other}"
+
+
+def dotted(path):
+    """The name under which a module is imported."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(("batchrun", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def test_no_modules_import_each_other_in_a_circle_not_even_late_or_for_type_checkers():
+    paths = {dotted(path): path for path in PACKAGE.rglob("*.py")}
+    graph = {}
+    for module, path in paths.items():
+        names = [".".join(name) for name in imported(path) if name[0] == "batchrun"]
+        graph[module] = {name if name in paths else name.rpartition(".")[0] for name in names} - {module}
+    TopologicalSorter(graph).prepare()  # raises an error that names the circle
 
 
 EACH_FIRST = """

@@ -1,14 +1,11 @@
 """The seam: what a run asks of an engine, wherever its rows run."""
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from batchrun.checkpoint.inflight import Running
 
 from .events import Event, Loading
 from .wire import Ticket
-
-if TYPE_CHECKING:
-    pass
 
 
 class Engine(Protocol):

@@ -2,15 +2,16 @@
 
 import os
 import signal
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from batchrun.core.signals import Signals
 from batchrun.core.text import counted
+from batchrun.engine.seam import Engine
 from batchrun.errors import BatchrunError
 
+from .allowance import Allowance
+from .backlog import Backlog
 from .remote import Answer, Remote, Request
-
-if TYPE_CHECKING:
-    from .run import Run
 
 
 @runtime_checkable
@@ -19,6 +20,22 @@ class Elastic(Protocol):
 
     def grow(self, jobs: int) -> None:
         """Have places for so many rows at once. Raises `BatchrunError` if it cannot; what there is stays."""
+
+
+class Steered(Protocol):
+    """A run, as far as it can be steered."""
+
+    engine: Engine
+    backlog: Backlog
+    signals: Signals
+    allowance: Allowance
+    stopped: BatchrunError | None
+
+    def take_back(self) -> None:
+        """Rows that have not started return to the backlog."""
+
+    def say(self, text: str) -> None:
+        """Tell whoever looks on."""
 
 
 class Helm:
@@ -36,7 +53,7 @@ class Helm:
         self._remote = remote
         self._places = jobs
 
-    def look(self, run: "Run") -> None:
+    def look(self, run: Steered) -> None:
         """Do what has been asked since the last turn of the run's loop."""
         self._remote.heed(lambda request: self._obey(run, request))
 
@@ -46,7 +63,7 @@ class Helm:
             return 0
         return max(0, min(room, self.jobs - in_flight)) if self.lowered else room
 
-    def _obey(self, run: "Run", request: Request) -> Answer:
+    def _obey(self, run: Steered, request: Request) -> Answer:
         if run.stopped is not None:
             return self._state(run, draining=True)
         trouble = "" if request.jobs is None else self._set_jobs(run, request.jobs)
@@ -60,7 +77,7 @@ class Helm:
             run.say(f"ctl: {trouble or self._in_words(request)}")
         return self._state(run, trouble, draining=request.drain)
 
-    def _set_jobs(self, run: "Run", jobs: int) -> str:
+    def _set_jobs(self, run: Steered, jobs: int) -> str:
         """Use so many places, and make them if need be; returns why not, if it cannot be done."""
         wanted = min(jobs, run.engine.busy() + len(run.backlog))
         if wanted > self._places:
@@ -83,7 +100,7 @@ class Helm:
             parts.append("paused; rows in flight finish" if request.paused else "goes on")
         return ", ".join(parts)
 
-    def _state(self, run: "Run", trouble: str = "", *, draining: bool) -> Answer:
+    def _state(self, run: Steered, trouble: str = "", *, draining: bool) -> Answer:
         return {
             "task": self._task,
             "pid": os.getpid(),

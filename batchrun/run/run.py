@@ -5,27 +5,44 @@ the ledger. What becomes of an attempt is decided in `settling`.
 """
 
 import time
+from collections.abc import Sequence
+from typing import Protocol
 
+from batchrun.checkpoint.inflight import Running
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.core.redact import Redactor
 from batchrun.core.signals import Signals
 from batchrun.core.text import counted
-from batchrun.engine.events import Crashed, Event, Finished, Ready, Returned, Stillborn, StoodStill, TimedOut
+from batchrun.engine.events import Crashed, Event, Finished, Loading, Ready, Returned, Stillborn, StoodStill, TimedOut
 from batchrun.engine.seam import Engine, loading_of
 from batchrun.engine.wire import Ticket
 from batchrun.errors import BatchrunError, ChangedError, InputError, Interrupted, StoppedError, TaskError
-from batchrun.run.observer import Observer
 
 from .allowance import Allowance
 from .backlog import Backlog
 from .control import Helm, unsteered
 from .settling import Rules, Settling
-from .stopping import has_been_edited
+from .stopping import STILLBORN_LIMIT, has_been_edited, stillborn
 from .tally import Tally
 
 GATHER_SECONDS = 0.005
 TICK_SECONDS = 0.1
-STILLBORN_LIMIT = 3
+
+
+class Observer(Protocol):
+    """Who is shown how the run goes."""
+
+    def tick(self, run: "Run", now: float) -> None:
+        """On every turn of the loop."""
+
+    def running(self, rows: Sequence[tuple[int, Running]], now: float, loading: Loading | None = None) -> None:
+        """The user has asked what is executing. `loading`: why it is nothing."""
+
+    def loading(self, loading: Loading | None) -> None:
+        """On every turn while the first worker loads the task and there is no run yet; None: that is over."""
+
+    def say(self, text: str) -> None:
+        """Something that the user should know."""
 
 
 class Run:
@@ -216,19 +233,3 @@ class Run:
             self.stopped = why
             for event in self.engine.drain():
                 self._take(event)
-
-
-def stillborn(event: Stillborn) -> TaskError:
-    """Workers die before they have loaded the task, or do not come to the end of that."""
-    if event.hung:
-        where = f"; it was here:\n{event.tail}" if event.tail else ""
-        return TaskError(
-            f"{event.cause}{where}",
-            "see what the module waits for while it is imported; if it needs that long, raise --timeout: loading may "
-            "take ten times as long",
-        )
-    said = f"\nIts last lines:\n{event.tail}" if event.tail else ""
-    return TaskError(
-        f"a worker died {STILLBORN_LIMIT} times in a row while it loaded the task: {event.cause}{said}",
-        "import the task's module by hand to see why",
-    )

@@ -5,8 +5,11 @@ from typing import Protocol
 
 from batchrun.core.limits import MaxFailures
 from batchrun.core.text import have
+from batchrun.engine.events import Stillborn
+from batchrun.errors import TaskError
 
 BREAKER_ROWS = 25
+STILLBORN_LIMIT = 3
 
 
 def has_been_edited(files: Sequence[str]) -> tuple[str, str]:
@@ -41,3 +44,19 @@ def too_many(limit: MaxFailures | None, counts: Counts, to_run: int) -> str | No
     if counts.first_failed == counts.first_rows >= BREAKER_ROWS:
         return f"the first {counts.first_rows} rows have all failed"
     return None
+
+
+def stillborn(event: Stillborn) -> TaskError:
+    """Workers die before they have loaded the task, or do not come to the end of that."""
+    if event.hung:
+        where = f"; it was here:\n{event.tail}" if event.tail else ""
+        return TaskError(
+            f"{event.cause}{where}",
+            "see what the module waits for while it is imported; if it needs that long, raise --timeout: loading may "
+            "take ten times as long",
+        )
+    said = f"\nIts last lines:\n{event.tail}" if event.tail else ""
+    return TaskError(
+        f"a worker died {STILLBORN_LIMIT} times in a row while it loaded the task: {event.cause}{said}",
+        "import the task's module by hand to see why",
+    )

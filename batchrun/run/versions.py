@@ -19,11 +19,11 @@ from batchrun.engine.wire import Hello
 from batchrun.errors import Interrupted, TaskError
 from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
-from batchrun.run.observer import Observer
 from batchrun.task.load import source_digest, with_args
 from batchrun.task.spec import Spec
 
-from .run import STILLBORN_LIMIT, stillborn
+from .run import Observer
+from .stopping import STILLBORN_LIMIT, stillborn
 
 
 @dataclass(frozen=True, slots=True)
