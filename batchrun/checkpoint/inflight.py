@@ -23,7 +23,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from .rings import Ring, Start, room_for, size_of, starts_in
 
@@ -195,7 +195,7 @@ class InFlight:
 
     def holder(self, cell: int) -> Holder | None:
         """The row that has the interpreter in the lane whose first cell this is, if one has."""
-        since, position = _HOLDER.unpack_from(self._map, HEADER_SIZE + cell * self._stride + _HOLDER_AT)
+        since, position = _at_one_moment(_HOLDER, self._map, HEADER_SIZE + cell * self._stride + _HOLDER_AT)
         return Holder(since, abs(position), position < 0) if position else None
 
     def held_at(self, cell: int) -> float:
@@ -241,5 +241,17 @@ def _cells(data: bytes) -> Iterator[bytes]:
 
 def _running(cells: mmap.mmap | bytes, at: int) -> Running | None:
     """What is in the cell at this place."""
-    started, attempt, fingerprint, position = _CELL.unpack_from(cells, at)
+    started, attempt, fingerprint, position = _at_one_moment(_CELL, cells, at)
     return Running(started, attempt, fingerprint, abs(position)) if position else None
+
+
+def _at_one_moment(form: struct.Struct, cells: mmap.mmap | bytes, at: int) -> tuple[Any, ...]:
+    """The fields at this place, which end with a row, as they all were at one moment.
+
+    Nobody waits here for the worker that writes them: a row read after it has replaced the one before would come with
+    the other's start, and be ended for the time that was not its own. So they are read until they stay the same.
+    """
+    seen = form.unpack_from(cells, at)
+    while seen[-1] and (again := form.unpack_from(cells, at)) != seen:
+        seen = again
+    return seen

@@ -43,12 +43,13 @@ class Ring:
         self._file = file
         self._at = at
         self._end = at + room * ENTRY_SIZE
-        newest = _entries(file[at : self._end + ENTRY_SIZE]).index(0)
+        newest = _newest(_entries(file[at : self._end + ENTRY_SIZE]))
         self._next = at + newest % room * ENTRY_SIZE
 
     def add(self, position: int, attempt: int) -> None:
         """The row has started."""
         at = self._next
+        # The entry, then the zero behind it. A worker that is killed between the two leaves a ring without a zero.
         _pack_pair(self._file, at, position * _ATTEMPTS + attempt % _ATTEMPTS, 0)
         at += ENTRY_SIZE
         self._next = at if at < self._end else self._at
@@ -62,10 +63,15 @@ class Ring:
 def starts_in(ring: bytes) -> tuple[list[Start], bool]:
     """The rows in a ring, oldest first; and whether there may have been others before them."""
     entries = _entries(ring)
-    newest = entries.index(0) if 0 in entries else 0
+    newest = _newest(entries)
     in_order = [entry for entry in (*entries[newest + 1 :], *entries[:newest]) if entry > 0]
     # The zero behind the newest, and one that was taken out, may each have cost the oldest entry.
     return [divmod(entry, _ATTEMPTS) for entry in in_order], len(in_order) >= max(1, len(entries) - 3)
+
+
+def _newest(entries: Sequence[int]) -> int:
+    """Where the zero stands, behind the entry that was written last; the end if there is none."""
+    return entries.index(0) if 0 in entries else len(entries)
 
 
 def _entries(ring: bytes) -> Sequence[int]:
