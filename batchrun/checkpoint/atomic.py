@@ -33,6 +33,8 @@ def replacing(target: Path, before_rename: BeforeRename | None = None, mode: int
     try:
         with file:
             yield file
+            # The bytes, then the name, then the folder that holds the name: whenever the power goes, the old file is
+            # there or the new one, whole.
             file.flush()
             os.fsync(file.fileno())
             if before_rename is not None:

@@ -110,6 +110,8 @@ class Binder:
             if not os.path.exists(self.checkpoint.get("input") or ""):  # it was moved
                 self.checkpoint.put(**_whereabouts(places))
             return self._bound(Moved(0, 0, 0))
+        # Positions, digest, types and the words for missing belong into one transaction. `unchanged` believes the
+        # digest and reads no table: beside lines that have not moved with it, it would give results to other rows.
         self._refuse_other_table(places)
         found, moved = bind(self.checkpoint, self.table, self.options, self._reading, places, stop, keep_roll=keep_roll)
         retyped = self._retyped(found)

@@ -75,6 +75,7 @@ class Checkpoint:
     def transaction(self, *, keep: bool = True) -> Iterator[None]:
         """All or nothing, and durable when the block has been left. Without `keep`, nothing in any case."""
         with explained(self.path):
+            # The writer's lock at once: a transaction that only reads at first could be refused when it comes to write.
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield

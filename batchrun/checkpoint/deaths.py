@@ -41,6 +41,8 @@ def lost_rows(remains: Remains, made: Mapping[int, int]) -> LostRows:
     def lost(position: int, attempt: int) -> bool:
         return attempt > made.get(position, 0)
 
+    # The coordinator cannot have written down on the way what it had not committed: it is the one that died. So what
+    # workers had noted is held against the checkpoint now (docs/decisions/0020).
     running = frozenset(row.position for row in remains.running if lost(row.position, row.attempt))
     started = frozenset(row for ring, _ in remains.started for row, attempt in ring if lost(row, attempt))
     more = any(full and lost(*ring[0]) for ring, full in remains.started)

@@ -74,6 +74,9 @@ def _last_death(checkpoint: Checkpoint, places: Places, settings: Settings) -> L
     died = last.and_before(LostRows.of(checkpoint.get("died")))
     if not settings.dry_run:
         if last != LostRows():
+            # The file goes only when the checkpoint has all of it, in one piece. A crash in between counts one death
+            # twice, so that a suspect runs alone a death early; the other way round nobody would ever hear of these
+            # rows.
             with checkpoint.transaction():
                 known = suspects.after_run(checkpoint.get("suspects", {}), remains.running)
                 checkpoint.put(died=died.as_fact(), suspects=known)

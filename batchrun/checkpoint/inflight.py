@@ -120,6 +120,7 @@ class InFlight:
 
     def grow(self, cells: int) -> None:
         """Have at least so many cells. Workers that run already keep those they know."""
+        # The file before the map, and real bytes: a map beyond what the disk can hold kills whoever writes to it.
         size = HEADER_SIZE + cells * self._stride
         more = size - len(self._map)
         if more > 0:
@@ -129,6 +130,8 @@ class InFlight:
 
     def start(self, cell: int, position: int, started: float, attempt: int, fingerprint: bytes) -> None:
         """The row is about to run in this cell."""
+        # The fields are written in their order, the row last: a worker that is killed in between leaves the cell free,
+        # not one row with another's attempt.
         _CELL.pack_into(self._map, HEADER_SIZE + cell * self._stride, started, attempt, fingerprint, position)
 
     def started(self, cell: int, position: int, attempt: int) -> None:
@@ -146,6 +149,9 @@ class InFlight:
 
     def clear(self, cell: int) -> None:
         """The row's reply has been written."""
+        # Only now: had the cell been freed first, a row whose worker died in between would seem not to have started,
+        # and would run twice without a word. One that has replied and is still here is found in the pipe
+        # (docs/decisions/0005).
         _RECALL.pack_into(self._map, HEADER_SIZE + cell * self._stride + _ROW_AT, 0)
 
     def running(self, cell: int) -> Running | None:
@@ -159,6 +165,8 @@ class InFlight:
 
     def halt(self, cell: int | None = None) -> None:
         """Let no row start, in any lane, from now on: until `resume`. `cell`: where the row runs that wants it so."""
+        # First the mark in the cell, then the byte. The coordinator takes the byte away and looks for marks after that:
+        # so it never takes away the halt of a row whose reply is still on its way (docs/decisions/0019).
         if cell is not None:
             at = HEADER_SIZE + cell * self._stride + _ROW_AT
             _RECALL.pack_into(self._map, at, -abs(_RECALL.unpack_from(self._map, at)[0]))
@@ -191,6 +199,7 @@ class InFlight:
 
     def let_go(self, cell: int) -> None:
         """The event loop has the interpreter again."""
+        # The time stays: `held_at` tells by it whether the loop still turns.
         _RECALL.pack_into(self._map, HEADER_SIZE + cell * self._stride + _HOLDER_AT + 8, 0)
 
     def holder(self, cell: int) -> Holder | None:

@@ -85,8 +85,11 @@ class Ledger:
         """Commit what has gathered: it is durable when this returns."""
         if self.gathered or self._spent:
             begin = time.monotonic()
+            # One transaction for all that is said of these rows. A row without its failed attempts would get more than
+            # it may have, one without its tokens would be paid for and not counted against --max-cost.
             standing = {**self.counts, "fresh": self.fresh, "to_run": self._to_run}
             self._checkpoint.write(self._run, self._settled, self._failures, self._spent, standing)
+            # After the commit, never before: the witness may know less than the checkpoint, not more.
             if self._witness:
                 self._witness.saw(self._checkpoint.reached())
             self._cost = time.monotonic() - begin

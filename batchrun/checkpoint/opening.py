@@ -81,6 +81,7 @@ def _prepare(db: sqlite3.Connection, path: Path, *, write: bool) -> None:
             raise CheckpointError(
                 f"{path}: this file system cannot hold a write-ahead log", "give --dir a local folder"
             )
+        # Each commit is synced: what we call settled survives a power cut (docs/decisions/0001).
         db.execute("PRAGMA synchronous=FULL")
         os.chmod(path, 0o600)
         if empty:

@@ -49,7 +49,8 @@ class Ring:
     def add(self, position: int, attempt: int) -> None:
         """The row has started."""
         at = self._next
-        # The entry, then the zero behind it. A worker that is killed between the two leaves a ring without a zero.
+        # The entry, then the zero behind it, in one call: it is all that a row costs here. A worker that is killed
+        # between the two leaves a ring without a zero.
         _pack_pair(self._file, at, position * _ATTEMPTS + attempt % _ATTEMPTS, 0)
         at += ENTRY_SIZE
         self._next = at if at < self._end else self._at

@@ -21,6 +21,7 @@ def after_death(known: Mapping[Name, tuple[int, int]], rows: Collection[Name]) -
     found = dict(known)
     for row in rows:
         together, alone = known.get(row, _NONE)
+        # To have been there alone by chance proves nothing: only rows that are meant to be alone are judged by it.
         by_itself = len(rows) == 1 and must_be_alone(known, row)
         found[row] = (together, alone + 1) if by_itself else (together + 1, alone)
     return found

@@ -51,6 +51,8 @@ class Allowance:
 
     def rows(self, in_flight: int, now: float) -> int:
         """Rows that may be handed out beside those in flight."""
+        # Each limit counts for itself and the smallest holds. None of them shares rows out among lanes: which lane
+        # gets a row is the engine's affair (`Lanes.send`), so that a limit of 3 is 3 rows on however many lanes.
         limits = [BOUNDLESS if self.throttle.open else self.throttle.allowed(now) - in_flight]
         if self._rpm:
             limits.append(int(self._rpm.level(now)))
@@ -95,6 +97,8 @@ class Allowance:
 
     def due(self, now: float, at_most: float) -> float:
         """Seconds until more rows may be handed out; `at_most` if that is no matter of time."""
+        # The longest, since all of them must allow a row. Where a refusal or a price has to be learnt first, no time
+        # helps: the next reply ends the wait.
         waits = [bucket.due(units, now) for bucket, units in ((self._rpm, 1.0), (self._tpm, 1e-3)) if bucket]
         if self.throttle.ramping:
             waits.append(RUNG_SECONDS)
@@ -132,6 +136,7 @@ class Allowance:
         if self.most is not None and reply.outcome == "done" and not reply.tokens:
             self._untold += 1
         tokens = reply.tokens or (0, 0, 0, 0)
+        # A row's tokens are known at its end. It was handed out for the usual number, and pays or gets back the rest.
         if self._tpm:
             used = float(tokens[0] + tokens[1])
             self._tpm.take(used - self._tokens_a_row, now)

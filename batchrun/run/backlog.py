@@ -36,6 +36,7 @@ class Backlog:
         taken: list[Ticket] = []
         if now < self.paused_until:
             return taken
+        # Oldest first: a row that was taken back, or has rested, would otherwise wait for the whole table.
         while self._returned and len(taken) < most:
             taken.append(self._returned.popleft())
         while self._resting and self._resting[0][0] <= now and len(taken) < most:

@@ -25,6 +25,8 @@ from .settling import Rules, Settling
 from .stopping import STILLBORN_LIMIT, has_been_edited, stillborn
 from .tally import Tally
 
+# How long the loop waits if nothing happens. Rows that wait for their commit should not wait long; otherwise timeouts,
+# signals, ctl and the display want to be looked at ten times a second.
 GATHER_SECONDS = 0.005
 TICK_SECONDS = 0.1
 
@@ -86,7 +88,7 @@ class Run:
                 self._expire()
                 self.ledger.commit_if_due(idle=not happened)
                 self._observer.tick(self, time.monotonic())
-        finally:
+        finally:  # whatever it is that ends the loop: these rows have been paid for
             self.ledger.commit()
         return self.stopped
 
@@ -142,6 +144,8 @@ class Run:
 
     def _innocent(self, tickets: list[Ticket]) -> list[Ticket]:
         """Set aside rows that must run alone; the next of them if nothing else is left or in flight."""
+        # Last of all: if one of them ends the run again, everything else is done. And one by one, with nothing else in
+        # flight, so that the death is its own (see `suspects`).
         shared = [ticket for ticket in tickets if ticket.fingerprint not in self.rules.alone]
         for ticket in tickets:
             if ticket.fingerprint in self.rules.guilty:
@@ -151,6 +155,8 @@ class Run:
         return shared if shared or self.engine.busy() else self.backlog.take_alone(time.monotonic())
 
     def _collect(self) -> bool:
+        # Any event of the engine ends the wait. What makes no event must shorten it: a backoff or a pause that ends, a
+        # minute's share of calls or tokens that fills up again.
         wait = GATHER_SECONDS if self.ledger.gathered else TICK_SECONDS
         if not self.stopped:
             now = time.monotonic()
@@ -214,7 +220,7 @@ class Run:
             if settling.aborted and self.rules.patience is not None:
                 self.patient_until = time.monotonic() + self.rules.patience
             self.stop(settling.verdict)
-        if settling.pause_begun:
+        if settling.pause_begun:  # rows that lanes hold would go and be refused, too
             settling.pause_begun = False
             self.take_back()
 

@@ -52,6 +52,7 @@ def anchor(checkpoint: Checkpoint, spool: Spool, folder: Path, *, renamed: bool 
     db.execute("DELETE FROM twin")
     db.executemany("INSERT INTO twin VALUES (?, ?)", spool.twins())
     moved = Moved(0, 0, 0) if _stands(db, spool, aligned) else _move(db, spool, aligned, folder)
+    # What this says is true of the table as it was read just now, so it is made anew each time.
     db.execute("DELETE FROM changed")
     if spool.keyed or renamed:
         mark_changed(db, spool)

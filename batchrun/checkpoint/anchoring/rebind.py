@@ -47,6 +47,7 @@ def rebind(checkpoint: Checkpoint, spool: Spool, was: Sequence[Spool], change: C
     others = {position for (position,) in db.execute("SELECT position FROM changed")} if by_place else None
     if not by_place:
         forget_unsettled(db)
+    # Before anything is joined: of rows that are alike, the first takes the first one's line, the second the second's.
     for names in (*was, spool):
         names.tell_apart()
     lines = _Lines(db, spool.rows)
@@ -139,6 +140,8 @@ def _rename(
             as_it_was = fingerprint in before if others is None else position not in others
             told = content if as_it_was and change.same else fingerprint
             new = (told, name if spool.keyed or told != name else None)
+            # The seal covers the names, so it is made anew in the same statement; one that did not fit must not fit
+            # afterwards, or damage would be sealed in.
             if new != (fingerprint, key):
                 renamed.append((*new, _resealed(line, *new), position))
         db.executemany("UPDATE ledger SET fingerprint = ?, key = ?, crc = ? WHERE position = ?", renamed)

@@ -87,6 +87,8 @@ class Account:
             return
         self.restarts += 1 + host.restarts
         self._share_out()
+        # Nobody knows how far they had come. They run again uncharged, and are said to (docs/decisions/0011); only a
+        # row that has lost machines which it had to itself is charged, or with --on-lost fail all of them.
         if tickets := tuple(host.sent.values()):
             for ticket in tickets:
                 self.handed_out.remove(ticket)

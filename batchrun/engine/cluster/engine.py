@@ -165,6 +165,7 @@ class Cluster:
 
     def _place_alone(self) -> None:
         """A row that has cost several machines gets one for itself."""
+        # One host at a time is emptied for them: on a small cluster the others must go on with everything else.
         ready = [host for host in self._hosts if host.ready and host.quota]
         for host in ready:
             host.reserved = host.reserved and bool(host.sent)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from batchrun.engine.local.pace import Pace
 
+# Seven times what a lane on this machine holds (see `pace`): the next rows come over a network, through a scheduler.
 WORTH_SECONDS = 0.3
 _ROW_SECONDS = 5e-5
 _MOST_ROWS = 5000
@@ -17,6 +18,8 @@ def quotas(jobs: int, threads: Mapping[str, int]) -> dict[str, int]:
         return dict(threads)
     exact = {host: jobs * count / total for host, count in threads.items()}
     shares = {host: int(share) for host, share in exact.items()}
+    # What rounding down has left goes to those who lost most by it: quotas add up to `jobs`, and none is off by one
+    # row.
     rest = jobs - sum(shares.values())
     for host in sorted(exact, key=lambda host: shares[host] - exact[host])[:rest]:
         shares[host] += 1

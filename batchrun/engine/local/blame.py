@@ -40,12 +40,17 @@ def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[i
     def seconds(ticket: Ticket) -> float:
         return death.now - started.get(ticket.position, death.now) - lane.lost.get(ticket.position, 0.0)
 
+    # We have ended the worker over a row that was out of time: that row is charged, the others were in its company.
     condemned = lane.condemned
     if condemned and (overdue := lane.sent.pop(condemned.position, None)):
         events.append(TimedOut(lane.index, overdue, seconds(overdue)))
     elif lane.hung:
+        # We have ended it because no row could go on, and none could be named: nobody is charged before one does it
+        # again.
         suspects = started.keys() & lane.sent.keys()
     elif not lane.killed and (death.cause is not None or lane.garbled):
+        # It has died by itself. In a lane that retires threads still run whose rows have been given up: it may have
+        # been one of them, so nobody is named there either.
         row = None if lane.retiring else culprit(list(lane.sent), death, in_order=lane.garbled and lane.slots == 1)
         if row is None:
             suspects = started.keys() & lane.sent.keys()

@@ -32,6 +32,7 @@ from .overdue import look_after
 from .still_loading import end_loading, loading
 from .suspicion import Suspicion
 
+# For workers to end by themselves: the user's module may have something to close.
 END_SECONDS = 1.0
 NAP_SECONDS = 0.001
 LOADING = max(4, 2 * cpus())
@@ -158,6 +159,8 @@ class Lanes:
 
     def send(self, tickets: list[Ticket]) -> None:
         """Hand out at most `room()` rows: first one to each idle lane, then shares of what the lanes hold."""
+        # The emptiest first, and to none more than its share of what is left: a lane that has room for thousands must
+        # not get the rows that would keep its neighbours busy.
         alone = bool(self._suspicion.of_lanes)
         lanes = sorted((lane for lane in self.lanes if lane.room(alone=alone)), key=lambda lane: len(lane.sent))
         start = 0
@@ -168,6 +171,7 @@ class Lanes:
                 lane.give(share)
                 self._watch_inbox(lane)
                 start += len(share)
+        # Room was asked for a moment ago and may have shrunk. One lane holds too much then; no row is lost.
         if start < len(tickets):
             lanes[0].give(tickets[start:])
             self._watch_inbox(lanes[0])
@@ -186,6 +190,8 @@ class Lanes:
             error, self._broken = self._broken, None
             self._replacing = False
             raise error
+        # The clock is looked at before the wait and after it: what took longer than it can have taken is time in which
+        # the machine slept, and no row is ended for that.
         events: list[Event] = self._after_stillness(self._clock.worked(time.monotonic()))
         ready = [key.data for key, _ in self._selector.select(wait)]
         events += self._after_stillness(self._clock.waited(time.monotonic(), wait))
@@ -313,6 +319,8 @@ class Lanes:
             self._printed(lane, lines)
 
     def _on_death(self, lane: Lane) -> list[Event]:
+        # Who ran is read before `bury` clears the cells, but judged only when the pipe is empty: rows that have replied
+        # are out of it (docs/decisions/0005). What is left then is blamed on somebody, or given back.
         now, running, holder = time.monotonic(), lane.running(), lane.holder()
         self._unwatch(lane.pipes.outbox, lane.pipes.output, lane.pipes.inbox, lane.death)
         events = lane.hear_out()

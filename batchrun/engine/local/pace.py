@@ -1,5 +1,7 @@
 """How many rows a lane should hold. Pure: times come in, a number comes out."""
 
+# Many times what the coordinator needs to send the next rows, and little enough that nobody minds when a pause or a
+# slow row has them taken back.
 WORTH_SECONDS = 0.04
 MAX_HELD = 2000
 _WEIGHT = 0.2

@@ -36,6 +36,7 @@ class Pipes:
 
     def put(self, frame: bytes) -> None:
         """Queue a frame for the worker."""
+        # Never waits: a worker reads nothing while it runs a row, and the coordinator has the others to look after.
         self._outgoing.append(memoryview(frame))
         self.push()
 

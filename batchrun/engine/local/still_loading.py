@@ -75,6 +75,9 @@ def _slowest(lanes: Iterable[Lane]) -> Lane | None:
 
 def _stack_of(lane: Lane, heard: Heard) -> tuple[str, ...]:
     """Where a worker that loads the task is now (see `users_stack`). Waits for its answer, at most two seconds."""
+    # By a signal, which the worker's main thread answers in C wherever it is. `faulthandler.dump_traceback_later` in
+    # the worker would save the waiting, but its thread reads the frames that the main thread is changing: tried on a
+    # module that was busy importing others, it killed the worker.
     lines: list[str] = []
     watch = select.poll()
     watch.register(lane.pipes.output, select.POLLIN)

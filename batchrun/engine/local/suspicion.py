@@ -21,6 +21,8 @@ class Suspicion:
         """Clear who has finished; returns the events."""
         if self.of_lanes or self.of_nursery:
             for event in events:
+                # Whoever comes to an end of its own is clear, whatever the end: if it was guilty, that has been
+                # charged.
                 ended = _ended(event)
                 self.misled |= isinstance(event, Finished) and not ended.isdisjoint(self.of_lanes)
                 self.of_lanes -= ended
@@ -29,6 +31,8 @@ class Suspicion:
 
     def nursery_died(self, running: Sequence[int]) -> bool:
         """The nursery was killed while these rows ran: whether it can have been only the one that there is."""
+        # Rows of all lanes die with the nursery. They run one at a time in the whole engine until it dies again: then
+        # the one that ran is known.
         found = set(running)
         if len(found) == 1 and found <= self.of_nursery:
             return True

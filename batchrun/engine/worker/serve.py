@@ -58,7 +58,7 @@ class Service:
         ticket, started = row.ticket, time.monotonic()
         self.cells.start(cell, ticket.position, started, ticket.attempt, ticket.fingerprint)
         # The start must be seen before the recall is read, or the coordinator could take back a row that is
-        # starting (Dekker's pattern).
+        # starting (Dekker's pattern, docs/decisions/0006).
         full_barrier()
         # The nursery ends the lanes of a coordinator that has died; on a busy machine it may not get to it at once.
         if not self.cells.may_start(lane, row.batch) or hung_up(self.inbox):
@@ -72,6 +72,9 @@ class Service:
         if os.getpid() != self.pid:
             # The row forked, and this is the child coming back: only the parent speaks for the row.
             os._exit(0)
+        # What must be true when the coordinator reads the reply is done before it: the printed text is out, and no
+        # other row starts if none may. The cell is freed after it: until then a death is this row's
+        # (docs/decisions/0005).
         self.output.end(reply.position)
         if reply.outcome in _NO_ATTEMPT:
             self.cells.no_attempt(cell)

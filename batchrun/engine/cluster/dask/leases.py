@@ -160,6 +160,8 @@ class Leases:
     async def _keep(self, lease: _Lease) -> None:
         """One lease, from its task's start to its end."""
         inward, outward = await self._queue(f"{lease.key}-in"), await self._queue(f"{lease.key}-out")
+        # A scheduler likes to run a task again, elsewhere, or not at all if it knows the result. Each of these would
+        # pay for rows twice, so all are switched off, and `lease` refuses besides (docs/decisions/0011).
         task = self._client.submit(
             *(lease_task(), lease.key, lease.worker.id),
             key=lease.key,
