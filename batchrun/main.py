@@ -157,6 +157,8 @@ def _plan(job: Job, binder: Binder) -> Planned:
     checkpoint, settings, spec = job.checkpoint, job.settings, job.spec
     version = known_version(checkpoint.get("task"), settings, spec, job.owners)
     _start_early(job, binder, version)
+    # One transaction around all that can still be refused: positions that were moved, the task's version, its owner and
+    # what has been said of lost rows are kept together, or the checkpoint is as it was.
     with checkpoint.transaction(keep=not settings.dry_run):
         bound = binder.bind(job.folder.places, lambda: job.signals.first, keep_roll=not settings.dry_run)
         check_rows(settings.rows, bound.rows)

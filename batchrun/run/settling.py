@@ -92,6 +92,8 @@ class Settling:
         at, task = time.time(), self._rules.task
         done: list[Settled] = []
         firsts = 0
+        # The one hot place of the coordinator: fields by number, a record by position, and no call for each row.
+        # Whatever is not "done" is rarer, and leaves for a method that is written to be read.
         for ticket, reply in ends:
             if reply[-1] or reply[1] == "refused" or not self._allowance.boundless:
                 self._account(reply)
@@ -205,6 +207,7 @@ class Settling:
         raw = reply.raw if reply else None
         failure = Failure(ticket.position, ticket.attempt, time.time(), seconds, lane, *error, raw)
         wait = reply.wait if reply else None
+        # Attempts of earlier runs are over and paid for: what this run may still do is counted from them on.
         attempt, allowed = ticket.attempt - ticket.before, ticket.last - ticket.before
         again = None if final else after_failure(error, attempt, allowed, wait, random.random())
         self._tally.failed(error[0], error[1])

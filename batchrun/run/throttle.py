@@ -64,6 +64,7 @@ class Throttle:
 
     def refused(self, started: float, now: float) -> None:
         """A call that had started at `started` was refused."""
+        # A burst is one refusal: these calls were under way at the old limit (docs/decisions/0017).
         if self.refused_at is not None and started < self.refused_at:
             return
         limit = min(self.limit, float(self.ceiling))

@@ -31,6 +31,9 @@ def tickets(
             rows = list(compress(chunk, flags))
             names, keys = fingerprint(rows)
             for n, (position, row) in enumerate(zip(positions, rows, strict=True)):
+                # Numbers of attempts go on through all runs: the in-flight file, `show` and the ledger mean the same
+                # one by a number. A row that failed in a run that died goes on there, a settled one gets all its
+                # retries anew.
                 made, base, was = under_way.get(position, 0), 0, 0
                 if plan.flags[position - 1] == AGAIN:
                     base, was = checkpoint.attempts_and_status(position)

@@ -68,6 +68,7 @@ def known_version(before: Mapping[str, Any] | None, settings: Settings, spec: Sp
         return None
     if was is None or (was.name, was.path) != (now.name, now.path):
         return None
+    # The coordinator reads the files that a worker had found, and imports none: no line of the user's runs here.
     if any(source_digest(path) != digest for path, digest in before["sources"]):
         return None
     loaded = before.get("loaded") or before["version"]

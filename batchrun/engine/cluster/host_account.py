@@ -55,7 +55,7 @@ class HostAccount:
 
     def stalled(self) -> None:
         """Rows have come back unstarted: it holds too many."""
-        self._pace = Pace()
+        self._pace = Pace()  # and learns anew how many it should
 
     def tells(self, status: HostStatus) -> None:
         """How it is."""

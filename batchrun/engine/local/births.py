@@ -53,6 +53,7 @@ class Births:
         """Count a death. Workers that load the task and die before a row has started could be replaced for ever:
         what to say when that has gone on for long enough. `charged`: a row is blamed for the death.
         """
+        # A worker that has finished a row, or a row that is blamed, is progress: retries end by themselves.
         if lane.finished or lane.killed or charged:
             self._barren = 0
         elif lane.ready and cause:

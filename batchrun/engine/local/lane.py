@@ -104,6 +104,7 @@ class Lane:
         self.sent.update((ticket[0], ticket) for ticket in tickets)
         self.heard = time.monotonic()
         frame = pack(("rows", self.batch, [ticket.for_worker() for ticket in tickets]))
+        # The longest of late, slowly forgotten: one long row among short ones must not fill the memory a second time.
         self._row_bytes = max(len(frame) / len(tickets), 0.8 * self._row_bytes)
         self.pipes.put(frame)
 
@@ -141,11 +142,14 @@ class Lane:
 
     def take_back(self) -> list[Event]:
         """Take back every row that has not started: it must not start any more (see `serve.Service.begin`)."""
+        # First the recall, then the look at the cells; a worker does the two the other way round. So a row is seen
+        # here, or it sees the recall: it cannot both start and be given back (docs/decisions/0006).
         self._cells.recall(self.first, self.batch)
         full_barrier()
         running = {running.position for running in self.running()}
         # Whatever had finished before those rows started is in the pipe by now.
         events = self.hear_out()
+        # These were seen, but may see the recall in turn and not start: `resolve` waits for what they come to.
         self.doubts = running & self.sent.keys()
         idle = tuple(ticket for row, ticket in self.sent.items() if row not in running)
         for ticket in idle:

@@ -81,6 +81,7 @@ class Nursery:
             answer = self._socket.recv(MESSAGE_SIZE)
         except (ConnectionError, TimeoutError):
             answer = b""
+        # No answer in half a minute is as good as none: whoever stopped it has stopped all that it could start.
         if not answer:
             self.died = True
             raise NurseryDied

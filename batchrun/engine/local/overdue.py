@@ -7,6 +7,7 @@ from batchrun.engine.events import Event, TimedOut
 
 from .lane import Lane
 
+# From here on a row is slow to those behind it: they are taken back and start elsewhere. No harm is done to the row.
 STUCK_SECONDS = 0.1
 MUTE_SECONDS = 5.0
 CANCEL_SECONDS = 1.0
@@ -51,6 +52,8 @@ def _end(lane: Lane, running: Sequence[Running], now: float, limit: float) -> li
     if lane.is_async:
         _cancel(lane, [row for row in late if row.position in lane.sent], now, limit)
         return []
+    # A coroutine can be asked to end, a thread can neither be asked nor ended, and a process can be ended with all
+    # that it has started. So the limit is kept in three ways, and only the last is sure.
     if lane.slots > 1:
         return _give_up(lane, late, now)
     # `stuck` has been seen to above, so no other row can start: if the row ends now, its neighbour is not hit.

@@ -28,6 +28,8 @@ async def lease(key: str, worker_id: str) -> str:
     `key`: of this task. `worker_id`: the only worker that is meant. Another one, or a second execution, does nothing.
     """
     worker = get_worker()
+    # A worker that came back under its old address has another id; a scheduler that lost our result runs the task
+    # again.
     if worker.id != worker_id or key in _held:
         return "its task came to the wrong worker"
     _held.add(key)
