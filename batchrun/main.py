@@ -1,5 +1,7 @@
 """The main job, from the table to the results. Read this first: it is the table of contents.
 
+docs/architecture.md has the rooms, the processes and the way of a row.
+
 table           table/                 read once to know it, again for the rows that are left
 checkpoint      checkpoint/            what is known of the table's rows, bound to the table as it is now
 plan            run/plan.py            what is left?
@@ -15,22 +17,19 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from batchrun.checkpoint import suspects
 from batchrun.checkpoint.bind import Binder, Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.deaths import LostRows
-from batchrun.checkpoint.explain import explained
 from batchrun.checkpoint.folder import Folder, claimed, find_places
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.owner import Owner, known_owner, owner_of, refuse_other_task
 from batchrun.checkpoint.renamed import refuse_renamed
 from batchrun.core.signals import Signals, listening
 from batchrun.display.reporter import Reporter
-from batchrun.engine.choose import StartableEngine, engine_of, worker_setup
+from batchrun.engine.choose import StartableEngine, engine_when_asked
 from batchrun.engine.lane_slots import slots_for
 from batchrun.engine.local.nursery import Nursery
 from batchrun.options.settings import Settings
@@ -46,19 +45,17 @@ from batchrun.run.notes import notes_on
 from batchrun.run.plan import Plan
 from batchrun.run.planning import plan_of, preview, require
 from batchrun.run.remote import controlled
+from batchrun.run.rules import rules_for
 from batchrun.run.run import Run
-from batchrun.run.settling import Rules
 from batchrun.run.summary import Summary, summarise
 from batchrun.run.tally import Tally
 from batchrun.run.tickets import check_rows, tickets
 from batchrun.run.versions import Owners, Version, first_hello, found_version, known_version, options_of, versions
-from batchrun.task.notice import heard
 from batchrun.task.spec import Spec, described
 
 from .errors import BatchrunError, CheckpointError, Interrupted
 
 BIG_TABLE_BYTES = 8 << 20
-PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,7 @@ def process(
         folder = stack.enter_context(claimed(places, settings, signals, bring))
         owners = known_owner(folder.checkpoint, places), owner_of(spec, settings, origin, places.folder)
         refuse_other_task(*owners, places)
-        engine = _engine(folder, settings, spec, reporter, stack, nursery)
+        engine = engine_when_asked(folder, settings, spec, reporter.say, stack, nursery)
         job = Job(folder, settings, spec, owners, engine, signals, reporter, typed)
         binder = Binder(folder.checkpoint, places.input, settings, spec)
         planned = _plan(job, binder)
@@ -132,24 +129,6 @@ def process(
         if settings.dry_run:
             return _preview(job, planned)
         return _run(job, planned, settle_output(places, settings, target))
-
-
-def _engine(
-    folder: Folder, settings: Settings, spec: Spec, reporter: Reporter, stack: ExitStack, nursery: Nursery | None
-) -> Callable[[], StartableEngine]:
-    """Makes the engine when it is first asked for; `stack` ends it before the folder is given up."""
-    setup = worker_setup(settings, spec, folder.places, stack)
-
-    def say(text: str) -> None:
-        reporter.say(text)
-        folder.log.say(text)
-
-    @cache
-    def engine() -> StartableEngine:
-        with explained(folder.places.folder):
-            return engine_of(settings, setup, heard(folder.log.printed, reporter.say), say, stack, nursery)
-
-    return engine
 
 
 def _plan(job: Job, binder: Binder) -> Planned:
@@ -263,18 +242,9 @@ def _run_rows(
     jobs = settings.rows_at_once(is_async=bool(version.is_async))
     under_way = checkpoint.attempts_under_way()
     backlog = Backlog(tickets(bound, plan, checkpoint, settings.retries, under_way), plan.to_run)
+    columns, _ = bound.task_table()
     known = checkpoint.get("suspects", {})
-    rules = Rules(
-        settings.timeout,
-        settings.max_failures,
-        plan.to_run,
-        planned.task,
-        alone=suspects.to_run_alone(known),
-        guilty=suspects.guilty(known, 1 + settings.retries),
-        patience=PATIENCE_SECONDS if settings.prompt is not None else None,
-        columns=bound.task_table()[0],
-        sources=version.sources,
-    )
+    rules = rules_for(settings, plan, known, task=planned.task, columns=columns, sources=version.sources)
     allowance = allowance_for(settings, jobs)
     with controlled(places.socket) as remote:
         if remote.trouble:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
+from batchrun.checkpoint.explain import explained
+from batchrun.checkpoint.folder import Folder
 from batchrun.checkpoint.places import Places
 from batchrun.options.settings import Settings
-from batchrun.task.notice import Printed
+from batchrun.task.notice import Printed, heard
 from batchrun.task.spec import Reading, Spec, asks_for_json, schema_of
 
 from .seam import Engine
@@ -31,6 +34,31 @@ class StartableEngine(Engine, Protocol):
         self, names: tuple[str, ...], types: tuple[str, ...], slots: Sequence[int] = (), missing: tuple[str, ...] = ()
     ) -> None:
         """Tell every lane, now and later, the columns of the rows to come. See `Lanes.describe` and `converter`."""
+
+
+def engine_when_asked(
+    folder: Folder,
+    settings: Settings,
+    spec: Spec,
+    say: Callable[[str], None],
+    stack: ExitStack,
+    nursery: "Nursery | None" = None,
+) -> Callable[[], StartableEngine]:
+    """Makes the engine when it is first asked for: a finished job needs none. `stack` ends it, before the folder is
+    given up. `say`: tells the user a line; the log gets it, too. `nursery`: see `engine_of`.
+    """
+    setup = worker_setup(settings, spec, folder.places, stack)
+
+    def say_and_log(text: str) -> None:
+        say(text)
+        folder.log.say(text)
+
+    @cache
+    def engine() -> StartableEngine:
+        with explained(folder.places.folder):
+            return engine_of(settings, setup, heard(folder.log.printed, say), say_and_log, stack, nursery)
+
+    return engine
 
 
 def engine_of(

@@ -21,7 +21,8 @@ from batchrun.errors import BatchrunError, ChangedError, InputError, Interrupted
 from .allowance import Allowance
 from .backlog import Backlog
 from .control import Helm, unsteered
-from .settling import Rules, Settling
+from .rules import Rules
+from .settling import Settling
 from .stopping import STILLBORN_LIMIT, has_been_edited, stillborn
 from .tally import Tally
 

@@ -6,14 +6,11 @@ whole run should do about it (stop, pause) is left in `verdict` and `pause_begun
 
 import random
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
 from operator import attrgetter
 
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.records import Failure, Settled
 from batchrun.core import kinds
-from batchrun.core.limits import MaxFailures, Timeout
 from batchrun.core.redact import Redactor
 from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT
 from batchrun.core.stillness import moved
@@ -24,35 +21,11 @@ from .allowance import Allowance
 from .backlog import Backlog
 from .first_errors import ENOUGH, FirstErrors, all_alike
 from .retry import after_failure, after_refusal, pause_for_all
+from .rules import Rules
 from .stopping import too_many
 from .tally import Tally
 
 _HOW = attrgetter("how")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What is asked of this run. `task`: number of its version.
-
-    `alone`, `guilty`: fingerprints of rows that run by themselves, or not at all (see `suspects`). `patience`:
-    seconds that rows in flight have left when the task aborts the run (None: all the time they need). `columns`: of
-    the task's rows; `sources`: path and digest of each of its files.
-    """
-
-    timeout: Timeout | None
-    max_failures: MaxFailures | None
-    to_run: int
-    task: int
-    alone: frozenset[bytes] = frozenset()
-    guilty: frozenset[bytes] = frozenset()
-    patience: float | None = None
-    columns: tuple[str, ...] = ()
-    sources: tuple[tuple[str, str], ...] = ()
-
-    def edited(self, loaded: Iterable[tuple[str, str]]) -> list[str]:
-        """Which of the task's files a worker has loaded with other content than the run began with."""
-        known = dict(self.sources)
-        return [path for path, digest in loaded if known.get(path, digest) != digest]
 
 
 class Settling:

@@ -29,7 +29,8 @@ from batchrun.outcome.export.writing import export
 from batchrun.run.allowance import Allowance
 from batchrun.run.backlog import Backlog
 from batchrun.run.plan import Policy, make_plan
-from batchrun.run.settling import Rules, Settling
+from batchrun.run.rules import Rules
+from batchrun.run.settling import Settling
 from batchrun.run.tally import Tally
 from batchrun.table.detect import open_table
 from batchrun.table.options import ReadOptions

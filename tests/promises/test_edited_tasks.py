@@ -4,7 +4,7 @@ import pytest
 from support import batchrun, lines_of, numbered, settled
 
 from batchrun.errors import ChangedError
-from batchrun.run.settling import Rules
+from batchrun.run.rules import Rules
 from batchrun.task.kept import content_digest, contents_as_begun
 
 TASK = """

@@ -48,8 +48,8 @@ from batchrun.run.allowance import Allowance
 from batchrun.run.backlog import Backlog
 from batchrun.run.bucket import Bucket
 from batchrun.run.plan import Plan
+from batchrun.run.rules import Rules
 from batchrun.run.run import Run
-from batchrun.run.settling import Rules
 from batchrun.run.summary import Summary
 from batchrun.run.tally import Tally
 from batchrun.run.throttle import Throttle
