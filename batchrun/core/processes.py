@@ -56,3 +56,8 @@ def exit_in_words(code: int) -> str:
         return f"exited with code {code}"
     name = (signal.strsignal(-code) or "unknown").lower()
     return f"killed by signal {-code}: {'probably out of memory' if code == -signal.SIGKILL else name}"
+
+
+def cpus() -> int:
+    """CPUs that this process may use (containers and batch schedulers give fewer than there are)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,6 +1,6 @@
 """How many lanes there are, and how many rows each of them runs at once. Pure."""
 
-from batchrun.options.parsing import cpus
+from batchrun.core.processes import cpus
 from batchrun.options.settings import Settings
 
 

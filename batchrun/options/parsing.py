@@ -1,27 +1,18 @@
 """Reading option values, as typed on a command line or written in TOML. Each raises `ValueError` in words."""
 
-import math
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from keyword import iskeyword
-from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from batchrun.core.limits import MaxFailures, Timeout
+from batchrun.core.processes import cpus
 from batchrun.core.suggest import meant
 
 Word = TypeVar("Word", bound=str)
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 MOST_ROWS = 1_000_000
 MOST_JOBS = 100_000
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-
-
-def cpus() -> int:
-    """CPUs that this process may use (containers and batch schedulers give fewer than there are)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def jobs(value: Any) -> int:
@@ -117,97 +108,6 @@ def rows(value: Any) -> frozenset[int]:
     if not found:
         raise ValueError("no row is named")
     return frozenset(found)
-
-
-def pairs(value: Any) -> Mapping[str, str]:
-    """`col=str`, several times or separated by commas; or a table."""
-    if isinstance(value, Mapping):
-        return {str(name): str(kind) for name, kind in value.items()}
-    several = [value] if isinstance(value, str) else value
-    return dict(pair for said in several for pair in _pairs(str(said)))
-
-
-def _pairs(said: str) -> Iterable[tuple[str, str]]:
-    begun = ""
-    for part in said.split(","):  # a comma may also be a part of a name
-        begun += part
-        name, equals, kind = (each.strip() for each in begun.rpartition("="))
-        if equals:
-            if not (name and kind):
-                break
-            yield name, kind
-        begun = "" if equals or not begun.strip() else f"{begun},"
-    if begun:
-        raise ValueError(f"{begun.strip(' ,')!r} is not column=type (zip=str)")
-
-
-def parameters(value: Any) -> Mapping[str, Any]:
-    """`temperature=0`, several times; or a table. A value that is JSON is that value, any other is text."""
-    if isinstance(value, Mapping):
-        return {str(name): part for name, part in value.items()}
-    found = {}
-    for part in [value] if isinstance(value, str) else value:
-        name, equals, text = str(part).partition("=")
-        if not (name.strip() and equals):
-            raise ValueError(f"{part!r} is not name=value (temperature=0)")
-        found[name.strip()] = _json_or_text(text)
-    return found
-
-
-def arguments(value: Any) -> Mapping[str, Any]:
-    """Arguments of a function: `model=x`, several times, a JSON object, or a table; values as of `parameters`."""
-    if isinstance(value, str) and isinstance(whole := _json_or_text(value), dict):
-        value = whole
-    pairs = value.items() if isinstance(value, Mapping) else map(_named, [value] if isinstance(value, str) else value)
-    found: dict[str, Any] = {}
-    for name, part in pairs:
-        if not str(name).isidentifier() or iskeyword(str(name)):
-            raise ValueError(f"{name!r} is no name that a parameter can have (letters, digits and _)")
-        if name in found:
-            raise ValueError(f"{name!r} is given twice")
-        found[str(name)] = _plain(part, str(name))
-    return found
-
-
-def _named(part: Any) -> tuple[str, Any]:
-    name, equals, text = str(part).partition("=")
-    if not (name.strip() and equals):
-        raise ValueError(f"{part!r} is not name=value (model=small)")
-    value = _json_or_text(text)
-    try:
-        return name.strip(), _plain(value, name)
-    except ValueError:  # 1e999 is more than a number can hold
-        return name.strip(), text
-
-
-def _plain(value: Any, name: str) -> Any:
-    """The value, made of what JSON has; text and numbers as such, whatever they were derived from."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return float(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, name) for item in value]
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {str(key): _plain(item, name) for key, item in value.items()}
-    raise ValueError(f"{name!r} holds {value!r:.100}, which JSON has not: give it as text, and read it in the function")
-
-
-def _json_or_text(text: str) -> Any:
-    import json  # as long as half of this module, and `--help` needs none
-
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _no_constant(_: str) -> None:
-    raise ValueError("NaN and infinities are no JSON")
 
 
 def positive(value: Any) -> float:

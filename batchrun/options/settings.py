@@ -3,6 +3,7 @@
 import os
 
 from batchrun.core.money import Prices
+from batchrun.core.processes import cpus
 from batchrun.task.command.program import Program
 from batchrun.task.spec import Spec
 
@@ -21,7 +22,7 @@ class Settings(Options):
 
     def rows_at_once(self, *, is_async: bool) -> int:
         """Rows in flight at once. A cluster that may have as many as it has threads is not held back by us."""
-        usual = WAITING_JOBS if self.prompt is not None or is_async else parsing.cpus()
+        usual = WAITING_JOBS if self.prompt is not None or is_async else cpus()
         return self.jobs or (parsing.MOST_JOBS if self.engine == "dask" else usual)
 
     @property

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from batchrun.core.limits import MaxFailures, Timeout
 
-from . import from_folder, parsing
+from . import from_folder, named_values, parsing
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Option(NamedTuple):
 def _option(default: T, read: Callable[[Any], T], panel: str | None, text: str, **more: Any) -> T:
     """An entry; `more`: further parts of `Option`. The types are those of a value, so that a reader fits its field."""
     metadata = {"option": Option("", read, panel, text, **more)}
-    if default is parsing.NOTHING:
+    if default is named_values.NOTHING:
         return field(default_factory=lambda: default, metadata=metadata)
     return field(default=default, metadata=metadata)
 
@@ -70,7 +70,7 @@ class Options:
         None, str, WHAT, "file.py:function, package.module:function, or a built-in: repair.",
         usual="repair, if a cell holds JSON", short="-t", anchor=from_folder.task)
     args: Mapping[str, Any] = _option(
-        parsing.NOTHING, parsing.arguments, WHAT,
+        named_values.NOTHING, named_values.arguments, WHAT,
         "An argument of the function, beside the row; several times. A value that is JSON is that value.",
         flag="--arg", metavar="NAME=VALUE", several=True)
     key: tuple[str, ...] | None = _option(
@@ -100,7 +100,7 @@ class Options:
         None, parsing.listed, PROMPT,
         "The reply's fields, not a schema: 'same bool, reason' (str, int, float, bool, list, object).")
     param: Mapping[str, Any] = _option(
-        parsing.NOTHING, parsing.parameters, PROMPT,
+        named_values.NOTHING, named_values.parameters, PROMPT,
         "A further field of the request, several times: temperature=0.", several=True)
     base_url: str | None = _option(
         None, str, PROMPT, "An OpenAI-compatible server: http://host:8000/v1.",
@@ -175,7 +175,7 @@ class Options:
         None, str, WRITE, "Name of this task's checkpoint.", usual="the function's name")
 
     dtype: Mapping[str, str] = _option(
-        parsing.NOTHING, parsing.pairs, READ, "Type of a column: col=str|int|float|bool.", several=True)
+        named_values.NOTHING, named_values.pairs, READ, "Type of a column: col=str|int|float|bool.", several=True)
     missing: tuple[str, ...] = _option(
         (), parsing.words, READ, "Stands for no value among numbers, as NA and its like do.",
         metavar="WORD", several=True)

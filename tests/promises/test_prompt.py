@@ -12,8 +12,8 @@ from llm_server import Server, served
 from support import batchrun, database, kill, lines_of, numbered, start, wait_for, write_table
 
 from batchrun import process
+from batchrun.core.processes import cpus
 from batchrun.errors import BatchrunError
-from batchrun.options.parsing import cpus
 
 KEY = "sk-not-to-be-seen-0123456789"
 

@@ -14,13 +14,13 @@ from typing import Self
 
 from batchrun.checkpoint.inflight import InFlight, Running, forget
 from batchrun.core.descriptors import check_descriptors, raise_descriptors
+from batchrun.core.processes import cpus
 from batchrun.core.stillness import Stillness
 from batchrun.engine.events import Crashed, Event, Finished, Loading, Stillborn, StoodStill, TimedOut
 from batchrun.engine.lane_slots import slots_of_lanes
 from batchrun.engine.wire import Ticket
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
-from batchrun.options.parsing import cpus
 from batchrun.task.kept import contents_as_begun
 from batchrun.task.notice import untagged
 

@@ -10,7 +10,7 @@ from support import batchrun, numbered, settled
 
 import batchrun as library
 from batchrun.errors import BatchrunError, TaskError
-from batchrun.options.parsing import arguments
+from batchrun.options.named_values import arguments
 from batchrun.task.load import version_of, with_args
 from batchrun.task.signature import check_call
 
