@@ -40,7 +40,7 @@ _RECALL_AT = _CELL.size
 _HOLDER = struct.Struct("<dq")
 _HOLDER_AT = _RECALL_AT + _RECALL.size
 
-_fence = threading.Lock()
+_barrier = threading.Lock()
 
 
 def full_barrier() -> None:
@@ -48,9 +48,9 @@ def full_barrier() -> None:
 
     Taking a lock does that on x86-64; a second round orders it on processors that are laxer.
     """
-    with _fence:
+    with _barrier:
         pass
-    with _fence:
+    with _barrier:
         pass
 
 

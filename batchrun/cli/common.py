@@ -78,12 +78,12 @@ def tell(text: str, *, err: bool = False) -> None:
     """Print for people: nothing that steers their terminal, in characters that it has."""
     from batchrun.core.text import shown_in
 
-    with readers_pleasure():
+    with broken_pipe_ends_quietly():
         typer.echo(shown_in(text, (sys.stderr if err else sys.stdout).encoding or "ascii"), err=err)
 
 
 @contextmanager
-def readers_pleasure() -> Iterator[None]:
+def broken_pipe_ends_quietly() -> Iterator[None]:
     """Whoever reads our output may have had enough in the block (`| head`): that ends the command in order."""
     try:
         yield

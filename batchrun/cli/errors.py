@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from .common import SEE, Dir, Input, Json, Name, Task, asked_for, examples, located, readers_pleasure, tell
+from .common import SEE, Dir, Input, Json, Name, Task, asked_for, broken_pipe_ends_quietly, examples, located, tell
 
 _EXAMPLES = examples(
     "batchrun errors data.csv",
@@ -49,7 +49,7 @@ def errors(
         if output is not None:
             target = None if output == "-" else Path(output).absolute()
             bound = open_bound(checkpoint, settings.input)
-            with readers_pleasure():
+            with broken_pipe_ends_quietly():
                 rows = export_to(
                     places, bound, checkpoint, target, None,
                     say=partial(tell, err=True), overwrite=overwrite, failed_only=True,

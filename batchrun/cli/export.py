@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from .common import TAKE, Dir, Input, Name, Task, examples, located, readers_pleasure, tell
+from .common import TAKE, Dir, Input, Name, Task, broken_pipe_ends_quietly, examples, located, tell
 
 _EXAMPLES = examples(
     "batchrun export data.csv -o results.parquet",
@@ -42,7 +42,7 @@ def export(
     target = None if output in ("-", "/dev/stdout") else Path(output).absolute()
     with opened(places.checkpoint, write=False) as checkpoint:
         bound = open_bound(checkpoint, settings.input)
-        with readers_pleasure():
+        with broken_pipe_ends_quietly():
             rows = export_to(places, bound, checkpoint, target, format, say=say, overwrite=overwrite)
     if target is not None:
         from batchrun.core.text import counted, from_here

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from .common import SEE, Dir, Input, Name, Task, examples, located, readers_pleasure, tell
+from .common import SEE, Dir, Input, Name, Task, broken_pipe_ends_quietly, examples, located, tell
 
 _EXAMPLES = examples("batchrun report data.csv", "batchrun report data.csv -o report.html")
 
@@ -46,7 +46,7 @@ def report(
     with opened(places.checkpoint, write=False) as checkpoint, explained(places.checkpoint):
         text = page(read_facts(checkpoint, table=places.input.name, task=places.name, now=time(), goes_on=goes_on))
     if output == "-":
-        with readers_pleasure():
+        with broken_pipe_ends_quietly():
             typer.echo(text.encode(), nl=False)
         return
     target = Path(output).absolute() if output else places.report

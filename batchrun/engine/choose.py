@@ -11,7 +11,7 @@ from batchrun.checkpoint.explain import explained
 from batchrun.checkpoint.folder import Folder
 from batchrun.checkpoint.places import Places
 from batchrun.options.settings import Settings
-from batchrun.task.notice import Printed, heard
+from batchrun.task.notice import Printed, hear_notices
 from batchrun.task.spec import Reading, Spec, asks_for_json, schema_of
 
 from .seam import Engine
@@ -56,7 +56,7 @@ def engine_when_asked(
     @cache
     def engine() -> StartableEngine:
         with explained(folder.places.folder):
-            return engine_of(settings, setup, heard(folder.log.printed, say), say_and_log, stack, nursery)
+            return engine_of(settings, setup, hear_notices(folder.log.printed, say), say_and_log, stack, nursery)
 
     return engine
 

@@ -16,9 +16,9 @@ import xxhash
 from batchrun.core.suggest import meant, suggest
 from batchrun.errors import TaskError
 
-from .in_the_way import in_the_way
-from .kept import content_digest, content_of
+from .kept_code import content_digest, content_of
 from .modules import HINT, module_named, module_of_file, relative_hint
+from .shadowing import shadowed
 from .signature import check_call
 from .spec import ReadyMade, Spec
 
@@ -138,7 +138,7 @@ def _hint(error: BaseException, place: str) -> str:
     """What to do about a module that cannot be imported."""
     if isinstance(error, ImportError) and "relative import" in str(error):
         return relative_hint(place)
-    if said := in_the_way(error):
+    if said := shadowed(error):
         return said
     if isinstance(error, ModuleNotFoundError) and error.name:
         if f"{place}.".startswith(f"{error.name}."):  # the task's own module: a misspelt one is not to be installed

@@ -13,8 +13,8 @@ from types import ModuleType
 from batchrun.core.suggest import meant
 from batchrun.errors import TaskError
 
-from .in_the_way import OUR_FOLDERS
-from .kept import content_of, is_there
+from .kept_code import content_of, is_there
+from .shadowing import OUR_FOLDERS
 
 HINT = "fix the module and run again"
 

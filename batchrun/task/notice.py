@@ -8,12 +8,12 @@ _MARK = "batchrun notice: "
 Printed = Callable[[int, list[str]], None]
 
 
-def give(text: str) -> None:
+def say_notice(text: str) -> None:
     """In a worker: say one line to the user."""
     print(f"{_MARK}{text}", file=sys.stderr, flush=True)
 
 
-def heard(printed: Printed, say: Callable[[str], None]) -> Printed:
+def hear_notices(printed: Printed, say: Callable[[str], None]) -> Printed:
     """In the coordinator: hand on to `printed` what workers print, and each notice in it to `say`, once."""
     said: set[str] = set()
 

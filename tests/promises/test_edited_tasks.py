@@ -5,7 +5,7 @@ from support import batchrun, lines_of, numbered, settled
 
 from batchrun.errors import ChangedError
 from batchrun.run.rules import Rules
-from batchrun.task.kept import content_digest, contents_as_begun
+from batchrun.task.kept_code import content_digest, contents_as_begun
 
 TASK = """
 import os

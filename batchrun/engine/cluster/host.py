@@ -25,7 +25,7 @@ from batchrun.engine.wire import READ_SIZE, Frames, Ticket, unpack, write_all
 from batchrun.engine.worker.lifeline import die_with
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import BatchrunError
-from batchrun.task.notice import heard
+from batchrun.task.notice import hear_notices
 
 from .messages import HostBroken, HostMessage, HostStatus, PrintedNotice, packed_messages
 from .task_bundle import TaskBundle
@@ -169,7 +169,7 @@ def main(worker: int) -> None:
     inflight = folder / "inflight"
     setup = replace(opening.setup, spec=spec, inflight=str(inflight))
     notices: list[HostMessage] = []
-    printed = heard(_printer(), lambda text: notices.append(PrintedNotice(text)))
+    printed = hear_notices(_printer(), lambda text: notices.append(PrintedNotice(text)))
     try:
         with Lanes(opening.jobs, setup, inflight, printed) as lanes:
             lanes.start(1)

@@ -21,7 +21,7 @@ from batchrun.engine.lane_slots import slots_of_lanes
 from batchrun.engine.wire import Ticket
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
-from batchrun.task.kept import contents_as_begun
+from batchrun.task.kept_code import contents_as_begun
 from batchrun.task.notice import untagged
 
 from .births import Births

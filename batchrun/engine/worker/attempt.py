@@ -11,10 +11,10 @@ from batchrun.engine.wire import Reply, Ticket
 from batchrun.task.api import Abort, RetryLater, Skip, counted_tokens, set_current
 from batchrun.task.encode import MAX_RESULT_BYTES, Unencodable, encode
 from batchrun.task.failure import http_status_of, kind_of, retry_after_of
-from batchrun.task.in_the_way import in_the_way
 from batchrun.task.load import Function, users_trace
 from batchrun.task.prompt.refusals import CallError
 from batchrun.task.reply import Parsed, ReplyError, fitting, read_reply
+from batchrun.task.shadowing import shadowed
 from batchrun.task.spec import Reading
 
 Finish = Callable[[Ticket, float, Any], Reply]
@@ -124,7 +124,7 @@ def _message(error: BaseException) -> str:
 
 def _about_modules(error: ImportError | AttributeError) -> str:
     """Which file stands in a module's way, or which Python lacks one: machines of a cluster differ in it."""
-    if said := in_the_way(error):
+    if said := shadowed(error):
         return f" ({said})"
     return f" (in {sys.executable})" if isinstance(error, ModuleNotFoundError) else ""
 

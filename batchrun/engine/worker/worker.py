@@ -16,9 +16,9 @@ from batchrun.checkpoint.inflight import InFlight
 from batchrun.engine.wire import Hello, pack_plain, write_all
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import TaskError
-from batchrun.task.in_the_way import in_the_way
-from batchrun.task.kept import load_as_begun
+from batchrun.task.kept_code import load_as_begun
 from batchrun.task.load import Function, load, users_trace
+from batchrun.task.shadowing import shadowed
 
 from .attempt import finisher, safe_text
 from .lifeline import die_with, in_own_group
@@ -104,7 +104,7 @@ def _introduce(setup: WorkerSetup, outbox: int) -> tuple[Function | None, bool]:
         function, hello = None, Hello(False, "", (), str(error), error.hint, trace)
     except BaseException as error:  # noqa: BLE001 - a function by value may fail in any way when it is rebuilt
         message = f"the task cannot be loaded: {type(error).__name__}: {safe_text(error)}"
-        function, hello = None, Hello(False, "", (), message, in_the_way(error) or "", users_trace(error))
+        function, hello = None, Hello(False, "", (), message, shadowed(error) or "", users_trace(error))
     if os.getpid() != worker:
         # The module forked, and this is the child coming back: it would share the worker's pipes.
         os._exit(0)

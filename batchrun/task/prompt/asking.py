@@ -56,7 +56,7 @@ class Form:
         """The server takes this form and refused the one before: keep to it."""
         self._now = form
         how = "asked for any JSON" if form == formats.JSON else "asked in words only"
-        notice.give(f"the server rejects the JSON Schema and is {how}; every reply is still checked")
+        notice.say_notice(f"the server rejects the JSON Schema and is {how}; every reply is still checked")
 
     def _body(self, form: str, text: str) -> dict[str, Any]:
         """A request: what the user asked for, and nothing else."""

@@ -13,7 +13,7 @@ _SUSPECT = (ImportError, AttributeError, TypeError)
 _QUOTED = re.compile(r"'(\w+)(?:\.[\w.]+)?'")
 
 
-def in_the_way(error: BaseException) -> str | None:
+def shadowed(error: BaseException) -> str | None:
     """What to say if it is such a file that has led to this error, else None."""
     seen: set[int] = set()
     while error and id(error) not in seen:

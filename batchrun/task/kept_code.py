@@ -16,7 +16,7 @@ import xxhash
 
 from batchrun.errors import ChangedError
 
-from .notice import give
+from .notice import say_notice
 
 MOST_BYTES = 4 << 20
 _kept: dict[str, bytes] = {}
@@ -36,7 +36,9 @@ def load_as_begun(sources: Mapping[str, bytes]) -> None:
         lines = content.decode("utf-8", "replace").splitlines(keepends=True)
         linecache.cache[path] = (len(content), None, lines, path)
     names = ", ".join(sorted(Path(path).name for path in changed))
-    give(f"note: {names} changed since the run began; it goes on with what it began with, the next run takes it in")
+    say_notice(
+        f"note: {names} changed since the run began; it goes on with what it began with, the next run takes it in"
+    )
 
 
 def contents_as_begun(sources: Sequence[tuple[str, str]]) -> dict[str, bytes]:
