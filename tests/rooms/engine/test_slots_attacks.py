@@ -273,7 +273,7 @@ def test_the_system_is_looked_at_once_to_end_every_lane(folder, monkeypatch):
 def test_a_row_that_is_sent_again_does_not_pass_for_one_that_was_taken_back(folder, monkeypatch):
     monkeypatch.chdir(folder)
     with ExitStack() as stack:
-        lanes = engine(stack, folder, "setting", slots=2)
+        lanes = engine(stack, folder, "leaving", slots=2)
         lane = lanes.lanes[0]
         lane.give([ticket(1)])
         wait_for(lane.running)
