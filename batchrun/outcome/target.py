@@ -19,7 +19,8 @@ from batchrun.core.signals import Signals
 from batchrun.errors import BatchrunError, CheckpointError, InputError, Interrupted, UsageError
 from batchrun.options.settings import Settings
 from batchrun.outcome.export import outputs
-from batchrun.outcome.export.writing import ExportStopped, export, format_of
+from batchrun.outcome.export.formats import format_of
+from batchrun.outcome.export.writing import ExportStopped, export
 from batchrun.table.detect import open_table
 
 _ENDINGS = {"csv": ".csv", "parquet": ".parquet"}

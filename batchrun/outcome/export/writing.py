@@ -1,7 +1,6 @@
 """Results files: the table joined with its results, in input order, as CSV, Parquet, JSON Lines or Excel.
 
-format_of   by the file's name
-export      read both at one moment, write beside the target, and rename
+Both are read at one moment; the file is written beside the target and renamed into its place.
 """
 
 import errno
@@ -22,36 +21,13 @@ from batchrun.table.interface import Table
 
 from .columns import LateColumn
 from .failed import failed_view
-from .formats import SEEKING, Write, writer
+from .formats import FORMATS, Write, writer
 from .joined import snapshot
 from .view import Results
-
-_SUFFIXES = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".parquet": "parquet",
-    ".parq": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".xlsx": "xlsx",
-}
 
 
 class ExportStopped(Exception):
     """`stop` said so. The target is as it was."""
-
-
-def format_of(path: Path) -> str:
-    """The format that a file's name asks for. Raises `UsageError` if it asks for none that is known."""
-    found = _SUFFIXES.get(path.suffix.lower())
-    if found is None:
-        raise UsageError(
-            f"{path}: no results format is called {path.suffix or 'nothing at all'}",
-            f"end the name in one of {', '.join(_SUFFIXES)}",
-        )
-    return found
 
 
 def export(
@@ -82,9 +58,9 @@ def export(
             sys.stdout.flush()
             # Not sys.stdout.buffer: with PYTHONUNBUFFERED that drops what a full disk does not take, and says nothing.
             with open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
-                return _to_stream(write, results, stdout, spool=format in SEEKING)
+                return _to_stream(write, results, stdout, spool=FORMATS[format].seeks)
         with write_errors_explained(target):
-            return _to_path(write, results, target, before_rename, spool=format in SEEKING)
+            return _to_path(write, results, target, before_rename, spool=FORMATS[format].seeks)
 
 
 def _to_path(write: Write, results: Results, target: Path, before_rename: BeforeRename | None, *, spool: bool) -> int:

@@ -25,6 +25,7 @@ from batchrun.checkpoint.records import Failure, Settled
 from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED
 from batchrun.errors import CheckpointError, InputError, UsageError
 from batchrun.outcome.export.columns import MAX_COLUMNS
+from batchrun.outcome.export.formats import format_of
 from batchrun.outcome.export.frame import frame
 from batchrun.outcome.export.joined import pages, snapshot
 from batchrun.outcome.export.value_kinds import (
@@ -39,7 +40,7 @@ from batchrun.outcome.export.value_kinds import (
     join,
     kind_of_values,
 )
-from batchrun.outcome.export.writing import ExportStopped, export, format_of
+from batchrun.outcome.export.writing import ExportStopped, export
 from batchrun.table.detect import open_table
 from batchrun.table.interface import CHUNK_ROWS
 from batchrun.table.options import ReadOptions
