@@ -7,6 +7,7 @@ BatchrunError                  what it says is what the user reads; never a trac
 ├── ChangedError            2  --on-change stop, and something has changed
 ├── StoppedError            3  a threshold, the breaker, or the task's own Abort
 ├── CheckpointError         4  the checkpoint is damaged or cannot be written
+│   └── DamagedRows         4  some records are not what was written; their rows can run again
 ├── LockedError            75  another run holds the checkpoint
 └── Interrupted   130/143/129  a signal ended the run; the same command resumes it
 """
@@ -53,6 +54,10 @@ class CheckpointError(BatchrunError):
     """The checkpoint is damaged, of another version, or cannot be written."""
 
     exit_code = 4
+
+
+class DamagedRows(CheckpointError):
+    """The records of some rows are not what was written; the others are whole."""
 
 
 class LockedError(BatchrunError):

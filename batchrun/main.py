@@ -53,7 +53,7 @@ from batchrun.run.tickets import check_rows, tickets
 from batchrun.run.versions import Owners, Version, first_hello, found_version, known_version, options_of, versions
 from batchrun.task.spec import Spec, described
 
-from .errors import BatchrunError, CheckpointError, Interrupted
+from .errors import BatchrunError, CheckpointError, DamagedRows, Interrupted
 
 BIG_TABLE_BYTES = 8 << 20
 
@@ -216,7 +216,8 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
     summary = summarise(places, settings, checkpoint, plan, tally, output, stopped)
     with suppress(CheckpointError) if stopped else nullcontext():  # a full disk: that is said already
         checkpoint.end_run(number, summary.exit_code, summary.as_record())
-    job.reporter.ended(summary, advice(summary, job.typed, again=job.spec != "repair"))
+    damaged = isinstance(stopped, DamagedRows)
+    job.reporter.ended(summary, advice(summary, job.typed, again=job.spec != "repair", damaged=damaged))
     if stopped:
         raise stopped
     return summary

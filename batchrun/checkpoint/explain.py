@@ -9,7 +9,7 @@ from typing import Any
 
 from batchrun.core.states import LEFT, STATE_NAMES
 from batchrun.core.text import numbers
-from batchrun.errors import BatchrunError, CheckpointError
+from batchrun.errors import BatchrunError, CheckpointError, DamagedRows
 
 _SHOWN = 10
 _SIGNS_OF_DAMAGE = ("malformed", "not a database", "no such", "constraint failed", "decode", "corrupt", "unsupported")
@@ -41,10 +41,10 @@ def damaged(path: Path, why: str) -> CheckpointError:
     )
 
 
-def damaged_records(path: Path, rows: Sequence[int]) -> CheckpointError:
+def damaged_records(path: Path, rows: Sequence[int]) -> DamagedRows:
     """The error for settled rows whose records are not what was written."""
     shown = numbers(rows[:_SHOWN]) + (f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else "")
-    return CheckpointError(
+    return DamagedRows(
         f"{path} is damaged: the {'record of row' if len(rows) == 1 else 'records of rows'} {shown} "
         f"{'is' if len(rows) == 1 else 'are'} not what was written",
         "'batchrun process' with --retry damaged runs such rows again, --fresh starts over and keeps the old file; "

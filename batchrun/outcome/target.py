@@ -16,7 +16,7 @@ from batchrun.checkpoint.explain import explained
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import Places, names_in, places_of
 from batchrun.core.signals import Signals
-from batchrun.errors import BatchrunError, CheckpointError, InputError, Interrupted, UsageError
+from batchrun.errors import BatchrunError, CheckpointError, DamagedRows, InputError, Interrupted, UsageError
 from batchrun.options.settings import Settings
 from batchrun.outcome.export import outputs
 from batchrun.outcome.export.formats import format_of
@@ -140,6 +140,8 @@ def write_results(
         )  # fmt: skip
     except ExportStopped:
         written = None
+    except DamagedRows as error:
+        raise DamagedRows(f"{error}, so {target} was not written; what has run is in the checkpoint", error.hint) from error
     else:
         written = target
     if written is None and not before:

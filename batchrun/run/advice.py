@@ -20,15 +20,20 @@ def as_typed(argv: Sequence[str]) -> list[str]:
     return [*program, *argv[1:]]
 
 
-def advice(summary: Summary, typed: Sequence[str], *, again: bool = True) -> list[str]:
+def advice(summary: Summary, typed: Sequence[str], *, again: bool = True, damaged: bool = False) -> list[str]:
     """The next steps, each as `what for: command to paste`. `typed`: the command of this run, word by word
     (empty: there was none, as in a notebook). `again`: rows that failed may come out otherwise at another attempt.
+    `damaged`: rows of the table still have records that are not what was written.
     """
     if not typed:
-        return ["the same call goes on"] if summary.exit_code > 1 else []
+        goes_on = "the same call with retry='damaged' goes on" if damaged else "the same call goes on"
+        return [goes_on] if summary.exit_code > 1 else []
     steps = []
     if summary.failed or summary.timed_out or summary.crashed:
         steps.append(f"see why: {_errors(summary, typed)}")
+    if damaged:  # wherever they stand: the rows that were asked for have run
+        command = _again(typed, "--retry", "damaged", without=_SELECTING | {"--reparse", "--retry"})
+        return [*steps, f"run the damaged rows: {command}"]
     if summary.exit_code > 1:
         return [*steps, f"go on: {_again(typed)}"]
     if summary.left:

@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import re
+import shlex
 import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -388,11 +390,17 @@ def test_what_is_in_the_log_goes_with_a_checkpoint_that_fresh_moves_aside(folder
     db.close()
 
 
-def change_letter(table, swap=("because", "becauze")):
+def run_next(ran, what, table):
+    """Run the command that was named as the next step."""
+    (command,) = re.findall(rf"{what}: (?:python -m )?batchrun (.*)", ran.stderr)
+    return batchrun(*shlex.split(command), cwd=table.parent)
+
+
+def change_letter(table, swap=("because", "becauze"), result=2):
     """A letter in a result is another one on the disk now. Returns the row."""
     with closing(sqlite3.connect(database(table, "answer"))) as db:
-        db.execute("UPDATE result SET body = CAST(replace(body, ?, ?) AS BLOB) WHERE id = 2", swap)
-        (row,) = db.execute("SELECT position FROM ledger WHERE result = 2").fetchone()
+        db.execute("UPDATE result SET body = CAST(replace(body, ?, ?) AS BLOB) WHERE id = ?", (*swap, result))
+        (row,) = db.execute("SELECT position FROM ledger WHERE result = ?", (result,)).fetchone()
         db.commit()
     return row
 
@@ -434,11 +442,22 @@ def test_a_run_leaves_its_old_results_file_rather_than_write_a_damaged_one_and_d
     other = process(done, "--retry", "damaged", "--rows", str(row % 40 + 1))
     assert "damaged: it runs again" not in other.stderr
     assert f"row {row}: its checksum does not fit what is stored" in batchrun("verify", done).stdout
-    again = process(done, "--retry", "damaged")
+    again = run_next(other, "run the damaged rows", done)
     check(again, 1)
     assert f"the record of row {row} was damaged: it runs again" in again.stderr
     assert "35 rows of 40 done" in again.stderr or "35 of 40 done" in again.stderr
     assert results.read_bytes() == before
+    assert batchrun("verify", done).returncode == 0
+
+
+def test_where_only_some_of_the_damaged_rows_were_asked_for_the_next_command_runs_the_others(done):
+    rows = sorted(change_letter(done, result=number) for number in (2, 3, 5))
+    ran = process(done, "--retry", "damaged", "--rows", str(rows[0]))
+    check(ran, 4)
+    assert f"the records of rows {rows[1]}, {rows[2]} are not what was written, so " in ran.stderr
+    assert "data.results.csv was not written; what has run is in the checkpoint" in ran.stderr
+    assert "go on:" not in ran.stderr
+    check(run_next(ran, "run the damaged rows", done), 1)
     assert batchrun("verify", done).returncode == 0
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from batchrun.errors import CheckpointError
+from batchrun.errors import DamagedRows
 from batchrun.task.encode import encode
 
 # orjson makes a float of an integer beyond 64 bits, which has at least 20 digits. Digits made all the same
@@ -22,7 +22,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def value_of(body: bytes, row: int) -> Any:
-    """The value of a stored result. Raises `CheckpointError`, naming the row, if it is no JSON any more."""
+    """The value of a stored result. Raises `DamagedRows`, naming the row, if it is no JSON any more."""
     try:
         return orjson.loads(body) if _LONG_NUMBER not in body.translate(_DIGITS_AS_0) else _exactly(body)
     except ValueError:
@@ -69,7 +69,7 @@ def _slowly(body: bytes, row: int) -> Any:
     try:
         return _exactly(body)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(
+        raise DamagedRows(
             f"row {row:,}: its stored result is damaged ({error})",
             "'batchrun process' with --retry damaged runs such rows again; 'batchrun verify' names them all",
         ) from error
