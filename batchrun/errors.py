@@ -6,13 +6,17 @@ BatchrunError                  what it says is what the user reads; never a trac
 ├── TaskError               2  the user's module cannot be imported (carries its traceback)
 ├── ChangedError            2  --on-change stop, and something has changed
 ├── StoppedError            3  a threshold, the breaker, or the task's own Abort
+│   └── OutOfMemory         3  the system has refused this process memory
 ├── CheckpointError         4  the checkpoint is damaged or cannot be written
 │   └── DamagedRows         4  some records are not what was written; their rows can run again
 ├── LockedError            75  another run holds the checkpoint
 └── Interrupted   130/143/129  a signal ended the run; the same command resumes it
 """
 
+import errno
 from typing import ClassVar
+
+_OUT_OF_MEMORY = ("out of memory", "Cannot allocate memory", "failed to map segment")
 
 
 class BatchrunError(Exception):
@@ -48,6 +52,25 @@ class StoppedError(BatchrunError):
     """The run ended early: too many failures, or the task asked for it."""
 
     exit_code = 3
+
+
+class OutOfMemory(StoppedError):
+    """The system has refused memory to the process that runs this. What was settled is on disk."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "out of memory: the system has refused this process more of it",
+            "raise the limit (ulimit -v, that of the container or of the batch system), or give it less to hold: fewer "
+            "rows at once (--jobs), shorter cells. What was settled is kept: the same command goes on",
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is what Python, SQLite, the system or its loader of libraries say when memory is refused."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno == errno.ENOMEM
+    said = str(error)
+    return isinstance(error, MemoryError) or any(words in said for words in _OUT_OF_MEMORY)
 
 
 class CheckpointError(BatchrunError):

@@ -53,7 +53,7 @@ from batchrun.run.tickets import check_rows, tickets
 from batchrun.run.versions import Owners, Version, first_hello, found_version, known_version, options_of, versions
 from batchrun.task.spec import Spec, described
 
-from .errors import BatchrunError, CheckpointError, DamagedRows, Interrupted
+from .errors import BatchrunError, CheckpointError, DamagedRows, Interrupted, OutOfMemory
 
 BIG_TABLE_BYTES = 8 << 20
 
@@ -258,3 +258,5 @@ def _run_rows(
             return run.go()
         except CheckpointError as error:  # no row can be kept any more
             return error
+        except MemoryError:
+            return OutOfMemory()

@@ -9,7 +9,7 @@ from typing import Any
 
 from batchrun.core.states import LEFT, STATE_NAMES
 from batchrun.core.text import numbers
-from batchrun.errors import BatchrunError, CheckpointError, DamagedRows
+from batchrun.errors import BatchrunError, CheckpointError, DamagedRows, OutOfMemory, is_out_of_memory
 
 _SHOWN = 10
 _SIGNS_OF_DAMAGE = ("malformed", "not a database", "no such", "constraint failed", "decode", "corrupt", "unsupported")
@@ -55,6 +55,8 @@ def damaged_records(path: Path, rows: Sequence[int]) -> DamagedRows:
 def as_checkpoint_error(path: Path, error: Exception) -> BatchrunError:
     """The error for what SQLite or the system has said."""
     text = str(error)
+    if is_out_of_memory(error):
+        return OutOfMemory()
     if "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return CheckpointError(
             f"{path}: the disk is full; everything that was acknowledged is safe",

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from batchrun.errors import BatchrunError, CheckpointError
+from batchrun.errors import BatchrunError, CheckpointError, OutOfMemory, is_out_of_memory
 from batchrun.options.variables import DEBUG
 
 from . import ctl, errors, export, init, process, report, show, status, verify
@@ -78,6 +78,9 @@ def _print_no_more() -> None:
 
 def _unforeseen(error: Exception) -> int:
     """Say what nobody has provided for; returns the exit code."""
+    if is_out_of_memory(error):
+        complain(OutOfMemory())
+        return OutOfMemory.exit_code
     if isinstance(error, OSError) and error.filename is None and error.errno in _DISK:
         _print_no_more()
         complain(

@@ -1,12 +1,38 @@
 """Workers and coordinators that die, for real. The oracle is always an undisturbed run's."""
 
 import random
+import resource
 import signal
 import time
 
 import psutil
 import pytest
-from support import alive, batchrun, descendants, kill, lines_of, numbered, records, settled, start, starts, wait_for
+from support import (
+    NOTE,
+    alive,
+    batchrun,
+    descendants,
+    kill,
+    known,
+    lines_of,
+    numbered,
+    records,
+    settled,
+    start,
+    starts,
+    wait_for,
+    write_table,
+)
+
+BIG = NOTE + """
+def big(row):
+    note(row)
+    if row["id"] <= 6:
+        return row["id"]
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return str(row["id"]) * (40 << 20)
+"""
 
 
 def undisturbed(rows):
@@ -136,3 +162,38 @@ def test_a_second_run_is_refused_skipped_or_waits(folder):
     assert batchrun(*command, "--if-running", "wait", cwd=folder).returncode == 0
     run.communicate()
     assert len(lines_of(folder / "started")) == 4
+
+
+def test_a_run_that_is_refused_memory_says_so_and_the_same_command_goes_on(folder):
+    (folder / "big.py").write_text(BIG)
+    table = numbered(folder / "data.csv", 12)
+    command = ("process", table, "--task", "big.py:big", "--jobs", 1)
+    run = start(*command, cwd=folder)
+    wait_for(lambda: len(known(table, "big")) == 6)
+    size = psutil.Process(run.pid).memory_info().vms
+    resource.prlimit(run.pid, resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+    (folder / "go").touch()
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 3, told
+    assert "out of memory" in told
+    assert "bug in batchrun" not in told
+    kept = known(table, "big").keys()
+    assert kept >= set(range(1, 7))
+    before = starts(folder)
+    again = batchrun(*command, cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert all(starts(folder)[row] == before[row] for row in kept)
+    assert len(settled(table, "big")) == 12
+
+
+def test_a_table_that_needs_more_memory_than_there_is_is_told_without_a_traceback(folder):
+    table = write_table(folder / "data.csv", [(1, "x" * (60 << 20))])
+    limit = (150 << 20, resource.RLIM_INFINITY)
+    run = start(
+        "process", table, "--task", "tasks.py:short", cwd=folder,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit),
+    )  # fmt: skip
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 3, told
+    assert told.startswith("error: out of memory")
+    assert "raise the limit" in told
