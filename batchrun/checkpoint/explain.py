@@ -3,7 +3,7 @@
 import errno
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,8 @@ def as_checkpoint_error(path: Path, error: Exception) -> BatchrunError:
     if is_out_of_memory(error):
         return OutOfMemory()
     if "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return CheckpointError(
-            f"{path}: the disk is full; everything that was acknowledged is safe",
-            "make room and run the same command again",
-        )
+        so_far = "every settled row is kept" if _holds_a_checkpoint(path) else "nothing was run"
+        return CheckpointError(f"{path}: the disk is full; {so_far}", "make room and run the same command again")
     if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
         what = "read" if "unable to open" in text and path.exists() else "written"
         return CheckpointError(
@@ -72,3 +70,10 @@ def as_checkpoint_error(path: Path, error: Exception) -> BatchrunError:
     if any(word in text for word in _SIGNS_OF_DAMAGE):
         return damaged(path, text)
     return CheckpointError(f"{path}: {text}", "check the disk, or give --dir another folder")
+
+
+def _holds_a_checkpoint(path: Path) -> bool:
+    """Whether a checkpoint, or one in a folder, has got beyond the empty file that it begins as."""
+    with suppress(OSError):
+        return any(file.stat().st_size for file in (path.glob("*.sqlite") if path.is_dir() else [path]))
+    return False

@@ -189,6 +189,9 @@ def test_a_disk_that_is_full_before_anything_runs_is_told_with_4(disk, tmp_path)
         ran = disk.batchrun(*command)
         assert ran.returncode in (0, 4), (spare, ran.stderr)
         assert "bug in batchrun" not in ran.stderr
+        has_begun = disk.run("test", "-s", "data.csv.batchrun/double.sqlite").returncode == 0
+        if "disk is full" in ran.stderr:
+            assert ("nothing was run" if not has_begun else "every settled row is kept") in ran.stderr, spare
     disk.run("rm", "filler")
     assert disk.batchrun(*command).returncode == 0
     assert len(settled_on(disk, "double")) == 20
