@@ -113,13 +113,14 @@ def process(
     with ExitStack() as stack:
         signals = stack.enter_context(listening())
         places = find_places(input_path, settings, stack)
+        owner = owner_of(spec, settings, origin, places.folder)
         if bring is None:
             check_early(spec, input_path, settings)
             check_named(input_path, settings, lambda: signals.first)
-            refuse_renamed(places.input, settings)
+            refuse_renamed(places.input, settings, owner)
         target = check_output(places, settings)
         folder = stack.enter_context(claimed(places, settings, signals, bring))
-        owners = known_owner(folder.checkpoint, places), owner_of(spec, settings, origin, places.folder)
+        owners = known_owner(folder.checkpoint, places), owner
         refuse_other_task(*owners, places)
         engine = engine_when_asked(folder, settings, spec, reporter.say, stack, nursery)
         job = Job(folder, settings, spec, owners, engine, signals, reporter, typed)

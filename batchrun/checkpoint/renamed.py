@@ -2,10 +2,13 @@
 
 import os
 import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+from batchrun.core.suggest import listing
 from batchrun.core.text import from_here
 from batchrun.errors import BatchrunError, UsageError
 from batchrun.options.settings import Settings
@@ -17,25 +20,46 @@ from batchrun.table.options import needed
 from .bind import read_options
 from .checkpoint import Checkpoint
 from .opening import opened
-from .places import folder_of, names_in
+from .owner import Owner, is_same, known_owner
+from .places import Places, folder_of, names_in, safe
 
 _SAMPLE = 1000
 
 
-def refuse_renamed(table: Path, settings: Settings) -> None:
-    """Raise `UsageError` for a table without a checkpoint whose rows are known to one whose own table is gone."""
+def refuse_renamed(table: Path, settings: Settings, now: Owner) -> None:
+    """Raise `UsageError` for a table without a checkpoint whose rows are known to one whose own table is gone.
+
+    `now`: the task that is to run.
+    """
     folder = folder_of(table, settings.dir)
     if settings.fresh or not table.exists() or names_in(folder):
         return
+    digest = cache(lambda: digest_of(table))
     for old in sorted(folder.parent.glob("*.batchrun")):
-        if old.is_dir() and _is_alone(old, Path(os.path.abspath(table))) and _knows(old, table, settings):
-            before, now = (shlex.quote(from_here(path, Path.cwd())) for path in (old, folder))
-            command = f"mv {before}/* {now}/" if folder.exists() else f"mv {before} {now}"
+        if not old.is_dir() or not _is_alone(old, Path(os.path.abspath(table))):
+            continue
+        known = {name: owner for name in names_in(old) for owner in _owner_if_known(old, name, table, settings, digest)}
+        if known:
+            before, after = (shlex.quote(from_here(path, Path.cwd())) for path in (old, folder))
+            command = f"mv {before}/* {after}/" if folder.exists() else f"mv {before} {after}"
             raise UsageError(
                 f"{table} has no checkpoint, but {old} knows its rows, and the table of that name is gone: "
                 "was it renamed?",
-                f"if it was, '{command}' and the same command again go on where it was; --fresh starts over",
+                f"if it was, '{command}' and {_goes_on(known, settings, now)}; --fresh starts over",
             )
+
+
+def _goes_on(known: Mapping[str, Owner | None], settings: Settings, now: Owner) -> str:
+    """What goes on once the folder has its new name. `known`: the checkpoints that know the rows, and whose they are.
+
+    A checkpoint is the task's if it has the name that was asked for; one of another name that is its own is named.
+    """
+    if safe(settings.checkpoint_name) in known:
+        return "the same command again go on where it was"
+    own = [name for name, owner in known.items() if owner is not None and is_same(owner, now)]
+    if own:
+        return f"the same command again with --name {own[0]} go on where it was"
+    return f"the same command again begin this task beside {listing(tuple(known))}, whose results go with the table"
 
 
 def _is_alone(folder: Path, table: Path) -> bool:
@@ -44,15 +68,15 @@ def _is_alone(folder: Path, table: Path) -> bool:
     return not any(place.joinpath(name).exists() for place in {folder.absolute().parent, table.parent})
 
 
-def _knows(folder: Path, table: Path, settings: Settings) -> bool:
-    """Whether a checkpoint in the folder is of this table, or of most of its first rows."""
-    for name in names_in(folder):
-        with suppress(BatchrunError), opened(folder / f"{name}.sqlite", write=False) as checkpoint:
-            if settings.dir is not None and _has_table(checkpoint, folder):
-                continue
-            if checkpoint.get("digest") == digest_of(table) or _knows_most(checkpoint, table, settings):
-                return True
-    return False
+def _owner_if_known(
+    folder: Path, name: str, table: Path, settings: Settings, digest: Callable[[], str]
+) -> Iterator[Owner | None]:
+    """Whose a checkpoint is (None: unknown), if it is of this table, or of most of its first rows; else nothing."""
+    with suppress(BatchrunError), opened(folder / f"{name}.sqlite", write=False) as checkpoint:
+        if settings.dir is not None and _has_table(checkpoint, folder):
+            return
+        if checkpoint.get("digest") == digest() or _knows_most(checkpoint, table, settings):
+            yield known_owner(checkpoint, Places(table, folder, name))
 
 
 def _has_table(checkpoint: Checkpoint, folder: Path) -> bool:

@@ -117,6 +117,25 @@ def test_a_table_that_was_renamed_alone_is_missed_and_the_remedy_works(project):
     assert (project / "new name.results.csv").exists()
 
 
+@pytest.mark.parametrize("asked", [(), ("--name", "third")])
+def test_the_remedy_goes_on_with_the_checkpoint_that_is_the_tasks_whatever_its_name(project, asked):
+    assert ran(process(project, "--name", "second", task="tasks.py:short")) == 20
+    (project / "data.csv").rename(project / "new.csv")
+    refused = process(project, *asked, table="new.csv", task="tasks.py:short")
+    command, more = re.search(r"'(mv .*)' and the same command again with (--name \w+) go on", refused.stderr).groups()
+    subprocess.run(command, shell=True, check=True, cwd=project)
+    assert ran(process(project, *asked, *more.split(), table="new.csv", task="tasks.py:short")) == 0
+
+
+def test_a_task_that_is_new_to_a_renamed_table_is_not_said_to_go_on(project):
+    (project / "data.csv").rename(project / "new.csv")
+    refused = process(project, table="new.csv", task="tasks.py:short")
+    command = re.search(r"'(mv .*)' and the same command again begin this task beside double", refused.stderr)[1]
+    subprocess.run(command, shell=True, check=True, cwd=project)
+    assert ran(process(project, table="new.csv", task="tasks.py:short")) == 20
+    assert ran(process(project, table="new.csv")) == 10
+
+
 @pytest.mark.parametrize("edit", ["grown", "sorted", "shortened"])
 def test_it_is_missed_too_when_it_was_edited(project, edit):
     header, *lines = (project / "data.csv").read_text().splitlines()
