@@ -35,7 +35,7 @@ from batchrun.engine.local.nursery import Nursery
 from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
 from batchrun.options.variables import say_misspelt
-from batchrun.outcome.target import check_output, settle_output, write_results
+from batchrun.outcome.target import check_output, refuse_other_results, settle_output, write_results
 from batchrun.run.advice import advice
 from batchrun.run.allowance import allowance_for
 from batchrun.run.backlog import Backlog
@@ -122,6 +122,8 @@ def process(
         folder = stack.enter_context(claimed(places, settings, signals, bring))
         owners = known_owner(folder.checkpoint, places), owner
         refuse_other_task(*owners, places)
+        if target and not settings.overwrite:
+            refuse_other_results(places, folder.checkpoint, target)
         engine = engine_when_asked(folder, settings, spec, reporter.say, stack, nursery)
         job = Job(folder, settings, spec, owners, engine, signals, reporter, typed)
         binder = Binder(folder.checkpoint, places.input, settings, spec)

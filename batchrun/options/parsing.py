@@ -72,14 +72,14 @@ def timeout(value: Any) -> Timeout:
 
 
 def names(value: Any) -> tuple[str, ...]:
-    """Column names: `a,b`, or a list."""
+    """Column names, each once: `a,b`, or a list."""
     if isinstance(value, str):
         found = tuple(name.strip() for name in value.split(",") if name.strip())
     else:
         found = tuple(map(str, value))  # as they are: a name may hold a comma, or begin with a space
     if not found:
         raise ValueError("no column is named")
-    return found
+    return tuple(dict.fromkeys(found))
 
 
 def words(value: Any) -> tuple[str, ...]:

@@ -5,10 +5,10 @@ has found. Whose the first name is stands in the register of results files.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from batchrun.checkpoint.bind import Bound, read_options
 from batchrun.checkpoint.checkpoint import Checkpoint
@@ -23,6 +23,7 @@ from batchrun.outcome.export.formats import format_of
 from batchrun.outcome.export.writing import ExportStopped, export
 from batchrun.table.detect import open_table
 
+_Answer = TypeVar("_Answer")
 _ENDINGS = {"csv": ".csv", "parquet": ".parquet"}
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
@@ -89,16 +90,18 @@ def _first_of_earlier_versions(places: Places) -> str:
     """All tasks wrote to one file: whose results are in it, or else the task that ran first."""
     marker = outputs.marker_at(places.folder, places.results(".csv", first=True))
     began: dict[str, float] = {}
-    for name in names_in(places.folder):
-        with (
-            suppress(BatchrunError),
-            opened(places_of(places.input, places.folder.parent, name).checkpoint, write=False) as one,
-        ):
-            if (known := one.get("id")) and f"'{known}'" in marker:
-                return name
-            if (first := one.db.execute("SELECT min(started) FROM run").fetchone()[0]) is not None:
-                began[name] = first
+    for name, (is_its, first) in _asked(places, lambda one: (_is_of(one, marker), _first_run(one))):
+        if is_its:
+            return name
+        if first is not None:
+            began[name] = first
     return min(began, key=lambda name: began[name]) if began else places.name
+
+
+def _first_run(checkpoint: Checkpoint) -> float | None:
+    """When it began, in seconds since 1970; None if nothing has run yet."""
+    began: float | None = checkpoint.db.execute("SELECT min(started) FROM run").fetchone()[0]
+    return began
 
 
 def refuse_input(table: Path, target: Path) -> None:
@@ -118,6 +121,33 @@ def refuse_foreign(folder: Path, target: Path) -> None:
     else:
         what = f"{target} is there already, and batchrun did not write it for this table"
     raise UsageError(what, "move it away, give --output another name, or --overwrite to replace it")
+
+
+def refuse_other_results(places: Places, checkpoint: Checkpoint, target: Path) -> None:
+    """Raise `UsageError` if `target` holds what another task of the table has found."""
+    marker = outputs.shown_by(places.folder, target)
+    if not marker or _is_of(checkpoint, marker):
+        return
+    whose = _asked(places, lambda other: _is_of(other, marker))
+    if name := next((name for name, is_its in whose if is_its and name != places.name), None):
+        raise UsageError(
+            f"{target} holds the results of the task {name!r}, and those of {places.name!r} would replace them",
+            "give --output another name, or --overwrite to replace it",
+        )
+
+
+def _asked(places: Places, question: Callable[[Checkpoint], _Answer]) -> Iterator[tuple[str, _Answer]]:
+    """The name and the answer of each checkpoint of the table that can be read."""
+    for name in names_in(places.folder):
+        path = places_of(places.input, places.folder.parent, name).checkpoint
+        with suppress(BatchrunError), opened(path, write=False) as checkpoint:
+            yield name, question(checkpoint)
+
+
+def _is_of(checkpoint: Checkpoint, marker: str) -> bool:
+    """Whether a file with this marker shows a state of the checkpoint."""
+    known = checkpoint.get("id")
+    return bool(known) and f"'{known}'" in marker
 
 
 def write_results(
@@ -141,7 +171,8 @@ def write_results(
     except ExportStopped:
         written = None
     except DamagedRows as error:
-        raise DamagedRows(f"{error}, so {target} was not written; what has run is in the checkpoint", error.hint) from error
+        said = f"{error}, so {target} was not written; what has run is in the checkpoint"
+        raise DamagedRows(said, error.hint) from error
     else:
         written = target
     if written is None and not before:
@@ -177,6 +208,7 @@ def export_to(
     refuse_input(places.input, target)
     if not overwrite:
         refuse_foreign(places.folder, target)
+        refuse_other_results(places, checkpoint, target)
     marker = marker_of(checkpoint) + " failed only" * failed_only
 
     def before_rename(written: IO[bytes]) -> None:

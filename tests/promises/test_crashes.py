@@ -24,7 +24,9 @@ from support import (
     write_table,
 )
 
-BIG = NOTE + """
+BIG = (
+    NOTE
+    + """
 def big(row):
     note(row)
     if row["id"] <= 6:
@@ -33,6 +35,7 @@ def big(row):
         time.sleep(0.01)
     return str(row["id"]) * (40 << 20)
 """
+)
 
 
 def undisturbed(rows):

@@ -53,8 +53,7 @@ def has_written(folder: Path, target: Path) -> bool:
 
 def is_current(folder: Path, target: Path, marker: str) -> bool:
     """Does `target` hold what batchrun wrote there, and does that show the state `marker`?"""
-    found = _on_disk(_known(folder, target), target)
-    return found is not None and found.marker == marker
+    return shown_by(folder, target) == marker
 
 
 def remember(folder: Path, target: Path, written: IO[bytes], marker: str = "") -> None:
@@ -68,6 +67,12 @@ def remember(folder: Path, target: Path, written: IO[bytes], marker: str = "") -
         files.pop(new.path, None)  # as earlier versions named it
         files[_place(folder, target)] = [new] if old is None else [old, new]
         _write(folder, files, first_task(folder))
+
+
+def shown_by(folder: Path, target: Path) -> str | None:
+    """The state that `target` shows; None if it does not hold what batchrun wrote there."""
+    found = _on_disk(_known(folder, target), target)
+    return found.marker if found else None
 
 
 def marker_at(folder: Path, target: Path) -> str:

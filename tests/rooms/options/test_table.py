@@ -7,7 +7,7 @@ from support import batchrun
 
 from batchrun.errors import UsageError
 from batchrun.options import table
-from batchrun.options.parsing import yes_no
+from batchrun.options.parsing import names, yes_no
 from batchrun.options.settings import Settings
 from batchrun.options.sources import resolve
 from batchrun.options.table import OPTIONS
@@ -115,3 +115,8 @@ def test_a_named_file_is_the_one_whose_options_count_and_names_no_other(tmp_path
         resolve({}, {}, tmp_path)
     with pytest.raises(UsageError, match="cannot be read"):
         resolve({"config": tmp_path / "missing.toml"}, {}, tmp_path)
+
+
+@pytest.mark.parametrize("value", ["id,id", "id, id", ["id", "id"]])
+def test_a_column_that_is_named_twice_is_one_column(value):
+    assert names(value) == ("id",)

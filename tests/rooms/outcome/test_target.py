@@ -124,3 +124,28 @@ def test_two_tables_whose_results_would_be_one_file_are_told_before_a_row_runs(h
     assert "did not write it for this table" in refused.stderr
     assert not (home / "data.csv.gz.batchrun").exists()
     assert results_of(home, "f", "--output", "gz.csv", table="data.csv.gz") == "gz.csv"
+
+
+def test_a_file_with_another_tasks_results_is_refused_before_a_row_runs(home):
+    assert results_of(home, "f", "--output", "out.csv") == "out.csv"
+    kept = (home / "out.csv").read_bytes()
+    refused = batchrun("process", "data.csv", "--task", "tasks.py:g", "--output", "out.csv", cwd=home)
+    assert refused.returncode == 2
+    assert "out.csv holds the results of the task 'f', and those of 'g' would replace them" in refused.stderr
+    assert (home / "out.csv").read_bytes() == kept
+    assert not (home / "data.csv.batchrun/g.sqlite").exists()
+    assert results_of(home, "g", "--output", "other.csv") == "other.csv"
+    exported = batchrun("export", "data.csv", "--task", "g", "-o", "out.csv", cwd=home)
+    assert (exported.returncode, (home / "out.csv").read_bytes()) == (2, kept)
+    assert results_of(home, "g", "--output", "out.csv", "--overwrite") == "out.csv"
+    assert batchrun("process", "data.csv", "--task", "tasks.py:f", "--output", "out.csv", cwd=home).returncode == 2
+
+
+def test_a_task_replaces_its_own_results_wherever_they_are_also_when_it_starts_over(home):
+    assert results_of(home, "f", "--output", "out.csv") == "out.csv"
+    assert results_of(home, "f", "--output", "out.csv", "--limit", "2", "--redo") == "out.csv"
+    assert results_of(home, "f", "--output", "out.csv", "--fresh") == "out.csv"
+    moved = home.with_name(f"{home.name}-moved")
+    home.rename(moved)
+    assert results_of(moved, "f", "--output", "out.csv", "--limit", "1", "--redo") == "out.csv"
+    assert batchrun("process", "data.csv", "--task", "tasks.py:g", "-o", "out.csv", cwd=moved).returncode == 2
