@@ -2,7 +2,9 @@
 
 import asyncio
 import marshal
+import sys
 from contextlib import ExitStack
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.checkpoint.suspects import IN_COMPANY, after_death, is_guilty, must_be_alone
+from batchrun.core.version import VERSION
 from batchrun.display import phrases
 from batchrun.display.snapshot import Snapshot
 from batchrun.engine.cluster import task_bundle
@@ -75,6 +78,13 @@ def test_a_worker_must_have_our_versions(change, why):
 def test_a_scheduler_needs_no_batchrun():
     assert unfit_because({**OURS, "batchrun-cli": None}, OURS, runs_rows=False) is None
     assert unfit_because(None, OURS, runs_rows=False) == "does not say which versions it has"
+
+
+def test_our_own_version_is_known_also_where_we_are_not_installed_as_a_package(monkeypatch):
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(PackageNotFoundError):
+        version("batchrun-cli")
+    assert own_versions()["batchrun-cli"] == VERSION
 
 
 def test_a_row_that_loses_its_machines_alone_is_guilty_and_its_neighbours_are_not():

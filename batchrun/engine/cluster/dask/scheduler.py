@@ -11,6 +11,7 @@ from dask.utils import parse_timedelta
 from distributed.versions import get_versions
 
 from batchrun.core.installing import DISTRIBUTION
+from batchrun.core.version import VERSION
 from batchrun.engine.cluster.fit import unfit_because
 from batchrun.errors import UsageError
 
@@ -78,8 +79,8 @@ async def closed(client: Any) -> None:
 
 
 def own_versions() -> dict[str, Any]:
-    """The versions of this process, as Dask tells them."""
-    return dict(get_versions([DISTRIBUTION])["packages"])
+    """The versions of this process, as Dask tells them; our own is the one that runs, however it came here."""
+    return {**get_versions([])["packages"], DISTRIBUTION: VERSION}
 
 
 def connection_trouble(error: BaseException) -> str:
