@@ -38,6 +38,8 @@ class Books:
     """Rows that were asked about once more although they had been answered."""
     times: list[float] = field(default_factory=list)
     """When each call came (monotonic seconds), in order."""
+    at_once: list[int] = field(default_factory=list)
+    """How many calls, refused ones included, were under way when each of them came, it among them."""
     refusals: int = 0
     """Calls that were told to come back later."""
     too_early: int = 0
@@ -113,6 +115,7 @@ class Handler(BaseHTTPRequestHandler):
             if row in books.answered:
                 books.again.append(row)
             books.in_flight += 1
+            books.at_once.append(books.in_flight)
             books.most_in_flight = max(books.most_in_flight, books.in_flight)
             self.in_flight = True
         try:

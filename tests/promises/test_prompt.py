@@ -233,9 +233,12 @@ def test_many_jobs_learn_what_a_server_takes_and_lose_nothing_to_its_refusals(tm
     assert [row["result"] for row in told(table)] == [{"double": 2 * n} for n in range(1, rows + 1)]
     books = server.books
     assert len(books.times) == rows + books.refusals  # nothing was paid for twice
-    assert 0 < books.refusals < 0.1 * len(books.times)
+    # Who learns nothing sends 200 at once again and again, and 180 of them are refused. How many refusals it takes to
+    # find out, and to stay there, depends on how quick the machine is, but not that the answer is found.
+    assert 0 < books.refusals < 0.5 * rows
+    learnt = books.at_once[len(books.at_once) // 2 :]
+    assert server.most / 2 < max(learnt) < 3 * server.most
     assert books.too_early == 0
-    assert books.most_in_flight >= 20
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
