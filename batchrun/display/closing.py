@@ -10,6 +10,9 @@ from batchrun.run.summary import Summary
 
 _WIDTH = 8
 _SHOWN_ERRORS = 3
+_ALL_NULL = (
+    "every result is null: does the function return its result? Once it does, --on-change redo runs these rows again"
+)
 
 
 def closing(summary: Summary, advice: Sequence[str], here: Path) -> list[tuple[str, str]]:
@@ -20,6 +23,8 @@ def closing(summary: Summary, advice: Sequence[str], here: Path) -> list[tuple[s
         lines.append(("replies", ", ".join(f"{count:,} {how}" for how, count in summary.replies.items())))
     if summary.kept_as_text:
         lines.append(("note", _mixed(summary)))
+    if summary.all_null:
+        lines.append(("note", _ALL_NULL))
     if summary.tokens:
         lines.append(("spent", _used(summary.tokens, summary.seconds)))
     if summary.cost is not None:

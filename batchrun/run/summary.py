@@ -15,6 +15,8 @@ from batchrun.options.settings import Settings
 from batchrun.run.plan import Plan
 from batchrun.run.tally import Tally
 
+_ENOUGH_NULLS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -23,7 +25,8 @@ class Summary:
     `seconds`: how long it took. `output`: the results file, if there is one. `errors`: kind, message and
     count of its failed attempts, most common first. `tokens`, `cost`: what its attempts used, where that is
     known, failed ones included. `settled`: rows that it settled. `replies`: those of the table, by how their results
-    were found, if this run had any that were no plain values.
+    were found, if this run had any that were no plain values. `all_null`: a function has returned nothing but None in
+    this run, three times or more.
     """
 
     rows: int
@@ -44,6 +47,7 @@ class Summary:
     cost: float | None = None
     settled: int = 0
     replies: Mapping[str, int] = field(default_factory=dict)
+    all_null: bool = False
 
     @property
     def kept_as_text(self) -> int:
@@ -94,10 +98,17 @@ def summarise(
         errors=tuple(tally.errors.most_common(3)),
         tokens=tally.tokens,
         settled=tally.rows,
+        all_null=_returned_nothing(settings, tally),
         replies=checkpoint.replies() if tally.hows.keys() - {"value"} else {},
         cost=settings.prices.cost(tally.tokens) if settings.prices and tally.tokens else None,
         **counts,
     )
+
+
+def _returned_nothing(settings: Settings, tally: Tally) -> bool:
+    """Whether the task's function seems to lack its `return`. What returns no plain value is no function's own."""
+    results = tally.hows.total()
+    return tally.only_nulls and results >= _ENOUGH_NULLS and tally.hows["value"] == results and not settings.ready_made
 
 
 def _all_states(counts: dict[str, int]) -> dict[str, int]:

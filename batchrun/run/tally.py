@@ -29,6 +29,7 @@ class Tally:
         self.tokens: Tokens | None = None
         self.errors = Alike()
         self.hows: Counter[str | None] = Counter()
+        self.only_nulls = True
         self.latest: tuple[str, str] | None = None
         self._median: float | None = None
         self._median_until = started
@@ -51,6 +52,11 @@ class Tally:
     def found(self, hows: Iterable[str | None]) -> None:
         """Rows are done; how the result of each was found."""
         self.hows.update(hows)
+
+    def returned(self, bodies: Iterable[bytes | None]) -> None:
+        """What rows have returned, as JSON. It is looked at only until the first that is not null."""
+        if self.only_nulls:
+            self.only_nulls = all(body == b"null" for body in bodies)
 
     def settled(self, *, failed: bool, first: bool = True) -> None:
         """A row is settled; `first`: no earlier run had settled it."""

@@ -72,6 +72,10 @@ class ParquetTable:
         from .parquet_types import plain_values
 
         try:
+            if array.type != self.fields[name]:
+                from .parquet_schema import check_exact
+
+                check_exact(array, self.fields[name])
             values, spelled = plain_values(array)
         except (pyarrow.ArrowException, ValueError, OverflowError, LookupError) as error:
             rows = f"rows {before + 1:,} to {before + len(array):,}" if len(array) > 1 else f"row {before + 1:,}"
@@ -111,9 +115,9 @@ def _read_fields(path: Path) -> tuple[Fields, dict[Path, Fields], frozenset[str]
 
 
 def _joined(first: Path, fields: Fields, part: Path, others: Fields) -> Fields:
-    from .parquet_schema import joined_schema
+    from .parquet_schema import joined_column
 
-    kinds = {name: joined_schema(kind, others[name]) for name, kind in fields.items() if name in others}
+    kinds = {name: joined_column(kind, others[name]) for name, kind in fields.items() if name in others}
     unlike = [f"{name} ({kind})" for name, kind in others.items() if kinds.get(name) is None]
     lacking = [f"{name} ({kind})" for name, kind in fields.items() if kinds.get(name) is None]
     if not unlike and not lacking:

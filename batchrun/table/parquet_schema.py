@@ -1,7 +1,8 @@
 """One type for a column whose type differs from file to file, as it does when tools are upgraded.
 
 Types differ without a difference to the rows: text, integers and times have several widths, a column without a value
-that day has no type at all. An integer and a float are two things, and so are a time with a zone and one without.
+that day has no type at all. Integers are floats to pandas as soon as a value is missing. A time with a
+zone and one without are two things.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,24 @@ _UTC = ("UTC", "Etc/UTC", "Z", "+00:00")
 _UNITS = ("s", "ms", "us", "ns")
 _WIDEST = 38
 """Digits that 128 bits hold."""
+
+
+def joined_column(one: Any, other: Any) -> Any:
+    """As `joined_schema`; of integers and floats it is a float, which not every integer is: see `check_exact`."""
+    import pyarrow as pa
+
+    types = pa.types
+    if (types.is_integer(one) and types.is_floating(other)) or (types.is_floating(one) and types.is_integer(other)):
+        return pa.float64()
+    return joined_schema(one, other)
+
+
+def check_exact(array: Any, kind: Any) -> None:
+    """Raise `pyarrow.ArrowInvalid` for an integer that the float type of its column cannot hold as it is."""
+    import pyarrow as pa
+
+    if pa.types.is_integer(array.type) and pa.types.is_floating(kind):
+        array.cast(kind)
 
 
 def joined_schema(one: Any, other: Any) -> Any:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support import COMMAND, batchrun, environment, lines_of, numbered, records, start, wait_for
+from support import COMMAND, batchrun, environment, lines_of, numbered, records, settled, start, wait_for
 
 
 def shell(script, *words, cwd):
@@ -182,3 +182,46 @@ def test_a_folder_where_the_results_should_go_is_refused_before_a_row_runs(folde
     assert "data.results.csv is a folder" in ran.stderr
     assert "give --output the name of a file" in ran.stderr
     assert lines_of(folder / "started") == []
+
+
+NOTHING = """
+def forgotten(row):
+    {"double": 2 * row["id"]}
+
+def mostly(row):
+    return 2 * row["id"] if row["id"] == 3 else None
+
+def nan(row):
+    return float("nan")
+"""
+
+
+def test_a_function_that_returns_nothing_at_all_is_asked_about_and_runs_again_once_it_does(folder):
+    numbered(folder / "data.csv", 5)
+    (folder / "nothing.py").write_text(NOTHING)
+    command = ("process", "data.csv", "--task", "nothing.py:forgotten")
+    done = batchrun(*command, cwd=folder)
+    assert done.returncode == 0
+    assert "note     every result is null: does the function return its result?" in done.stderr
+    assert "every result" not in batchrun(*command, cwd=folder).stderr, "nothing has run"
+    (folder / "nothing.py").write_text(NOTHING.replace("    {", "    return {"))
+    again = batchrun(*command, "--on-change", "redo", cwd=folder)
+    assert "every result is null" not in again.stderr
+    assert settled(folder / "data.csv", "forgotten")[5] == (1, {"double": 10})
+
+
+@pytest.mark.parametrize("task", ["mostly", "nan"])
+def test_a_result_or_a_note_among_them_says_that_the_function_returns(folder, task):
+    numbered(folder / "data.csv", 5)
+    (folder / "nothing.py").write_text(NOTHING)
+    done = batchrun("process", "data.csv", "--task", f"nothing.py:{task}", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "every result is null" not in done.stderr
+
+
+def test_a_program_may_be_silent_and_two_rows_prove_nothing(folder):
+    numbered(folder / "data.csv", 5)
+    (folder / "nothing.py").write_text(NOTHING)
+    assert "every result" not in batchrun("process", "data.csv", "--command", "true {id}", cwd=folder).stderr
+    two = batchrun("process", "data.csv", "--task", "nothing.py:forgotten", "--limit", 2, cwd=folder)
+    assert "every result" not in two.stderr

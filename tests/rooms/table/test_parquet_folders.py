@@ -75,8 +75,26 @@ def test_types_that_hold_the_same_values_are_one_column(
     assert as_type(one, kind).to_pylist() + as_type(other, kind).to_pylist() == [row[1] for row in rows]
 
 
+@pytest.mark.parametrize("integer", [pa.int8(), pa.int32(), pa.int64(), pa.uint64()], ids=str)
+@pytest.mark.parametrize("floating", [pa.float32(), pa.float64()], ids=str)
+def test_integers_are_floats_where_a_value_was_missing_that_day(tmp_path: Path, integer: Any, floating: Any) -> None:
+    one, other = pa.array([1, 2], integer), pa.array([1.0, None], floating)
+    path = folder_of(tmp_path, {"a": other}, {"a": one}, {"a": other})
+    assert [row[0] for row in counted_rows(path)] == [1.0, None, 1, 2, 1.0, None]
+    assert open_table(path, ReadOptions()).fields["a"] == pa.float64()
+
+
+def test_an_integer_that_no_float_holds_is_named_with_its_file_and_row(tmp_path: Path) -> None:
+    path = folder_of(tmp_path, {"id": [1], "a": [1.5]}, {"id": [2, 3], "a": [2**53, 2**53 + 1]})
+    told = rf"1\.parquet, column 'a', rows 2 to 3: .*{2**53 + 1} not in range"
+    with pytest.raises(InputError, match=told) as raised:
+        counted_rows(path)
+    assert "--columns" in raised.value.hint
+    table = open_table(path, ReadOptions())
+    assert [row[0] for chunk in table.chunks(["id"]) for row in chunk] == [1, 2, 3]
+
+
 OTHERS = [
-    (pa.array([1]), pa.array([1.5])),
     (pa.array([1]), pa.array(["1"])),
     (pa.array([1]), pa.array([True])),
     (pa.array([1]), pa.array([Decimal("1.5")])),
@@ -86,6 +104,7 @@ OTHERS = [
     (pa.array([UTC_DAY], pa.timestamp("us", "UTC")), pa.array([UTC_DAY], pa.timestamp("us", "Asia/Tokyo"))),
     (pa.array([DAY], pa.timestamp("us")), pa.array([DAY.date()])),
     (pa.array([["x"]]), pa.array([[1]])),
+    (pa.array([[1.5]]), pa.array([[1]])),
     (pa.array([["x"]]), pa.array(["x"])),
     (pa.array([{"a": 1}]), pa.array([{"b": 1}])),
 ]
