@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from batchrun.errors import InputError
 
 from .decoding import TextFile
-from .escapes import texts_after_quotes
+from .escapes import misplaced_quotes
 from .files import changed
 from .header import column_names
 from .interface import CHUNK_ROWS, Cells
@@ -160,14 +160,14 @@ class CsvTable:
         return found, text
 
     def _cut(self, text: str) -> list[list[str]] | None:
-        """See `records`. Text after a closing quote belongs to the cell, unless an escape is the likely reason."""
+        """See `records`. Text after a closing quote belongs to the cell, unless it holds a quote, or looks escaped."""
         try:
             try:
                 return records(text, self._dialect)
             except csv.Error:
                 lines = io.StringIO(text, newline="")
-                if any(escaped or self._dialect.escape for _, escaped in texts_after_quotes(lines, self._dialect)):
-                    raise self._escaped() from None
+                if any(misplaced_quotes(lines, self._dialect)):
+                    raise self._misplaced() from None
                 return records(text, self._dialect, strict=False)
         except csv.Error:
             self._complain()
@@ -273,17 +273,22 @@ class CsvTable:
             'Close it, or write a quote that belongs to the text as "" within a quoted cell.',
         )
 
-    def _escaped(self) -> InputError:
+    def _misplaced(self) -> InputError:
         """The error for a quote that has ended a cell too early."""
         with self._text.lines() as lines:
             for _ in islice(rest := iter(lines), self._layout.above):
                 pass
-            found = texts_after_quotes(rest, self._dialect)
-            line = self._layout.above + next((n for n, escaped in found if escaped or self._dialect.escape), 0)
+            number, escaped = next(misplaced_quotes(rest, self._dialect), (0, False))
+        line = self._layout.above + number
         if escape := self._dialect.escape:
             return InputError(
                 f"{self.path}, line {line}: text follows a closing quote although --escape {escape} is said",
                 "Drop --escape if quotes are doubled; otherwise correct the cell.",
+            )
+        if not escaped:
+            return InputError(
+                f"{self.path}, line {line}: a quote within a quoted cell is not doubled",
+                'Write it as "" there, or export the table again with such quotes doubled.',
             )
         return InputError(
             f"{self.path}, line {line}: a quote within a cell is escaped by a backslash",

@@ -30,13 +30,20 @@ def unescaped(lines: Iterable[str], dialect: Dialect) -> Iterator[str]:
         yield "".join((*parts, line[at:])) if cells else line
 
 
-def texts_after_quotes(lines: Iterable[str], dialect: Dialect) -> Iterator[tuple[int, bool]]:
-    """Lines (from 1) where text follows a closing quote, and whether a backslash stands before that quote."""
+def misplaced_quotes(lines: Iterable[str], dialect: Dialect) -> Iterator[tuple[int, bool]]:
+    """Lines (from 1) where a quote has closed a cell too early, and whether a backslash stands before that quote.
+
+    A backslash tells, an escape that was said, or another quote in the text that follows (`"say "hi" there"`). Other
+    text after a closing quote (`"a"b`) belongs to the cell.
+    """
     ends = re.compile(rf"[ \t]*(?:[{re.escape(dialect.sep)}\r\n]|\Z)")
+    quoted = re.compile(rf'[^{re.escape(dialect.sep)}\r\n]*"')
     for number, line, cells in _quoted(lines, dialect):
         for cell in cells:
             if cell[2] and not ends.match(line, cell.end()):
-                yield number, cell[1].endswith("\\")
+                escaped = cell[1].endswith("\\")
+                if escaped or dialect.escape or quoted.match(line, cell.end()):
+                    yield number, escaped
 
 
 def _quoted(lines: Iterable[str], dialect: Dialect) -> Iterator[tuple[int, str, list[re.Match[str]]]]:

@@ -81,6 +81,7 @@ def test_a_scheduler_needs_no_batchrun():
 
 
 def test_our_own_version_is_known_also_where_we_are_not_installed_as_a_package(monkeypatch):
+    own_versions()  # Dask remembers those of the others
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(PackageNotFoundError):
         version("batchrun-cli")

@@ -194,3 +194,14 @@ def test_a_table_cut_anywhere_is_read_or_refused_but_never_misread(
     except InputError:
         return
     assert found[:-1] == rows[: max(0, len(found) - 1)]
+
+
+@pytest.mark.parametrize("row", ['2,"say "hi" there"', '2,"5" x 7" print"', '2,"a ""b"" "c""', '2,"a\n"b" c"'])
+def test_a_quote_within_a_quoted_cell_that_is_not_doubled_is_refused(tmp_path: Path, row: str) -> None:
+    error = error_of(written(tmp_path, f'id,text\n1,"a ""b"" c"\n{row}\n'))
+    assert f"line {3 + row.count(chr(10))}: a quote within a quoted cell is not doubled" in str(error)
+    assert 'Write it as ""' in error.hint
+
+
+def test_text_without_a_quote_after_a_closing_quote_belongs_to_the_cell(tmp_path: Path) -> None:
+    assert rows_of(written(tmp_path, 'id,text\n1,"5" screen\n2,"a" \n')) == [("1", "5 screen"), ("2", "a ")]
