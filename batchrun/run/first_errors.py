@@ -36,7 +36,7 @@ class FirstErrors:
     def saw(self, ends: Iterable[tuple[Ticket, Reply]]) -> Error | None:
         """These attempts have ended, in this order; returns the error as soon as ten have ended in it."""
         for ticket, reply in ends:
-            if ticket.was or reply.outcome in ("refused", "aborted"):
+            if ticket.was or reply.outcome in ("refused", "aborted"):  # these say nothing of the program
                 continue
             error = reply.error if reply.outcome == "failed" else None
             if error is None or not _is_own(error) or not self._fits(error):

@@ -82,7 +82,7 @@ class Settling:
                 self._ledger.unsettle(was)
             else:
                 firsts += 1
-        if done and self._unavailable:
+        if done and self._unavailable:  # somebody is served again: the next pause begins small
             self._unavailable = 0
         self._keep(done)
         self._tally.found(map(_HOW, done))

@@ -69,7 +69,7 @@ class _Walk:
                 place = self._further_on(name)
                 if place:
                     self.shift = place - (first + done)
-                elif name in self.aside:
+                elif name in self.aside:  # a line of an earlier table has this name: only the general way keeps both
                     return False
                 else:
                     self.aside[name] = first + done
@@ -97,6 +97,8 @@ class _Walk:
 
     def _further_on(self, name: bytes) -> int:
         """The new position of a row in the window after the last match, or 0."""
+        # One search in joined bytes in place of thousands of comparisons. Two neighbours may hold the name across their
+        # border, so only a hit at the beginning of a name counts.
         window = self.names(self.last + 1, WINDOW_ROWS)
         at = window.find(name)
         while at > 0 and at % WIDTH:
@@ -132,6 +134,7 @@ def common(one: bytes, other: bytes) -> int:
     length = min(len(one), len(other)) // WIDTH * WIDTH
     if one[:length] == other[:length]:
         return length
+    # By halves: comparing slices is the quickest that Python has, and the first difference is a dozen slices away.
     low, high = 0, length // WIDTH
     while high - low > 1:
         middle = (low + high) // 2

@@ -190,6 +190,7 @@ def _apply(db: sqlite3.Connection) -> Moved:
     (ledger,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'ledger'").fetchone()
     names = [column[1] for column in db.execute("PRAGMA table_info(ledger)")]
     rest = ", ".join(name for name in names if name not in ("position", "crc"))
+    # A new table in the new order: updated one by one, lines would run into positions that others still have.
     db.execute(f"CREATE TABLE moved{ledger[ledger.index('(') :]}")
     db.execute(
         f"INSERT INTO moved(position, {rest}, crc) "

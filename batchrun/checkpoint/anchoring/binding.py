@@ -58,6 +58,8 @@ def bind(
         moved = _bound(checkpoint, table, options, spool, sheet, change, places.folder)
         sheet.close()
         if keep_roll and recorder.entries:
+            # It says what pages hold, and nothing of the checkpoint: no harm if the caller's transaction is given up
+            # yet.
             with suppress(OSError):  # it only saves time
                 roll.keep_roll(places.roll, spool, recorder.entries, known_by)
     checkpoint.put(named={**now.as_fact(), "renamed": _any_renamed(checkpoint, change)})

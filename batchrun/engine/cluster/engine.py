@@ -112,7 +112,7 @@ class Cluster:
 
         Raises `StoppedError` when the scheduler stays lost, or no worker of the cluster can be used.
         """
-        if self._broken:
+        if self._broken:  # since the last call, which has handed on everything that came before
             error, self._broken = self._broken, None
             raise error
         events, self._pending = self._pending, []

@@ -27,6 +27,8 @@ class Link:
     def __init__(self, where: Mapping[str, Any], shown: str) -> None:
         self._where = where
         self._shown = shown
+        # Dask's client wants an event loop, and the run has a loop of its own that must not wait for it. So the client
+        # lives in a thread, and all that passes between the two are messages: calls one way, these queues the other.
         self._events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
         self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="batchrun-cluster", daemon=True)
