@@ -213,7 +213,7 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
     try:
         if not isinstance(stopped, CheckpointError):
             bound.check()
-            output = write_results(places, target, bound, checkpoint, job.signals)
+            output = write_results(places, target, bound, checkpoint, job.signals, settings)
     except BatchrunError as error:
         stopped = stopped or error
     summary = summarise(places, settings, checkpoint, plan, tally, output, stopped)

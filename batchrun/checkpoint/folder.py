@@ -19,7 +19,7 @@ from .inflight import forget, left_behind
 from .lock import held
 from .log import Log
 from .opening import opened
-from .places import Places, places_of, prepare
+from .places import Places, check_folder, places_of, prepare
 from .witness import Witness
 
 
@@ -39,6 +39,7 @@ class Folder:
 def find_places(input_path: Path, settings: Settings, stack: ExitStack) -> Places:
     """Where the checkpoint is. A dry run of a new task leaves nothing behind."""
     places = places_of(input_path, settings.dir, settings.checkpoint_name)
+    check_folder(places.folder)
     if settings.dry_run and (settings.fresh or not places.checkpoint.exists()):
         return replace(places, folder=Path(stack.enter_context(TemporaryDirectory(prefix="batchrun-"))))
     return places

@@ -25,6 +25,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from batchrun.core.ownership import open_own, read_own
+
 from .rings import Ring, Start, room_for, size_of, starts_in
 
 MAGIC = b"batchrun inflight 2\n"
@@ -101,7 +103,7 @@ class InFlight:
             # A new file, not the old one emptied: a worker that has still to die may have that one mapped.
             path.unlink(missing_ok=True)
         flags = os.O_RDWR | (0 if cells is None else os.O_CREAT | os.O_EXCL)
-        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        fd = open_own(path, flags)
         try:
             if cells is not None:
                 _make(fd, path, cells, room_for(cells) if rings else 0)
@@ -124,7 +126,7 @@ class InFlight:
         size = HEADER_SIZE + cells * self._stride
         more = size - len(self._map)
         if more > 0:
-            with self.path.open("ab") as file:
+            with os.fdopen(open_own(self.path, os.O_WRONLY | os.O_APPEND), "ab") as file:
                 file.write(bytes(more))
             self._map.resize(size)
 
@@ -230,7 +232,7 @@ def forget(path: Path) -> None:
 def left_behind(path: Path) -> Remains:
     """What the last run has left, if it died. A file that is missing, empty or not ours says nothing."""
     try:
-        data = path.read_bytes()
+        data = read_own(path)
     except OSError:
         data = b""
     if not data.startswith(MAGIC) or len(data) < HEADER_SIZE:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from batchrun.core.ownership import open_own
 from batchrun.errors import CheckpointError, Interrupted, LockedError
 
 _PATIENCE_SECONDS = 0.1
@@ -56,7 +57,7 @@ def _take(path: Path, if_running: str, signalled: Callable[[], int]) -> int:
 def _locked(path: Path) -> int | None:
     """A descriptor that holds the lock, or None if another has it. Never a lock that is a mere file."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = open_own(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(fd), os.stat(path)):
@@ -101,7 +102,7 @@ def holder(path: Path) -> int | None:
 def is_held(path: Path) -> bool:
     """Whether a run is going on now. Asks with a shared lock, so that any number may ask at once."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_own(path, os.O_RDONLY)
     except OSError:
         return False
     try:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from batchrun.core.ownership import open_own
 from batchrun.core.redact import Redactor
 
 
@@ -34,7 +35,7 @@ class Log:
         data = "".join(f"{now} {self._redactor.text(line)}\n" for line in lines).encode("utf-8", "backslashreplace")
         with suppress(OSError):
             if self._fd is None:
-                self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._fd = open_own(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             os.write(self._fd, data)
 
     def __enter__(self) -> Self:

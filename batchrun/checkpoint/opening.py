@@ -9,6 +9,7 @@ from batchrun.errors import CheckpointError, UsageError
 from .checkpoint import Checkpoint
 from .explain import explained
 from .format import FORMAT, create, disguise, is_known, migrate
+from .places import check_folder
 
 _PAGE_BYTES = 4096
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_WRITE)
@@ -21,9 +22,10 @@ class NothingYet(UsageError):
 def opened(path: Path, *, write: bool) -> Checkpoint:
     """Open the checkpoint at `path`; with `write`, make it if it is missing or empty.
 
-    Raises `CheckpointError` if it is damaged, of a newer format, no checkpoint, or cannot be written, and
-    `NothingYet` if it is empty and only to be read.
+    Raises `CheckpointError` if it is damaged, of a newer format, no checkpoint, not ours alone, or cannot be written,
+    and `NothingYet` if it is empty and only to be read.
     """
+    check_folder(path.parent, path.name)
     with explained(path):
         try:
             return _opened(path, "mode=rwc" if write else "mode=ro", write=write)

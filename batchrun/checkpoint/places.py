@@ -3,11 +3,14 @@
 import errno
 import os
 import re
+import stat
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+from batchrun.core.ownership import NotOurs, may_be_changed, unfit, whose
 from batchrun.errors import CheckpointError, UsageError
 
 _LONGEST_SOCKET = 64
@@ -99,9 +102,49 @@ def names_in(folder: Path) -> list[str]:
 
 
 def tables_below(folder: Path) -> list[tuple[Path, Path]]:
-    """Every table that has a checkpoint in `folder` or below: its path as if beside it, and `--dir` for it."""
-    found = (place for place in sorted(folder.rglob("*.batchrun")) if place.is_dir() and names_in(place))
+    """Every table that has a checkpoint of ours in `folder` or below: its path as if beside it, and `--dir` for it."""
+    found = (place for place in sorted(folder.rglob("*.batchrun")) if _is_ours(place) and names_in(place))
     return [(place.with_name(place.name.removesuffix(".batchrun")), place.parent) for place in found]
+
+
+def _is_ours(place: Path) -> bool:
+    with suppress(OSError):
+        return place.is_dir() and not (whose(place.lstat()) or whose(place.stat()))
+    return False
+
+
+def check_folder(folder: Path, names: str = "") -> None:
+    """Raise `CheckpointError` for a checkpoint's folder that is there and that others than this user and root could
+    have filled, and for a link, a pipe or somebody else's file in it. `names`: how the names begin that are looked at.
+    """
+    try:
+        _check_place(folder)
+        with os.scandir(folder) as entries:
+            for entry in (each for each in entries if each.name.startswith(names)):
+                found = entry.stat(follow_symlinks=False)
+                why = whose(found) if stat.S_ISDIR(found.st_mode) or stat.S_ISSOCK(found.st_mode) else unfit(found)
+                if why:
+                    raise NotOurs(Path(entry), why)
+    except NotOurs as error:
+        whole = error.filename == str(folder)
+        mend = (
+            f"if all that is in it is yours, 'chmod 700 {folder}' (and chown) makes it so; or give --dir another place"
+        )
+        raise CheckpointError(
+            f"{error.filename} {error.strerror}, so what is in {'it' if whole else folder} is not trusted",
+            mend if whole else "see what it is and remove it, or give --dir another folder",
+        ) from None
+    except OSError:  # it is not there, or what opens it will say why it cannot
+        return
+
+
+def _check_place(folder: Path) -> None:
+    """Raise `NotOurs` for a folder, or a link to one, that others could have put there or may write to."""
+    link, found = os.lstat(folder), os.stat(folder)
+    if why := whose(link) or whose(found):
+        raise NotOurs(folder, why)
+    if may_be_changed(found):
+        raise NotOurs(folder, "may be changed by others")
 
 
 def prepare(folder: Path) -> None:
@@ -110,8 +153,12 @@ def prepare(folder: Path) -> None:
         if not folder.is_dir():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _keep(folder)
+        check_folder(folder)
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
         probe = folder / f".probe-{os.getpid()}-{threading.get_ident()}"
-        probe.touch(mode=0o600)
+        probe.unlink(missing_ok=True)
+        probe.touch(mode=0o600, exist_ok=False)
         probe.unlink()
     except OSError as error:
         raise CheckpointError(
@@ -134,8 +181,11 @@ def _keep(folder: Path) -> None:
 
 
 def find(input_path: Path, directory: Path | None, name: str | None) -> Places:
-    """The checkpoint called `name`, or the only one that an input has. Raises `UsageError` listing what there is."""
+    """The checkpoint called `name`, or the only one that an input has. Raises `UsageError` listing what there is, and
+    `CheckpointError` for a folder that is not ours alone.
+    """
     folder = folder_of(input_path, directory)
+    check_folder(folder)
     names = names_in(folder)
     if name is None and len(names) > 1:
         raise UsageError(

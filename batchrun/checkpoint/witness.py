@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
+from batchrun.core.ownership import read_own
 from batchrun.errors import CheckpointError
 
 from .opening import NothingYet, opened
@@ -72,7 +73,7 @@ def _is_fresh(path: Path) -> bool:
 def noted(lock: Path) -> Reached | None:
     """What the last run wrote down; None if there is nothing, or nothing that makes sense."""
     try:
-        data = lock.read_bytes()[: _FORM.size + _SEAL.size]
+        data = read_own(lock, _FORM.size + _SEAL.size)
     except OSError:
         return None
     if len(data) < _FORM.size + _SEAL.size or data[_FORM.size :] != _SEAL.pack(crc32(data[: _FORM.size])):

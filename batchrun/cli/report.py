@@ -50,5 +50,5 @@ def report(
             typer.echo(text.encode(), nl=False)
         return
     target = Path(output).absolute() if output else places.report
-    save(text, places, target, overwrite=overwrite)
+    save(text, places, target, named=output is not None, overwrite=overwrite)
     tell(f"the report is in {from_here(target, Path.cwd())}", err=True)

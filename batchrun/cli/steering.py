@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from batchrun.checkpoint.lock import is_held
-from batchrun.checkpoint.places import Places, folder_of, names_in, places_of, safe
+from batchrun.checkpoint.places import Places, check_folder, folder_of, names_in, places_of, safe
 from batchrun.core.text import counted
 from batchrun.errors import UsageError
 from batchrun.options import parsing
@@ -30,7 +30,9 @@ def request_of(jobs: str | None, *, pause: bool, resume: bool, drain: bool) -> R
 
 def running_place(input_path: Path, directory: Path | None, name: str | None) -> Places:
     """The checkpoint that a run holds now: the one called `name`, or the only one."""
-    names = names_in(folder_of(input_path, directory))
+    folder = folder_of(input_path, directory)
+    check_folder(folder)
+    names = names_in(folder)
     meant = names if name is None else [safe(name)]
     found = [places_of(input_path, directory, task) for task in names if task in meant]
     running = [place for place in found if is_held(place.lock)]

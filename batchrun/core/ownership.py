@@ -22,7 +22,7 @@ def stranger_to(path: Path) -> str | None:
     Each folder down to it counts, and each link on the way: who may write to one can put something else there. In
     a folder with the sticky bit (such as /tmp) only the owner of an entry can.
     """
-    for place in _way_to(Path(os.path.abspath(path))):
+    for place in _way_to(path.absolute()):
         found = os.lstat(place)
         if why := whose(found):
             return f"{place} {why}"
@@ -34,6 +34,15 @@ def stranger_to(path: Path) -> str | None:
 def whose(found: os.stat_result) -> str | None:
     """That a file or folder belongs to somebody who is neither this user nor root, in words."""
     return None if found.st_uid in (os.geteuid(), 0) else f"belongs to {user_name(found.st_uid)}"
+
+
+def unfit(found: os.stat_result) -> str | None:
+    """Why a file is not opened, in words: it is a link, a pipe or a device, or belongs to somebody else."""
+    if stat.S_ISLNK(found.st_mode):
+        return "is a link"
+    if not stat.S_ISREG(found.st_mode):
+        return "is not a regular file"
+    return whose(found)
 
 
 def may_be_changed(found: os.stat_result) -> bool:
@@ -57,7 +66,7 @@ def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
     except OSError:
         check_own(path)  # says more than the error of a link or a pipe
         raise
-    if why := _unfit(os.fstat(fd)):
+    if why := unfit(os.fstat(fd)):
         os.close(fd)
         raise NotOurs(path, why)
     return fd
@@ -75,7 +84,7 @@ def check_own(path: Path) -> None:
         found = os.lstat(path)
     except FileNotFoundError:
         return
-    if why := _unfit(found):
+    if why := unfit(found):
         raise NotOurs(path, why)
 
 
@@ -87,14 +96,6 @@ def user_name(user: int) -> str:
         return pwd.getpwuid(user).pw_name
     except KeyError:
         return f"user {user}"
-
-
-def _unfit(found: os.stat_result) -> str | None:
-    if stat.S_ISLNK(found.st_mode):
-        return "is a link"
-    if not stat.S_ISREG(found.st_mode):
-        return "is not a regular file"
-    return whose(found)
 
 
 def _is_own_group(group: int) -> bool:

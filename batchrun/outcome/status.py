@@ -11,7 +11,7 @@ from batchrun.checkpoint.checkpoint import Checkpoint, last_run
 from batchrun.checkpoint.explain import status_name
 from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.opening import NothingYet, opened
-from batchrun.checkpoint.places import names_in, places_of, safe, tables_below
+from batchrun.checkpoint.places import check_folder, names_in, places_of, safe, tables_below
 from batchrun.core.states import SETTLED_NAMES, spoken
 from batchrun.core.suggest import meant
 from batchrun.core.text import counted, moment, percent, rate, whole_seconds
@@ -32,6 +32,7 @@ def all_statuses(input_path: Path | None, directory: Path | None, name: str | No
 def statuses(input_path: Path, directory: Path | None, name: str | None = None) -> list[dict[str, Any]]:
     """One record for each task of an input (or the one called `name`), as `status --json` prints it."""
     folder = places_of(input_path, directory, "any").folder
+    check_folder(folder)
     names = names_in(folder)
     if not names and not input_path.exists():
         beside = [path.name for path in input_path.absolute().parent.glob("*")]

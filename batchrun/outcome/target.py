@@ -5,6 +5,7 @@ has found. Whose the first name is stands in the register of results files.
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.explain import explained
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import Places, names_in, places_of
+from batchrun.core.ownership import whose
 from batchrun.core.signals import Signals
 from batchrun.errors import BatchrunError, CheckpointError, DamagedRows, InputError, Interrupted, UsageError
 from batchrun.options.settings import Settings
@@ -45,8 +47,7 @@ def check_output(places: Places, settings: Settings) -> Path | None:
     if not os.access(target.parent, os.W_OK):
         raise CheckpointError(f"{target} cannot be written: {target.parent} is not writable", remedy)
     refuse_input(places.input, target)
-    if not settings.overwrite:
-        refuse_foreign(places.folder, target)
+    refuse_replacing(places.folder, target, named=settings.output is not None, overwrite=settings.overwrite)
     return target
 
 
@@ -112,9 +113,12 @@ def refuse_input(table: Path, target: Path) -> None:
         raise InputError(f"{target} would be a part of the input", "give --output another place")
 
 
-def refuse_foreign(folder: Path, target: Path) -> None:
-    """Raise `UsageError` if `target` is there and is not as batchrun left it, or batchrun did not write it."""
-    if outputs.may_replace(folder, target):
+def refuse_replacing(folder: Path, target: Path, *, named: bool, overwrite: bool) -> None:
+    """Raise `UsageError` for what is at `target` and must stay: what is not as batchrun left it, or was not written by
+    it (unless `overwrite`), a link or a pipe that the user has not `named`, and a link of somebody else.
+    """
+    _refuse_way_through(target, named=named)
+    if overwrite or outputs.may_replace(folder, target):
         return
     if outputs.has_written(folder, target):
         what = f"{target} has been changed since it was written, and would be replaced"
@@ -128,8 +132,8 @@ def refuse_other_results(places: Places, checkpoint: Checkpoint, target: Path) -
     marker = outputs.shown_by(places.folder, target)
     if not marker or _is_of(checkpoint, marker):
         return
-    whose = _asked(places, lambda other: _is_of(other, marker))
-    if name := next((name for name, is_its in whose if is_its and name != places.name), None):
+    asked = _asked(places, lambda other: _is_of(other, marker))
+    if name := next((name for name, is_its in asked if is_its and name != places.name), None):
         raise UsageError(
             f"{target} holds the results of the task {name!r}, and those of {places.name!r} would replace them",
             "give --output another name, or --overwrite to replace it",
@@ -150,13 +154,29 @@ def _is_of(checkpoint: Checkpoint, marker: str) -> bool:
     return bool(known) and f"'{known}'" in marker
 
 
+def _refuse_way_through(target: Path, *, named: bool) -> None:
+    try:
+        found = os.lstat(target)
+    except OSError:  # nothing is there
+        return
+    is_link = stat.S_ISLNK(found.st_mode)
+    if is_link and (why := whose(found)):
+        raise UsageError(f"{target} is a link, and {why}", "give --output another name")
+    if not named and not stat.S_ISREG(found.st_mode):
+        what = "a link" if is_link else "not a regular file"
+        raise UsageError(
+            f"{target} is {what}, and nothing is written through it unasked", f"--output {target} asks for it"
+        )
+
+
 def write_results(
-    places: Places, target: Path | None, bound: Bound, checkpoint: Checkpoint, signals: Signals
+    places: Places, target: Path | None, bound: Bound, checkpoint: Checkpoint, signals: Signals, settings: Settings
 ) -> Path | None:
     """Write the results file, if there is to be one, unless it shows the checkpoint as it is now.
 
-    A further signal leaves the old file in place; raises `Interrupted` if it was the first one, and `InputError`
-    if the table is not what it was: results would be joined to other rows.
+    A further signal leaves the old file in place; raises `Interrupted` if it was the first one, `InputError`
+    if the table is not what it was: results would be joined to other rows, and `UsageError` if something has appeared
+    at the target that is not to be replaced.
     """
     if target is None:
         return None
@@ -166,7 +186,8 @@ def write_results(
     before = signals.count
     try:
         export_to(
-            places, bound, checkpoint, target, None, overwrite=True, stop=lambda: signals.count > before
+            places, bound, checkpoint, target, None,
+            named=settings.output is not None, overwrite=settings.overwrite, stop=lambda: signals.count > before,
         )  # fmt: skip
     except ExportStopped:
         written = None
@@ -189,6 +210,7 @@ def export_to(
     target: Path | None,
     wanted: str | None,
     *,
+    named: bool = True,
     overwrite: bool = False,
     stop: Callable[[], bool] | None = None,
     failed_only: bool = False,
@@ -196,9 +218,9 @@ def export_to(
 ) -> int:
     """Write the results to `target` (None: stdout) as `wanted`, or as its name says; returns the rows written.
 
-    `failed_only`: rows that have failed and why, in place of results. `say` is told if the checkpoint's folder cannot
-    take down that the file is ours; without it that is an error. Raises `UsageError` for a file that
-    batchrun did not write, unless `overwrite`, and `InputError` for the table itself, or one that has changed.
+    `named`: whether the user has named the target. `failed_only`: rows that have failed and why, in place of results.
+    `say` is told if the checkpoint's folder cannot take down that the file is ours; without it that is an error. Raises
+    `UsageError` for what is not to be replaced, and `InputError` for the table itself, or one that has changed.
     """
     bound.check()
     if target is None:
@@ -206,13 +228,14 @@ def export_to(
         bound.check()
         return rows
     refuse_input(places.input, target)
+    refuse_replacing(places.folder, target, named=named, overwrite=overwrite)
     if not overwrite:
-        refuse_foreign(places.folder, target)
         refuse_other_results(places, checkpoint, target)
     marker = marker_of(checkpoint) + " failed only" * failed_only
 
     def before_rename(written: IO[bytes]) -> None:
         bound.check()
+        refuse_replacing(places.folder, target, named=named, overwrite=overwrite)  # what has appeared meanwhile
         try:
             outputs.remember(places.folder, target, written, marker)
         except OSError as error:  # its disk is full, say: the results are wanted all the same

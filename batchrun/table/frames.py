@@ -56,9 +56,11 @@ def repeatable(frame: "pd.DataFrame | SpeaksArrow") -> "pd.DataFrame | SpeaksArr
 
 
 def keep_frame(frame: "pd.DataFrame | SpeaksArrow", path: Path) -> None:
-    """Write the table down at `path`. Raises `InputError`, `CheckpointError`."""
+    """Write the table down at `path`, for this user alone. Raises `InputError`, `CheckpointError`."""
     part = path.with_suffix(".part")
     try:
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600, exist_ok=False)  # whoever writes to it next keeps its mode
         if _is_of_pandas(frame):
             _check_periods(frame)
             frame.to_parquet(part, index=False)

@@ -8,6 +8,7 @@ A roll is one line of JSON, then the identities, 16 bytes a row, then with `--ke
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import IO, Any
 import xxhash
 
 from batchrun.checkpoint.atomic import replacing
+from batchrun.core.ownership import open_own
 from batchrun.table.pages import Memo, Page
 
 from .align import WIDTH
@@ -91,7 +93,7 @@ def opened_roll(path: Path, reading: Any) -> Iterator[Roll]:
     with ExitStack() as stack:
         roll = Roll()
         with suppress(OSError):
-            roll = _whole(stack.enter_context(open(path, "rb")), reading) or roll
+            roll = _whole(stack.enter_context(os.fdopen(open_own(path, os.O_RDONLY), "rb")), reading) or roll
         yield roll
 
 

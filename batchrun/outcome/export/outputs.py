@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple
 import xxhash
 
 from batchrun.checkpoint.atomic import replacing
+from batchrun.core.ownership import read_own
 
 _NAME = "outputs.json"
 _BLOCK = 1 << 20
@@ -84,7 +85,7 @@ def marker_at(folder: Path, target: Path) -> str:
 def first_task(folder: Path) -> str:
     """The name of the task that has the table's first results file; empty while none has."""
     try:
-        return str(json.loads((folder / _NAME).read_bytes()).get("first", ""))
+        return str(json.loads(read_own(folder / _NAME)).get("first", ""))
     except (OSError, ValueError, AttributeError, RecursionError):
         return ""
 
@@ -152,7 +153,7 @@ def _digest_of(file: int) -> str:
 def _read(folder: Path) -> dict[str, list[Record]]:
     """All records; none, if the file is missing or damaged: then nothing is ours, and nothing is replaced."""
     try:
-        files = json.loads((folder / _NAME).read_bytes())["files"]
+        files = json.loads(read_own(folder / _NAME))["files"]
         return {str(name): list(map(_record, records)) for name, records in files.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
