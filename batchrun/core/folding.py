@@ -5,7 +5,7 @@ import re
 MOST = 2000
 """Characters of a message that tell it apart; what follows is an answer or a dump of the row's own."""
 
-_STRING = r"(?:[^{0}\\\n]|\\.)*"
+_STRING = r"(?:[^{0}\\]|\\.|(?<=\w){0}(?=\w))*"  # an apostrophe within a word, as in 'O'Neil', ends nothing
 _VARYING = re.compile(
     r"(?P<url>\b[a-z][a-z0-9+.-]{1,20}://[^\s'\"<>()\[\]{}]*[^\s'\"<>()\[\]{}.,;:!?])"
     rf"|(?P<quoted>(?<!\w)[bru]?(?:'{_STRING.format(chr(39))}'|\"{_STRING.format(chr(34))}\")(?!\w)"
@@ -18,14 +18,17 @@ _VARYING = re.compile(
     # Letters and digits by turns. An underscore ends it: what stands before is the id's prefix.
     r"|(?<![0-9a-z])(?=[0-9a-z]{10})[0-9a-z]*?\d[a-z][0-9a-z]*?\d[a-z][0-9a-z]*)"
     r"|(?P<number>(?:(?<!\w)[-+])?\d+(?:[.,:]\d+)*(?:e[-+]?\d+)?)",
-    re.IGNORECASE | re.ASCII,
+    re.IGNORECASE | re.ASCII | re.DOTALL,
 )
+_LEFT_OPEN = re.compile(r"(?<![\w…])(?:'(?!…')|[\"`“‘«]).*\Z", re.DOTALL)
 _FOLDED = {"url": "URL", "quoted": "'…'", "path": "PATH", "time": "TIME", "id": "N", "number": "N"}
 
 
 def fold(message: str) -> str:
     """The message with URLs, quoted text, paths, times, ids and numbers replaced by a sign for each.
 
-    An id and a number get the same one: an id of hexadecimal digits may happen to have no letter.
+    A quote that goes on beyond the part that is looked at counts as quoted. An id and a number get the same sign: an
+    id of hexadecimal digits may happen to have no letter.
     """
-    return _VARYING.sub(lambda found: _FOLDED[found.lastgroup or "number"], message[:MOST])
+    folded = _VARYING.sub(lambda found: _FOLDED[found.lastgroup or "number"], message[:MOST])
+    return folded if len(message) <= MOST else _LEFT_OPEN.sub("'…'", folded)

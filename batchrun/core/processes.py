@@ -1,9 +1,11 @@
 """Processes, their groups and their children: killed as one, and their end in words."""
 
+import math
 import os
 import signal
 from collections.abc import Collection
 from contextlib import suppress
+from pathlib import Path
 
 
 def kill_group(pid: int) -> None:
@@ -60,4 +62,43 @@ def exit_in_words(code: int) -> str:
 
 def cpus() -> int:
     """CPUs that this process may use (containers and batch schedulers give fewer than there are)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([there, *cpu_quotas(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
+
+
+def cpu_quotas(membership: Path, mounted: Path) -> list[int]:
+    """CPUs, rounded up, that a process's control groups give it; nothing where they set no limit.
+
+    `membership`: the groups as the kernel lists them. Each group above one may be the tighter one. A container may see
+    its own group as `mounted` itself while the list has its name outside.
+    """
+    found = []
+    for folder, groups in _cpu_groups(membership, mounted):
+        for group in groups:
+            with suppress(OSError, ValueError, ZeroDivisionError):
+                found.append(_quota(folder / group))
+    return [max(1, math.ceil(quota)) for quota in found if quota > 0]
+
+
+def _cpu_groups(membership: Path, mounted: Path) -> list[tuple[Path, list[Path]]]:
+    try:
+        lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
+    except (OSError, UnicodeError):
+        return []
+    found = []
+    for _, controllers, name in (line for line in lines if len(line) == 3):
+        own = Path(name.lstrip("/"))
+        groups = [] if ".." in own.parts else [own, *own.parents]
+        if not controllers:
+            found += [(mounted, groups), (mounted / "unified", groups)]
+        elif "cpu" in controllers.split(","):
+            found += [(mounted / "cpu", groups), (mounted / controllers, groups)]
+    return found
+
+
+def _quota(group: Path) -> float:
+    """CPUs that a group may use; negative where it sets no limit."""
+    with suppress(FileNotFoundError):
+        quota, period = (group / "cpu.max").read_text().split()
+        return float(quota) / float(period) if quota != "max" else -1
+    return float((group / "cpu.cfs_quota_us").read_text()) / float((group / "cpu.cfs_period_us").read_text())

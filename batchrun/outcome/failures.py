@@ -10,8 +10,10 @@ from batchrun.core.folding import fold
 from batchrun.core.kinds import remedy
 from batchrun.core.text import counted, one_line, percent
 
+_SHOWN_GROUPS = 20
 _SHOWN_ROWS = 10
 _SHOWN_MESSAGE = 300
+_LOOKED_AT = 4 * _SHOWN_MESSAGE
 
 
 @dataclass(slots=True)
@@ -74,20 +76,32 @@ def failures_in_words(found: list[Group], program: Sequence[str], asked: Sequenc
         return "no row has failed"
     total = failed_in_all(found)
     title = f"{counted(total, 'row')} failed, in {counted(len(found), 'way')}"
-    told = [_paragraph(group, total, full) for group in found]
+    told = [_paragraph(group, total, full) for group in found[:_SHOWN_GROUPS]]
+    if rest := found[_SHOWN_GROUPS:]:
+        all_of_them = shlex.join([*program, "errors", *asked, "--json"])
+        told.append(f"… and {counted(failed_in_all(rest), 'row')} in {counted(len(rest), 'more way')}: {all_of_them}")
     return "\n\n".join([title, *told, _next(found[0].rows[0], program, asked)])
 
 
 def _paragraph(group: Group, total: int, full: bool) -> str:
-    message = one_line(group.message, _SHOWN_MESSAGE)
+    message = _both_ends(group.message)
     lines = [f"{group.count:,} × {group.kind} ({percent(group.count, total)}): {message}"]
     if not group.same:
-        lines.append(f"  such as  {one_line(group.sample, _SHOWN_MESSAGE)}")
+        lines.append(f"  such as  {_both_ends(group.sample)}")
     rows = ", ".join(f"{row:,}" for row in group.rows) + (", …" if group.count > len(group.rows) else "")
     lines += [f"  {'row ' if group.count == 1 else 'rows'}     {rows}", f"  next     {group.remedy}"]
     if full and group.traceback:
         lines += ["", *(f"  | {line}" for line in group.traceback.rstrip().splitlines())]
     return "\n".join(lines)
+
+
+def _both_ends(message: str) -> str:
+    """A message as one line, cut in the middle: the reason may stand before or behind what it quotes."""
+    if len(message) <= _LOOKED_AT and len(whole := one_line(message, _LOOKED_AT)) <= _SHOWN_MESSAGE:
+        return whole
+    half = _SHOWN_MESSAGE // 2 - 2
+    first, last = one_line(message[:_LOOKED_AT], _LOOKED_AT), one_line(message[-_LOOKED_AT:], _LOOKED_AT)
+    return f"{first[:half]} ... {last[-half:]}"
 
 
 def _next(row: int, program: Sequence[str], asked: Sequence[str]) -> str:

@@ -91,3 +91,12 @@ def test_errors_that_never_repeat_do_not_fill_the_memory():
     seen.saw("exception", "aaaa")
     assert len(seen.most_common(10**6)) == 1000
     assert seen.most_common(1) == [("exception", "aaaa", 2)]
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    ["'{}'", '"{}"', "`{}`", "'it is {}'s'", "'{}\nand more'", "'" + "long " * 500 + "{}'", '"' + "é" * 3000 + '{}"'],
+)
+def test_messages_that_differ_only_in_what_they_quote_are_alike_whatever_it_is(quoted):
+    folded = {fold(f"no match for {quoted.format(name)} in the list") for name in ("Aachen", "Bonn", "O'Neil", "x y")}
+    assert len(folded) == 1

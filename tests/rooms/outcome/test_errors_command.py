@@ -184,3 +184,33 @@ def test_any_number_of_failures_that_are_alike_are_one_group():
     assert "rows     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …" in failures_in_words(
         found, ["batchrun"], ["data.csv"], full=False
     )
+
+
+def in_words(failed):
+    return failures_in_words(groups(failed), ["batchrun"], ["data.csv"], full=False)
+
+
+def letters(number):
+    return "".join("abcdefghij"[int(digit)] for digit in str(number))
+
+
+def test_of_many_groups_the_first_twenty_are_printed_and_the_others_counted():
+    told = in_words((n, "exception", f"no luck, {letters(n)}", None) for n in range(1, 120_001))
+    assert told.count("\n  next  ") == 20
+    assert "\n\n… and 119,980 rows in 119,980 more ways: batchrun errors data.csv --json\n\n" in told
+    assert "more way" not in in_words((n, "exception", f"no luck, {letters(n)}", None) for n in range(1, 21))
+
+
+def test_failures_that_differ_only_in_a_quote_are_one_group_though_all_of_them_differ():
+    found = groups(
+        (n, "exception", f"cannot read 'the {letters(n)}'s {'x' * (n % 7)}'", None) for n in range(1, 120_001)
+    )
+    assert [(group.count, group.message) for group in found] == [(120_000, "cannot read '…'")]
+
+
+@pytest.mark.parametrize("quoted", ["/data" + "/long" * 500, "'" + "y" * 3000 + "'"])
+def test_a_reason_is_never_cut_off_wherever_it_stands(quoted):
+    told = in_words([(1, "exception", f"first: {quoted}: no such file or directory", None)])
+    assert "first: " in told
+    assert ": no such file or directory\n" in told
+    assert max(map(len, told.splitlines())) < 400
