@@ -177,10 +177,11 @@ def _sources_beside(module: ModuleType, folder: Path | None) -> tuple[tuple[str,
     if own is None or folder is None:
         return ()
     files = {str(Path(own))}
+    within = os.path.join(folder, "")
     if not module.__name__.startswith("batchrun."):
-        for other in list(sys.modules.values()):
+        for other in list(sys.modules.values()):  # thousands, in each worker: no `Path` for each
             path = getattr(other, "__file__", None)
-            if path and path.endswith(".py") and folder in Path(path).parents and "site-packages" not in path:
+            if path and path.startswith(within) and path.endswith(".py") and "site-packages" not in path:
                 files.add(path)
     return tuple((path, source_digest(path)) for path in sorted(files))
 
