@@ -32,6 +32,7 @@ from batchrun.display.reporter import Reporter
 from batchrun.engine.choose import StartableEngine, engine_when_asked
 from batchrun.engine.lane_slots import slots_for
 from batchrun.engine.local.nursery import Nursery
+from batchrun.engine.unshared import unshared_as_fact
 from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
 from batchrun.options.variables import say_misspelt
@@ -218,6 +219,9 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
         stopped = stopped or error
     summary = summarise(places, settings, checkpoint, plan, tally, output, stopped)
     with suppress(CheckpointError) if stopped else nullcontext():  # a full disk: that is said already
+        if engine and engine.refusal:
+            sources = planned.version.sources
+            checkpoint.put(unshared=unshared_as_fact(engine.refusal, settings.preload, sources))
         checkpoint.end_run(number, summary.exit_code, summary.as_record())
     damaged = isinstance(stopped, DamagedRows)
     job.reporter.ended(summary, advice(summary, job.typed, again=job.spec != "repair", damaged=damaged))

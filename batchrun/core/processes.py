@@ -22,7 +22,12 @@ def kill_trees(pids: Collection[int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGSTOP)  # so that none starts anything more
-    family = _descendants(pids) if pids else ()
+    family = _descendants(pids) if pids else []
+    for child in family:  # a template's are workers, which start something, too
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(child, signal.SIGSTOP)
+    if family:
+        family = _descendants(pids)
     for pid in pids:
         kill_group(pid)
     for child in family:

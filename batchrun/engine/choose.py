@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from batchrun.task.notice import Printed, hear_notices
 from batchrun.task.spec import Reading, Spec, asks_for_json, schema_of
 
 from .seam import Engine
+from .unshared import is_known_unshared
 from .worker_setup import WorkerSetup
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 class StartableEngine(Engine, Protocol):
     """An engine before it has rows."""
+
+    @property
+    def refusal(self) -> str:
+        """Why libraries are not imported once for all workers; empty if they are, or nobody has tried."""
 
     def start(self, lanes: int) -> None:
         """Have so many lanes, as far as the number is up to us."""
@@ -55,8 +61,10 @@ def engine_when_asked(
 
     @cache
     def engine() -> StartableEngine:
+        known = is_known_unshared(folder.checkpoint.get("unshared"), setup.preload)
+        told = replace(setup, preload="no") if known else setup
         with explained(folder.places.folder):
-            return engine_of(settings, setup, hear_notices(folder.log.printed, say), say_and_log, stack, nursery)
+            return engine_of(settings, told, hear_notices(folder.log.printed, say), say_and_log, stack, nursery)
 
     return engine
 
@@ -98,6 +106,7 @@ def worker_setup(settings: Settings, spec: Spec, places: Places, stack: ExitStac
         reply=reading_of(settings, spec),
         schema=schema_of(spec),
         args=dict(settings.args),
+        preload=settings.preload,
     )
 
 

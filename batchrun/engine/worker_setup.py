@@ -6,6 +6,9 @@ from typing import Any
 
 from batchrun.task.spec import Reading, Spec
 
+TEMPLATE_IS_UP = b"+"
+"""What a worker says that can be forked for the others. If it cannot, it says why, or nothing."""
+
 
 @dataclass(frozen=True)
 class WorkerSetup:
@@ -14,7 +17,8 @@ class WorkerSetup:
     `spec`: see `loading.load`. `inflight`: path of the in-flight file. `schema`: the JSON Schema, as text, that
     replies must fit. `reply`: what text that the task returns is, see `batchrun.task.reply`. `args`: what the task's
     function is given beside the row, by name. `sources`: path and content of the task's files, as they
-    are to be loaded.
+    are to be loaded. `preload`: what is loaded once, in a template that workers are forked from: `imports` (the
+    libraries in the head of the task's module), `module` (all of it), `no`.
     """
 
     spec: Spec
@@ -25,3 +29,4 @@ class WorkerSetup:
     schema: str | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, bytes] = field(default_factory=dict)
+    preload: str = "no"

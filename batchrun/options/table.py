@@ -132,6 +132,10 @@ class Options:
     threads: int = _option(
         1, parsing.at_least_one, HOW, "Run a plain function in T threads per worker process.",
         usual="a process a row", metavar="T")
+    preload: str = _option(
+        "imports", parsing.one_of("imports", "module", "no"), HOW,
+        "What is loaded once, not in each worker: imports (the task's libraries), module (its own code, too), no.",
+        usual="imports")
     timeout: Timeout | None = _option(
         None, parsing.timeout, HOW, "Limit for one attempt: 30, 30s, 5m; 10x the median.", usual="none")
     retries: int = _option(2, parsing.whole, HOW, "Further attempts after a failure.", usual="2")

@@ -55,6 +55,13 @@ def package_around(path: Path) -> tuple[Path, str]:
     return folder, ".".join(names)
 
 
+def make_importable(place: str) -> None:
+    """What lies in the working directory, and beside a file that is a task's module, can be imported from now on."""
+    _make_importable(os.getcwd())
+    if place.endswith(".py"):
+        _make_importable(str(Path(place).resolve().parent))
+
+
 def relative_hint(place: str) -> str:
     """What to do about a relative import that leads nowhere. `place`: a file, or a module's name."""
     path = Path(place).resolve()

@@ -24,6 +24,10 @@ class ReadyMade(Protocol):
         """Whether its own words, not those of a row, ask for JSON."""
 
     @property
+    def libraries(self) -> tuple[str, ...]:
+        """The modules that take long to import, and that workers need for it."""
+
+    @property
     def named(self) -> frozenset[str]:
         """The columns that decide what is asked of a row, if the table has them: those that the task names."""
 

@@ -49,6 +49,11 @@ class Cluster:
         self._alone: deque[Ticket] = deque()
         self._broken: StoppedError | None = None
 
+    @property
+    def refusal(self) -> str:
+        """Each machine tries for itself."""
+        return ""
+
     def __enter__(self) -> Self:
         return self
 

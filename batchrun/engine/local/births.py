@@ -1,20 +1,37 @@
 """Where workers come from, and when it makes no sense to start another one."""
 
 import sys
+from typing import NamedTuple
 
 from batchrun.errors import StoppedError
 
 from .lane import Lane
 from .nursery import Nursery, NurseryDied
+from .worker_template import WorkerTemplate
 
 NURSERY_LIMIT = 3
 BARREN_LIMIT = 10
 
 
-class Births:
-    """Starts workers from a nursery, and from a new one where that was killed. `nursery`: one that is up already."""
+class Trial(NamedTuple):
+    """A lane whose worker may become the template of the others."""
 
-    def __init__(self, nursery: Nursery | None) -> None:
+    lane: Lane
+    template: WorkerTemplate
+
+
+class Births:
+    """Starts workers from a nursery, and from a new one where that was killed; or from a template, if there is one.
+
+    `nursery`: one that is up already. `preload`: whether the first worker is to be the template of the others, if it
+    can be. `trial`: what is tried, while that is not known. `refusal`: why it cannot be.
+    """
+
+    def __init__(self, nursery: Nursery | None, *, preload: bool = False) -> None:
+        self._preload = preload
+        self._template: WorkerTemplate | None = None
+        self.trial: Trial | None = None
+        self.refusal = ""
         self._nursery = nursery
         self._nurseries = 0
         self._barren = 0
@@ -23,7 +40,7 @@ class Births:
         """Start a lane's worker. Raises `StoppedError` if that cannot be done."""
         while True:
             try:
-                lane.start(self._up())
+                self._start(lane)
             except NurseryDied:
                 continue
             except OSError as error:
@@ -31,6 +48,36 @@ class Births:
                     f"a worker cannot be started: {error}", "lower --jobs, or raise the limits (see ulimit -a)"
                 ) from error
             return
+
+    def _start(self, lane: Lane) -> None:
+        if self._template and self._template.died:
+            self._template.close()
+            self._template = None
+        if self._template:
+            lane.start(self._template)
+            return
+        nursery = self._up()
+        if not self._preload:
+            lane.start(nursery)
+            return
+        self._preload = False
+        template = WorkerTemplate(nursery)
+        with template.offered as theirs:
+            lane.start(nursery, theirs.fileno())
+        self.trial = Trial(lane, template)
+
+    def end_trial(self, *, died: bool = False) -> bool:
+        """Whether the worker that is tried is the template of all further ones now. To be asked once, when it has said
+        so, or has `died`.
+        """
+        assert self.trial
+        (lane, template), self.trial = self.trial, None
+        if not died and not lane.killed and template.is_up(lane.pid):
+            self._template = template
+            return True
+        self.refusal = template.refusal
+        template.abandon()
+        return False
 
     def _up(self) -> Nursery:
         if self._nursery is None or self._nursery.died:
@@ -41,7 +88,8 @@ class Births:
                     "see whether a row kills its parent, the machine runs out of memory, "
                     f"or {sys.executable} does not start",
                 )
-            self.close()
+            if self._nursery:
+                self._nursery.close()
             self._nursery = Nursery()
         return self._nursery
 
@@ -66,6 +114,10 @@ class Births:
         return None
 
     def close(self) -> None:
-        """End the nursery."""
+        """End template and nursery."""
+        if self.trial:
+            self.trial.template.abandon()
+        if self._template:
+            self._template.close()
         if self._nursery:
             self._nursery.close()

@@ -29,8 +29,8 @@ class Lane:
     """A worker process and the account of its rows. `index` is its number from 0.
 
     `first`, `slots`: its cells in the in-flight file, and how many rows it runs at once. `setup`: those of its next
-    worker. `started`: when its worker was (monotonic seconds); `loaded_in`: seconds in which the last one that is up
-    loaded the task; `overdue`: what is to be told when it has died, if it is ended for loading too long.
+    worker. `started`: when its worker was (monotonic seconds); `loaded_in`: the most seconds in which one of
+    its workers loaded the task; `overdue`: what is to be told when it has died, if it is ended for loading too long.
     """
 
     def __init__(self, index: int, setup: WorkerSetup, cells: InFlight) -> None:
@@ -43,8 +43,11 @@ class Lane:
         self._cells = cells
         self._row_bytes = 0.0
 
-    def start(self, nursery: Nursery) -> None:
-        """Start a worker (at first, and in place of one that died). Raises `NurseryDied`, `OSError`."""
+    def start(self, nursery: Nursery, channel: int | None = None) -> None:
+        """Start a worker (at first, and in place of one that died). Raises `NurseryDied`, `OSError`.
+
+        `channel`: through which it is asked for further workers, if it can be their template.
+        """
         self._nursery = nursery
         self.ready = False
         self.is_async = False
@@ -70,7 +73,8 @@ class Lane:
         self._cells.let_go(self.first)
         self.pipes = Pipes()
         try:
-            self.pid = nursery.start(self.setup, self.pipes.theirs)
+            offered = () if channel is None else (channel,)
+            self.pid = nursery.start(self.setup, (*self.pipes.theirs, *offered))
             # A pidfd, not a pipe's end of file: a child that the worker forked would keep a pipe open.
             self.death = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -194,6 +198,12 @@ class Lane:
         self.hung = hung
         kill_all([self])
 
+    def leave(self) -> None:
+        """The worker, which has had no row, has become the template of others: the lane is to get a new one."""
+        self.loaded_in = time.monotonic() - self.started
+        self.pipes.close()
+        os.close(self.death)
+
     def bury(self) -> str | None:
         """After the worker's death: end what it started, free its descriptors; returns its exit in words.
 
@@ -222,7 +232,7 @@ class Lane:
                         ends.append((ticket, message))
                 elif isinstance(message, Hello):
                     self.ready = message.error is None
-                    self.loaded_in = self.heard - self.started
+                    self.loaded_in = max(self.loaded_in, self.heard - self.started)
                     self.is_async = message.is_async
                     events.append(Ready(self.index, message))
         except ValueError:

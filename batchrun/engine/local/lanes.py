@@ -57,11 +57,16 @@ class Lanes:
         self._cells = InFlight(inflight, jobs)
         self.restarts = 0
         self._replacing = True
-        self._births = Births(nursery)
+        self._births = Births(nursery, preload=setup.preload != "no" and jobs > 1)
         self._suspicion = Suspicion()
         self._clock = Stillness(time.monotonic())
         self._broken: StoppedError | None = None
         raise_descriptors(jobs)
+
+    @property
+    def refusal(self) -> str:
+        """Why the first worker cannot be the template of the others; empty if it is, or none was tried."""
+        return self._births.refusal
 
     def __enter__(self) -> Self:
         return self
@@ -115,6 +120,8 @@ class Lanes:
     def _put_up_more(self) -> None:
         loading = sum(not lane.ready for lane in self.lanes)
         while self._replacing and not self._broken and len(self.lanes) < len(self._slots) and loading < LOADING:
+            if self._births.trial:
+                return  # the others may be forked from the first
             lane = Lane(len(self.lanes), self._setup, self._cells)
             lane.first, lane.slots = sum(self._slots[: lane.index]), self._slots[lane.index]
             self._put_up(lane)
@@ -124,6 +131,8 @@ class Lanes:
     def _put_up(self, lane: Lane) -> None:
         self._births.start(lane)
         self._welcome(lane)
+        if (trial := self._births.trial) and trial.lane is lane:
+            self._selector.register(trial.template.fileno(), selectors.EVENT_READ, (lane, self._on_trial))
 
     def describe(
         self, names: tuple[str, ...], types: tuple[str, ...], slots: Sequence[int] = (), missing: tuple[str, ...] = ()
@@ -195,8 +204,8 @@ class Lanes:
         events: list[Event] = self._after_stillness(self._clock.worked(time.monotonic()))
         ready = [key.data for key, _ in self._selector.select(wait)]
         events += self._after_stillness(self._clock.waited(time.monotonic(), wait))
-        # Deaths last: what a worker said before it died comes first.
-        for lane, handle in sorted(ready, key=lambda data: data[1] == self._on_death):
+        # Deaths last: what a worker said before it died comes first. Behind them, who gets another worker without one.
+        for lane, handle in sorted(ready, key=lambda data: (data[1] == self._on_trial, data[1] == self._on_death)):
             events.extend(handle(lane))
         if self._cells.halted:
             events.extend(self._stand_by())
@@ -304,6 +313,22 @@ class Lanes:
             self._unwatch(lane.pipes.outbox)
         return events
 
+    def _on_trial(self, lane: Lane) -> list[Event]:
+        """The lane's worker has become the template of all further ones, or has not."""
+        if self._end_trial(lane):
+            self._log(lane, at_end=True)
+            self._unwatch(lane.pipes.outbox, lane.pipes.output, lane.pipes.inbox, lane.death)
+            lane.leave()
+            self._put_up_again(lane)
+        return []
+
+    def _end_trial(self, lane: Lane, *, died: bool = False) -> bool:
+        """Whether the worker of this lane, if it is tried, is the template now."""
+        if (trial := self._births.trial) is None or trial.lane is not lane:
+            return False
+        self._unwatch(trial.template.fileno())
+        return self._births.end_trial(died=died)
+
     def _on_output(self, lane: Lane) -> list[Event]:
         try:
             self._log(lane)
@@ -322,6 +347,7 @@ class Lanes:
         # Who ran is read before `bury` clears the cells, but judged only when the pipe is empty: rows that have replied
         # are out of it (docs/decisions/0005). What is left then is blamed on somebody, or given back.
         now, running, holder = time.monotonic(), lane.running(), lane.holder()
+        self._end_trial(lane, died=True)
         self._unwatch(lane.pipes.outbox, lane.pipes.output, lane.pipes.inbox, lane.death)
         events = lane.hear_out()
         self._log(lane, at_end=True)
@@ -338,12 +364,14 @@ class Lanes:
         self._suspicion.of_lanes |= suspects
         charged = any(isinstance(event, (Crashed, TimedOut)) for event in blamed)
         self._broken = self._broken or self._births.in_vain(lane, cause, charged=charged or bool(suspects))
-        self._replace(lane)
-        return self._suspicion.heard([*events, *blamed])
-
-    def _replace(self, lane: Lane) -> None:
         if self._replacing and not self._broken:
             self.restarts += 1
+        self._put_up_again(lane)
+        return self._suspicion.heard([*events, *blamed])
+
+    def _put_up_again(self, lane: Lane) -> None:
+        """Give the lane another worker, or end it where there are to be no more."""
+        if self._replacing and not self._broken:
             try:
                 self._put_up(lane)
                 return

@@ -25,7 +25,7 @@ from batchrun.engine.worker_setup import WorkerSetup
 
 MESSAGE_SIZE = 1 << 20
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-_ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 30.0
 _BOOT = """import pickle, socket, sys
 channel = socket.socket(fileno=int(sys.argv[1]))
 _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
@@ -44,7 +44,7 @@ class Nursery:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(_ANSWER_SECONDS)  # a row may have stopped its parent
+        ours.settimeout(ANSWER_SECONDS)  # a row may have stopped its parent
         self._socket = ours
         with theirs:
             self._pid: int | None = _boot(theirs.fileno())

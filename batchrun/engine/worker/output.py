@@ -20,6 +20,11 @@ class _Tagged(io.TextIOBase):
         self._spare = spare
         self.unfinished: dict[int, io.StringIO] = {}
 
+    def into(self, spare: int) -> None:
+        """Begin anew, in a process that was forked from the one in which this was made."""
+        self._spare = spare
+        self.unfinished.clear()
+
     def writable(self) -> bool:
         return True
 
@@ -74,6 +79,10 @@ class _Tagged(io.TextIOBase):
                 self._fd = self._spare
 
 
+_streams: list[_Tagged] = []
+"""Both streams of this process. Workers that are forked from a template have its own: libraries may hold them."""
+
+
 class Output:
     """What a worker prints, on both streams."""
 
@@ -84,12 +93,15 @@ class Output:
         os.close(nothing)
         os.dup2(pipe, 1)
         os.dup2(pipe, 2)
-        self._streams = _Tagged(1, pipe), _Tagged(2, pipe)
-        sys.stdout = sys.__stdout__ = self._streams[0]  # type: ignore[assignment, misc]
-        sys.stderr = sys.__stderr__ = self._streams[1]  # type: ignore[assignment, misc]
+        if not _streams:
+            _streams.extend((_Tagged(1, pipe), _Tagged(2, pipe)))
+            sys.stdout = sys.__stdout__ = _streams[0]  # type: ignore[assignment, misc]
+            sys.stderr = sys.__stderr__ = _streams[1]  # type: ignore[assignment, misc]
+        for stream in _streams:
+            stream.into(pipe)
 
     def end(self, row: int) -> None:
         """The row has ended: write out its last line."""
-        for stream in self._streams:
+        for stream in _streams:
             if stream.unfinished:
                 stream.end(row)

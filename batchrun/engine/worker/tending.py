@@ -1,6 +1,6 @@
 """The nursery's own side: it forks itself for each worker, and reaps the dead. See `nursery` for why.
 
-Has one thread, and never loads the user's code.
+Has one thread, and never loads the user's code. A template does the same with what it has loaded: see `templating`.
 """
 
 import atexit
@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import traceback
+import warnings
 from contextlib import suppress
 from typing import NoReturn
 
@@ -19,6 +20,7 @@ from batchrun.engine.local.nursery import SIGNALS
 from batchrun.engine.worker_setup import WorkerSetup
 
 from .lifeline import die_with
+from .templating import Born
 from .worker import main
 
 
@@ -42,16 +44,19 @@ def tend(channel: socket.socket, coordinator: int) -> None:
     try:
         # The error: the coordinator died before it had heard an answer.
         with channel, suppress(ConnectionError):
-            _answer(channel, workers)
+            answer_questions(channel, workers)
     finally:
         _end(workers)
 
 
-def _answer(channel: socket.socket, workers: set[int]) -> None:
-    """Answer the coordinator's questions until it closes its end; `workers`: those that live, kept up to date."""
+def answer_questions(channel: socket.socket, workers: set[int], born: Born | None = None) -> None:
+    """Answer the coordinator's questions until it closes its end; `workers`: those that live, kept up to date.
+
+    `born`: see `worker.main`.
+    """
     own = os.getpid()
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, 1, 4)
+        message, descriptors, _, _ = socket.recv_fds(channel, 1, 5)
         if not message:
             return
         with open(descriptors.pop(0), "rb") as question:
@@ -65,7 +70,7 @@ def _answer(channel: socket.socket, workers: set[int]) -> None:
             answer = _fork()
             if answer == 0:
                 channel.close()
-                _live(subject, own, descriptors)
+                _live(subject, own, descriptors, born)
             for descriptor in descriptors:
                 os.close(descriptor)
             if isinstance(answer, int):
@@ -75,7 +80,8 @@ def _answer(channel: socket.socket, workers: set[int]) -> None:
 
 def _fork() -> int | OSError:
     try:
-        return os.fork()
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of threads that survive it
+            return os.fork()
     except OSError as error:
         return error
 
@@ -88,11 +94,11 @@ def _end(workers: set[int]) -> NoReturn:
     os._exit(0)
 
 
-def _live(setup: WorkerSetup, nursery: int, pipes: list[int]) -> None:
+def _live(setup: WorkerSetup, parent: int, descriptors: list[int], born: Born | None) -> None:
     """A worker's life, from fork to exit; never returns into the nursery's code."""
     code = 1
     try:
-        main(setup, nursery, *pipes)
+        main(setup, parent, *descriptors, answer=answer_questions, born=born)
         atexit._run_exitfuncs()  # a client that the user's module made may want to say goodbye
         code = 0
     except BaseException:  # noqa: BLE001 - whatever it is, it must not unwind into the nursery

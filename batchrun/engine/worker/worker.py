@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 
 from batchrun.checkpoint.inflight import InFlight
@@ -24,13 +25,28 @@ from .attempt import finisher, safe_text
 from .lifeline import die_with, in_own_group
 from .output import Output
 from .serve import Service, serve
+from .templating import Answer, Born, LoadedTask, become_template
 
 _ASIDE = 1000
 _NOT_FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def main(setup: WorkerSetup, parent: int, inbox: int, outbox: int, output: int) -> None:
-    """A worker's life. Returns when the coordinator closes the inbox. `parent`: whom to die with."""
+def main(
+    setup: WorkerSetup,
+    parent: int,
+    inbox: int,
+    outbox: int,
+    output: int,
+    channel: int | None = None,
+    *,
+    answer: Answer,
+    born: Born | None = None,
+) -> None:
+    """A worker's life. Returns when the coordinator closes the inbox.
+
+    `parent`: whom to die with. `channel`: through which further workers are asked for, and `answer` answers, if this
+    one can be their template. `born`: what to do first in a child of a template; returns the task if it is loaded.
+    """
     in_own_group()
     die_with(parent)
     inbox, outbox, output = (_aside(fd) for fd in (inbox, outbox, output))
@@ -39,18 +55,23 @@ def main(setup: WorkerSetup, parent: int, inbox: int, outbox: int, output: int) 
     for signum in _NOT_FOR_US:
         # Not SIG_IGN: programs that a row starts would inherit that.
         signal.signal(signum, _stay)
-    _heed_in_children()
     # Where it is, said by a handler in C: also in a module whose import does not come back to Python.
     faulthandler.register(signal.SIGUSR1, file=output, all_threads=False)
+    if channel is None:
+        task = born() if born else None
+    else:
+        task = become_template(setup, _aside(channel), (inbox, outbox, output), partial(_load, setup), answer)
+    _heed_in_children()  # not in a template, whose children are workers
     # Before the coordinator hears of this worker: rows that had to wait for its imports would start in a burst.
     finish = finisher(setup.reply, strict=setup.strict, accept_truncated=setup.accept_truncated, schema=setup.schema)
-    function, is_async = _introduce(setup, outbox)
+    function, hello = task or _load(setup)
+    write_all(outbox, pack_plain(hello))
     if function is None:
         return
     gc.freeze()
     with InFlight(Path(setup.inflight)) as cells:
         service = Service(function, finish, cells, inbox, outbox, printed, os.getpid())
-        if is_async:
+        if hello.is_async:
             from .looped import serve_async  # asyncio only where it is used
 
             serve_async(service, inbox)
@@ -90,9 +111,10 @@ def _aside(fd: int) -> int:
     return moved
 
 
-def _introduce(setup: WorkerSetup, outbox: int) -> tuple[Function | None, bool]:
-    """Load the task and say how that went; no function when it cannot be loaded. True for an `async def`."""
+def _load(setup: WorkerSetup) -> LoadedTask:
+    """Load the task, and what to say of that."""
     worker = os.getpid()
+    function: Function | None = None
     try:
         load_as_begun(setup.sources)
         function, loaded = load(setup.spec, setup.args, strict=setup.strict, accept_truncated=setup.accept_truncated)
@@ -108,5 +130,4 @@ def _introduce(setup: WorkerSetup, outbox: int) -> tuple[Function | None, bool]:
     if os.getpid() != worker:
         # The module forked, and this is the child coming back: it would share the worker's pipes.
         os._exit(0)
-    write_all(outbox, pack_plain(hello))
-    return function, hello.is_async
+    return LoadedTask(function, hello)

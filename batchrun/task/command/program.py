@@ -51,6 +51,11 @@ class Program:
         return False
 
     @property
+    def libraries(self) -> tuple[str, ...]:
+        """None: the program is a process of its own."""
+        return ()
+
+    @property
     def named(self) -> frozenset[str]:
         """The columns that the command inserts, and that of `--stdin`."""
         return frozenset((*named_in(self.text, shell=self.shell), *([] if self.stdin is None else [self.stdin])))

@@ -54,6 +54,11 @@ class Prompt:
         return mentions("json", self.text) or "json" in (self.system or "").lower()
 
     @property
+    def libraries(self) -> tuple[str, ...]:
+        """What asks, and what that is made of."""
+        return ("openai", "httpx2", "batchrun.task.prompt.asking")
+
+    @property
     def named(self) -> frozenset[str]:
         """The columns that the template inserts, and those of `--skip-empty`."""
         return frozenset((*columns_named(self.text), *self.skip_empty))
