@@ -10,6 +10,13 @@ The heavy half (`process`, `results`, `Summary`) is loaded on first use, so that
 imports this package for `current()`, stays small.
 """
 
+import sys
+
+from batchrun.core.importing import own_first
+
+if sys.argv[:1] == ["-m"]:  # `python -m batchrun` looks in the working directory first, from here on not any more
+    sys.path[:] = own_first(sys.path)
+
 from typing import TYPE_CHECKING, Any
 
 from batchrun.core.version import VERSION

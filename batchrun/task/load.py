@@ -18,7 +18,8 @@ from batchrun.errors import TaskError
 
 from .kept_code import content_digest, content_of
 from .modules import HINT, module_named, module_of_file, relative_hint
-from .shadowing import shadowed
+from .notice import say_notice
+from .shadowing import not_imported, passed_over, shadowed
 from .signature import check_call
 from .spec import ReadyMade, Spec
 
@@ -56,6 +57,8 @@ def load(
         return function, Loaded(is_async(function), spec.version, ())
     module, name = _module_and_name(spec)
     function = _function_of(module, name)
+    for taken, file in passed_over():
+        say_notice(not_imported(taken, file))
     sources = _sources_beside(module, _own_folder(module, by_file=".py:" in spec))
     version = with_args(version_of(name, sources), args)
     if module.__name__ == f"{__package__}.repair":

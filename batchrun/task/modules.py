@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from batchrun.core.importing import own_first
 from batchrun.core.suggest import meant
 from batchrun.errors import TaskError
 
@@ -86,14 +87,17 @@ def _from_here(path: str) -> str:
 def _make_importable(folder: str) -> None:
     if folder not in OUR_FOLDERS:
         OUR_FOLDERS.append(folder)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    if folder in sys.path:
+        sys.path.remove(folder)
+    sys.path[:] = own_first([folder, *sys.path])
 
 
 def _part_of_package(path: Path, folder: Path, dotted: str) -> ModuleType:
     first = dotted.partition(".")[0]
     known = sys.modules.get(first)
-    if known is not None and str(folder / first) not in getattr(known, "__path__", ()):
+    if first in sys.stdlib_module_names or (
+        known is not None and str(folder / first) not in getattr(known, "__path__", ())
+    ):
         raise TaskError(
             f"{path} is in a package named {first!r}, and so is a module of Python's own or of a library",
             f"rename the folder {folder / first}",
@@ -107,7 +111,8 @@ def _by_itself(path: Path) -> ModuleType:
     known = sys.modules.get(path.stem)
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known
-    name = path.stem if known is None else f"batchrun_task_{path.stem}"
+    taken = known is not None or path.stem in sys.stdlib_module_names  # whoever imports Python's own must get that
+    name = f"batchrun_task_{path.stem}" if taken else path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None:
         raise TaskError(f"{path} is not a Python file", "check --task: file.py:function")

@@ -1,11 +1,15 @@
-"""Files of the user's that have the name of a module of Python's own, or of a library, and are taken for it."""
+"""Files of the user's that have the name of a module of Python's own, or of a library.
 
+Python's own comes before them, and they before a library: the wrong one may be meant either way.
+"""
+
+import os
 import re
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
-from types import TracebackType
 
 OUR_FOLDERS: list[str] = []
 """Folders that were made importable for the task."""
@@ -35,17 +39,31 @@ def _blamed(error: BaseException) -> str | None:
     for name in _QUOTED.findall(message):
         if (file := _file_of(name)) and (name in sys.stdlib_module_names or _elsewhere(name)):
             return _words(name, file)
-    if _others_took_part(error.__traceback__):
-        for name in sorted(sys.stdlib_module_names & sys.modules.keys()):
-            file = _file_of(name)
-            if file and getattr(sys.modules[name], "__file__", None) == file:
-                return _words(name, file)
     return None
 
 
 def _words(name: str, file: str) -> str:
-    whose = "Python's own module" if name in sys.stdlib_module_names else "the installed module"
-    return f"{file} stands in the way of {whose} {name!r}: rename it"
+    if name in sys.stdlib_module_names:
+        return not_imported(name, file)
+    return f"{file} stands in the way of the installed module {name!r}: rename it"
+
+
+def not_imported(name: str, file: str) -> str:
+    """What to say of a file of the user's that bears the name of a module of Python's own."""
+    return f"{file} is never imported, for Python's own module {name!r} comes first: rename it if it is meant"
+
+
+def passed_over() -> list[tuple[str, str]]:
+    """Modules of Python's own that have been imported, and files beside the task or the data that bear their names."""
+    found = []
+    for folder in OUR_FOLDERS:
+        with suppress(OSError):
+            names = {name.removesuffix(".py") for name in os.listdir(folder)} & sys.stdlib_module_names
+            for name in sorted(names & sys.modules.keys()):
+                file, own = _file_of(name), getattr(sys.modules[name], "__file__", None)
+                if file and own and own != file and (name, file) not in found:
+                    found.append((name, file))
+    return found
 
 
 def _file_of(name: str) -> str | None:
@@ -67,11 +85,3 @@ def _names_in(folder: str) -> dict[str, str]:
 def _elsewhere(name: str) -> bool:
     """Whether there is another module of this name."""
     return PathFinder.find_spec(name, [folder for folder in sys.path if folder not in OUR_FOLDERS]) is not None
-
-
-def _others_took_part(trace: TracebackType | None) -> bool:
-    """Whether it came to the error in code that is not the user's."""
-    last = None
-    while trace:
-        last, trace = trace.tb_frame.f_code.co_filename, trace.tb_next
-    return last is not None and not any(last.startswith(folder) for folder in OUR_FOLDERS)

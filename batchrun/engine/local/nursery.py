@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from batchrun.core.importing import own_first
 from batchrun.core.processes import kill_group
 from batchrun.engine.worker_setup import WorkerSetup
 
@@ -49,7 +50,7 @@ class Nursery:
         with theirs:
             self._pid: int | None = _boot(theirs.fileno())
         with suppress(ConnectionError):  # it has died already: the first question will tell
-            say(ours, (os.getpid(), sys.path, sys.argv))
+            say(ours, (os.getpid(), own_first(sys.path), sys.argv))
         self.died = False
 
     def start(self, setup: WorkerSetup, pipes: Sequence[int]) -> int:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
+import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -518,6 +520,17 @@ def test_excel_shows_what_the_results_say(make: Make) -> None:
         "batchrun_status": "done", "batchrun_how": "json", "batchrun_error": "",
     }  # fmt: skip
     assert second["batchrun_error"] == "no luck"
+
+
+def test_excel_computes_nothing_and_shows_no_error_of_its_own(make: Make) -> None:
+    texts = ["#N/A", "#REF!", "#DIV/0!", "=1+1", "+1+1", "-1+1", "@x", "#", "=", "\ufffe\uffff", "a\ud800b", "\x0b"]
+    cells = {str(place): text for place, text in enumerate(texts)}
+    path = make(1).settle(cells).export("out.xlsx")
+    sheet = openpyxl.load_workbook(path).active
+    found = {cell.value: sheet.cell(2, cell.column) for cell in sheet[1]}
+    whole = [re.sub("[\ufffe\uffff\ud800\x0b]", "\ufffd", text) for text in texts]
+    assert [found[name].value for name in cells] == whole
+    assert {found[name].data_type for name in cells} == {"s"}
 
 
 def test_excel_refuses_what_it_would_cut_off(make: Make) -> None:

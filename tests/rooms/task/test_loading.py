@@ -7,7 +7,7 @@ from io import BytesIO
 from zipfile import ZipFile
 
 import pytest
-from support import batchrun, numbered, settled
+from support import COMMAND, batchrun, environment, numbered, settled
 
 from batchrun.core.installing import not_installed
 from batchrun.engine.cluster.task_bundle import bundle_of
@@ -113,22 +113,41 @@ def test_a_file_of_a_package_travels_with_the_package_and_nothing_else(folder):
     assert not (there / "task" / "other.py").exists()
 
 
-@pytest.mark.parametrize("function", ["task", "plain"])
-@pytest.mark.parametrize("name", ["logging", "concurrent"])
-def test_a_file_that_python_takes_for_a_module_of_its_own_is_named(folder, name, function):
-    text = "async def task(row):\n    return 1\n\ndef plain(row):\n    import asyncio\n    return 1\n"
-    lay_out(folder, jobs__work=text, **{f"jobs__{name}": "x = 1\n"})
-    ran = process(folder, f"jobs/work.py:{function}")
-    assert ran.returncode == (2 if function == "task" else 1)
-    said = ran.stderr if function == "task" else batchrun("errors", folder / "data.csv").stdout
-    assert f"{folder / 'jobs' / name}.py stands in the way of Python's own module '{name}'" in said
+PLANTED = "open(__file__ + '.was-run', 'w').close()\n"
 
 
-def test_a_module_of_the_users_that_python_has_another_of_is_named(folder):
+@pytest.mark.parametrize("start", [COMMAND, [sys.executable, "-m", "batchrun"]])
+def test_a_file_beside_the_task_or_the_data_is_never_imported_in_the_place_of_pythons_own(folder, start):
+    using = "import statistics, logging, random, asyncio\ndef task(row):\n    return statistics.mean([1, 3])\n"
+    names = ("statistics", "logging", "random", "socket", "json", "queue", "sqlite3", "typing", "concurrent")
+    lay_out(folder, jobs__work=using, **dict.fromkeys(names, PLANTED), **{f"jobs__{name}": PLANTED for name in names})
+    numbered(folder / "data.csv", 2)
+    command = [*start, "process", "data.csv", "-t", "jobs/work.py:task", "--no-output"]
+    ran = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert not list(folder.rglob("*.was-run"))
+    assert (
+        f"{folder / 'statistics.py'} is never imported, for Python's own module 'statistics' comes first" in ran.stderr
+    )
+
+
+def test_a_module_of_the_users_that_bears_the_name_of_pythons_own_is_named_where_it_is_missed(folder):
     lay_out(folder, jobs__work="from types import mine\ndef task(row):\n    return 1\n", jobs__types="mine = 1\n")
     ran = process(folder, "jobs/work.py:task")
     assert ran.returncode == 2
-    assert f"{folder / 'jobs' / 'types.py'} stands in the way of Python's own module 'types'" in ran.stderr
+    assert (
+        f"{folder / 'jobs' / 'types.py'} is never imported, for Python's own module 'types' comes first" in ran.stderr
+    )
+
+
+def test_a_task_may_be_named_like_a_module_of_pythons_own_and_others_get_that(folder):
+    lay_out(folder, calendar="import email.utils, calendar\ndef task(row):\n    return calendar.isleap(2024)\n")
+    assert process(folder, "calendar.py:task").returncode == 0
+
+
+def test_modules_beside_the_task_come_before_installed_ones(folder):
+    lay_out(folder, jobs__work="from six import mine\ndef task(row):\n    return mine\n", jobs__six="mine = 1\n")
+    assert process(folder, "jobs/work.py:task").returncode == 0
 
 
 def test_a_task_that_is_named_like_the_library_it_wants_is_named(folder):

@@ -1,9 +1,10 @@
 """Excel workbooks, through openpyxl, which is not installed with batchrun. Columns as in CSV.
 
-Nothing is lost to Excel's habits: text that starts with `=` is no formula, integers of more than 15 digits
+Nothing is lost to Excel's habits: text such as `=1+1` or `#N/A` stays text, integers of more than 15 digits
 are text. What it cannot hold at all (more than 1,048,576 lines, long cells) is refused.
 """
 
+import re
 from collections.abc import Sequence
 from importlib import import_module
 from typing import IO, Any
@@ -17,6 +18,10 @@ _MOST_ROWS = (1 << 20) - 1  # below the header
 _MOST_COLUMNS = 1 << 14
 _LONGEST = 32_767
 _EXACT = 10**15
+_READ_BY_EXCEL = ("=", "#")
+"""Formulas and errors (#N/A)."""
+_FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""Characters that XML does not allow."""
 _OTHERWISE = "write .csv, .parquet or .jsonl"
 
 
@@ -50,7 +55,6 @@ class _Sheet:
         self.rows = -1
         self._sheet = sheet
         self._cell = import_module("openpyxl.cell").WriteOnlyCell
-        self._forbidden = import_module("openpyxl.cell.cell").ILLEGAL_CHARACTERS_RE
 
     def put(self, cells: Sequence[Any]) -> None:
         if self.rows >= _MOST_ROWS or len(cells) > _MOST_COLUMNS:
@@ -61,13 +65,13 @@ class _Sheet:
     def _fitted(self, value: Any) -> Any:
         if value is None or type(value) in (bool, float) or (type(value) is int and abs(value) < _EXACT):
             return value
-        text = self._forbidden.sub("\ufffd", value if type(value) is str else text_of(value))
+        text = _FORBIDDEN.sub("\ufffd", value if type(value) is str else text_of(value))
         if len(text) > _LONGEST:
             raise UsageError(
                 f"row {self.rows + 1:,}: a cell of {len(text):,} characters; Excel holds {_LONGEST:,}",
                 _OTHERWISE,
             )
-        return self._text(text) if text.startswith("=") else text
+        return self._text(text) if text.startswith(_READ_BY_EXCEL) else text
 
     def _text(self, text: str) -> Any:
         cell = self._cell(self._sheet, text)
