@@ -164,4 +164,6 @@ def options_of(settings: Settings) -> dict[str, Any]:
     values = {name: getattr(settings, name) for name in names}
     if "args" in values:
         values["args"] = ", ".join(f"{name}={without_secret(name, value)}" for name, value in settings.args.items())
+    if "param" in values:
+        values["param"] = without_secret("", settings.param)
     return {name: "(a function)" if isinstance(value, bytes) else str(value) for name, value in values.items()}

@@ -4,13 +4,14 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
+from batchrun.core.redact import is_secret_name
 from batchrun.errors import UsageError
 
 CHAT = "/chat/completions"
 _OTHER_ENDS = ("/completions", "/responses", "/embeddings", "/messages")
-_SECRET = re.compile(r"(?:.*[-_])?(?:api)?(?:key|token|secret|password|sig|signature|code)", re.IGNORECASE)
+_SECRET = re.compile(r"(?:.*[-_])?(?:api)?(?:sig|signature|code)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def checked_url(url: str) -> str:
             raise ValueError
     except ValueError:
         raise UsageError(f"--base-url: {url!r} is not an address", "it looks like http://localhost:8000/v1") from None
-    if parts.username is not None or any(_SECRET.fullmatch(name) for name, _ in parse_qsl(parts.query)):
+    if parts.username is not None or any(_is_secret(name) for name, _ in parse_qsl(parts.query)):
         raise UsageError("--base-url holds a password, which others could read", "--api-key-env names a variable")
     path = parts.path.rstrip("/").removesuffix(CHAT).rstrip("/")
     tidy = urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
@@ -43,6 +44,25 @@ def checked_url(url: str) -> str:
         shorter = urlunsplit((parts.scheme, parts.netloc, path.removesuffix(end), parts.query, ""))
         raise UsageError(f"--base-url: {url!r} ends in {end}, and {CHAT} is what requests go to", f"give {shorter}")
     return tidy
+
+
+def _is_secret(name: str) -> bool:
+    return is_secret_name(name) or _SECRET.fullmatch(name) is not None
+
+
+def is_another_server(asked: str, target: str) -> bool:
+    """Whether an answer that sends a request from one address to another sends it to somebody else.
+
+    The same host is the same server, also where it asks for TLS.
+    """
+    here, there = urlsplit(asked), urlsplit(target)
+    if (here.hostname or "") != (there.hostname or ""):
+        return True
+    return _door(here) != _door(there) and (_door(here), _door(there)) != (("http", 80), ("https", 443))
+
+
+def _door(parts: SplitResult) -> tuple[str, int | None]:
+    return parts.scheme, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def parted(url: str) -> tuple[str, str]:

@@ -13,8 +13,9 @@ from batchrun.core.installing import how_to_install_extra
 from batchrun.core.kinds import CONNECTION, TIMEOUT
 from batchrun.core.redact import MASK, SHORTEST
 from batchrun.errors import TaskError
+from batchrun.task.api import Abort
 
-from .address import CHAT, parted, proxy_for
+from .address import CHAT, is_another_server, parted, place_of, proxy_for
 from .answer import Answer, decoded
 from .deadline import Deadlines
 from .needs import key_in
@@ -25,6 +26,22 @@ CONNECT_SECONDS = 30.0
 _OPENAI = "https://api.openai.com/v1"
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 _WHEN_TO_COME_BACK = ("retry-after", "retry-after-ms")
+
+
+class _SentElsewhere(Exception):
+    """The server sends the request to another one, which the user has not named."""
+
+
+async def _refuse_another_server(response: Any) -> None:
+    if not response.has_redirect_location:
+        return
+    asked = response.request.url
+    target = asked.join(response.headers["location"])
+    if is_another_server(str(asked), str(target)):
+        raise _SentElsewhere(
+            f"{place_of(str(asked))} sends requests on to another server, {place_of(str(target))}. No row went there: "
+            "if it is meant, name it with --base-url"
+        )
 
 
 class Client:
@@ -61,6 +78,8 @@ class Client:
             raise CallError(TIMEOUT, f"no answer after {deadline:g} s") from None
         except self._openai.OpenAIError as error:
             cause = error.__cause__ or error
+            if isinstance(cause, _SentElsewhere):
+                raise Abort(self._hidden(str(cause))) from None
             told = self._hidden(shown(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__))
             way = f" through {self._proxy}" if self._proxy else ""
             host = self._client.base_url.netloc.decode()
@@ -92,12 +111,13 @@ class Client:
         # A client with a transport of its own looks for no proxy: which one it is must be known to be said.
         proxy = httpx.Proxy(self._proxy.url) if self._proxy else None
         transport = httpx.AsyncHTTPTransport(limits=limits, proxy=proxy, socket_options=_socket_options())
+        hooks = {"response": [_refuse_another_server]}
         return self._openai.AsyncOpenAI(
             api_key=self._key or "none",
             base_url=address,
             max_retries=0,
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            http_client=self._openai.DefaultAsyncHttpxClient(limits=limits, transport=transport),
+            http_client=self._openai.DefaultAsyncHttpxClient(limits=limits, transport=transport, event_hooks=hooks),
         )
 
 

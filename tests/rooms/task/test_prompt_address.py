@@ -5,11 +5,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llm_server import served
+from llm_server import MANNERS, served
 from support import batchrun, lines_of, write_table
 
 from batchrun.errors import UsageError
-from batchrun.task.prompt.address import Proxy, checked_url, proxy_for
+from batchrun.task.prompt.address import Proxy, checked_url, is_another_server, proxy_for
 
 KEY = "sk-not-to-be-seen-0123456789"
 
@@ -148,3 +148,59 @@ def test_any_rule_for_any_host_is_read(host, rule):
     except UsageError:
         return
     proxy_for(url, {"http_proxy": NOWHERE, "no_proxy": rule})
+
+
+# --- servers that send requests elsewhere -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_row_never_goes_to_a_server_that_the_user_has_not_named(tmp_path, monkeypatch, status):
+    with served() as server, served() as other:
+        elsewhere = other.url.replace("127.0.0.1", "localhost")
+        sends_on = {"location": f"{elsewhere}/chat/completions?x=1"}
+        monkeypatch.setitem(MANNERS, "sends_on", lambda handler, *_: handler.send(status, "", headers=sends_on))
+        server.manner = "sends_on"
+        ended, _ = ask(tmp_path, server.url)
+        assert ended.returncode not in (0, 70)
+        assert other.books.connections == 0
+        for url in (server.url, elsewhere):
+            assert url.split("/")[2] in ended.stderr
+        assert "--base-url" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "target", "another"),
+    [
+        ("https://h/v1", "https://h/v1/", False),
+        ("http://h/v1", "https://h/v1", False),
+        ("https://h/v1", "http://h/v1", True),
+        ("http://h/v1", "http://h:8080/v1", True),
+        ("https://h/v1", "https://h:443/v1", False),
+        ("https://h/v1", "https://i/v1", True),
+        ("https://h/v1", "https://h.evil/v1", True),
+        ("https://h/v1", "https://u:p@h/v1", False),
+    ],
+)
+def test_another_server_is_one_of_another_host_port_or_without_tls(asked, target, another):
+    assert is_another_server(asked, target) == another
+
+
+@pytest.mark.parametrize("name", ["api-key", "access_token", "auth", "pwd", "passwd", "cred", "client_secret", "sig"])
+def test_no_secret_is_taken_in_a_base_url(name):
+    with pytest.raises(UsageError, match="holds a password"):
+        checked_url(f"http://h/v1?{name}=hunter2hunter2")
+
+
+def test_no_secret_in_a_parameter_or_a_proxys_address_is_kept_or_shown(tmp_path):
+    secrets = ("hunter2hunter2", "correct horse", "pa%24%24word-9", "pa$$word-9")
+    given = ['--param=extra={"api_token": "hunter2hunter2"}', "--param=password=correct horse", "--param=max_tokens=77"]
+    with served() as server:
+        proxy = {"HTTPS_PROXY": "http://me:pa%24%24word-9@127.0.0.1:9", "JOB_URL": "postgres://me:pa%24%24word-9@h/x"}
+        ended, _ = ask(tmp_path, server.url, *given, env=proxy)
+        assert ended.returncode == 0, ended.stderr
+        shown = ended.stderr + batchrun("report", tmp_path / "data.csv", "-o", "-").stdout
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "data.csv.batchrun").rglob("*") if path.is_file())
+    for secret in secrets:
+        assert secret not in shown
+        assert secret.encode() not in kept
+    assert b"'max_tokens': 77" in kept
