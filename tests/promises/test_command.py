@@ -132,8 +132,40 @@ def test_a_cell_is_not_counted_with_by_itself_and_where_a_script_does_the_shell_
     cell = f"a[$(touch {tmp_path}/pwned)]"
     by_shell(shell, "test {n} -eq 1; [ {n} = 1 ]; expr {n} + 1; printf %d {n}", {"n": cell})
     assert not (tmp_path / "pwned").exists()
-    by_shell(shell, "x={n}; echo $((x + 1))", {"n": cell})
+    by_shell(shell, "set -- {n}; echo $(($1 + 1))", {"n": cell})
     assert (tmp_path / "pwned").exists() == (shell not in ("dash", "busybox"))
+
+
+READ_AS_CODE = [
+    "x={n}; echo $((x+1))", "n={n}; let n+1", "[[ {n} -eq 1 ]]", "echo ${list[{n}]}", "declare -i n={n}",
+    "printf -v {n} x", "test -v {n}", "[ -v {n} ]", "x={n}; ((x++))", "read {n} </dev/null", "echo $[ {n} ]",
+    "x={n}; echo $[x]", "a[{n}]=1", "eval {n}", "declare -n r={n}; echo $r", 'echo "${a[{n}]}"', "trap {n} EXIT",
+    "[[ -v {n} ]]", "x={n}; echo ${list[x]}", "x={n}; a=(1); echo ${a[$x]}", "if eval {n}; then :; fi",
+    "for x in {n}; do echo $((x)); done", "let y={n}", 'x="a{n}"; echo $(( x ))', "echo $(($(x={n}; echo $((x)))))",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", READ_AS_CODE)
+def test_where_a_shell_would_read_a_cell_as_code_the_command_is_refused(command):
+    with pytest.raises(UsageError):
+        arguments_of(command, ("n",), shell=True).check()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "[ {n} -eq 1 ]", "test {n} -gt 1", "expr {n} + 1", "printf %d {n}", "x={n}; y=$((1 + 1)); echo $x $y",
+        "export x={n}; echo $x", "read x <<END\n{n}\nEND\necho $x", "echo let {n}; echo eval {n}",
+        "i=0; for x in {n}; do i=$((i+1)); done; echo $i $x", "trap 'exit 0' EXIT; echo {n}", "unset x; echo {n}",
+        "case {n} in [a]) ;; esac",
+    ],
+)  # fmt: skip
+def test_what_no_shell_reads_as_code_is_taken_and_runs_nothing_of_a_cell(shell, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    by_shell(shell, command, {"n": "a[$(touch pwned)]"})
+    by_shell(shell, command, {"n": "$(touch pwned)`touch pwned`; touch pwned"})
+    assert not (tmp_path / "pwned").exists()
 
 
 @given(cell=CELLS)
@@ -198,6 +230,8 @@ def test_a_cell_stays_one_argument_in_whatever_a_shell_substitutes(shell, inner,
         ({"command": r'tool "\{name}"', "shell": True}, "{name} stands behind a backslash", "leave the backslash out"),
         ({"command": "echo $(( {id} + 1 ))", "shell": True}, "{id} stands inside ((...))", "let expr or awk count"),
         ({"command": 'echo "$(((2)*{id}))"', "shell": True}, "{id} stands inside ((...))", "let expr or awk count"),
+        ({"command": "x={id}; echo $((x + 1))", "shell": True}, "{id} stands inside ((...)), or where bash counts", ""),
+        ({"command": "for n in {id} 2; do echo $[n]; done", "shell": True}, "{id} stands inside ((...))", ""),
         ({"command": "if (( 1 < {id} )); then a; fi", "shell": True}, "{id} stands inside ((...))", "let expr or awk"),
         ({"command": "cat <<'EOF'\n{id}\nEOF", "shell": True}, "or in a here-document that begins with quotes", ""),
         ({"command": "cat <<-\\EOF\n{id}\n\tEOF", "shell": True}, "or in a here-document that begins with quotes", ""),

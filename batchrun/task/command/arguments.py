@@ -29,7 +29,25 @@ _SPANS = re.compile(
 """What a shell does not read as plain words. `literal`: what it takes as it is; `quoted`: what is in double quotes."""
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)|`([^`]*)`")
 _ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\\0\d+\0")
-_COUNTED = re.compile(r"(?:^|[$\s;&|])\(\((?:(?!\)\)).)*?\0\d+\0", re.DOTALL)
+_COMMAND = r"(?:^|[;&|({`\n]|\b(?:then|do|else|if|while|until)\s)\s*"
+_WHERE_IT_COUNTS = (
+    r"(?:^|[$\s;&|])\(\((?:(?!\)\)).)*?",
+    r"\$\[[^\]]*?",
+    r"\w\[[^\]\s]*?",
+    r"\[\[(?=(?:(?!\]\]).)*\s-(?:eq|ne|lt|le|gt|ge|v)\s)(?:(?!\]\]).)*?",
+    _COMMAND + r"let\s[^;&|\n]*?",
+)
+"""Text before a cell, or a variable with one, that has `bash` count: `a[$(command)]` as a number runs the command."""
+_WHERE_IT_IS_CODE = (
+    _COMMAND + r"(?:eval|trap)\s[^;&|\n]*?",
+    _COMMAND + r"(?:declare|typeset|local)\s+-\w*[in]\w*\s[^;&|\n]*?",
+    _COMMAND + r"(?:printf\s+-v|(?:test|\[)\s+(?:!\s+)?-v|read(?:\s+-\w+)*|unset(?:\s+-\w+)*)\s+\"?",
+)
+_CELL = r"\0\d+\0"
+_COUNTED = re.compile(f"(?:{'|'.join(_WHERE_IT_COUNTS)}){_CELL}", re.DOTALL)
+_CODE = re.compile(f"(?:{'|'.join(_WHERE_IT_IS_CODE)}){_CELL}", re.DOTALL)
+_TAKEN_OVER = re.compile(rf"(?:(?:^|[\s;&|({{`])(\w+)\+?=[^\s;&|\0]*|\bfor\s+(\w+)\s+in\b[^;\n\0]*){_CELL}")
+"""A variable of the script's own that is given a cell."""
 
 
 class Arguments(Protocol):
@@ -122,8 +140,14 @@ class ByShell:
         """Raise `UsageError` for a name in braces that is no column, or one where a variable is not what is meant."""
         self._template.check(what="command")
         marked = self._template.render({column: f"\0{number}\0" for number, column in enumerate(self.used)})
-        if found := _COUNTED.search(marked):
-            self._refuse(found, "stands inside ((...)), which may read a cell as code", "let expr or awk count")
+        if found := _COUNTED.search(marked) or _counted_later(marked):
+            self._refuse(
+                found,
+                "stands inside ((...)), or where bash counts with it all the same, which may read a cell as code",
+                "let expr or awk count",
+            )
+        if found := _CODE.search(marked):
+            self._refuse(found, "stands where a shell reads code, or a variable's name", "pass it as an argument")
         if found := _ESCAPED.search(marked):
             self._refuse(found, "stands behind a backslash: the shell inserts nothing there", "leave the backslash out")
         if found := _literal(marked):
@@ -145,6 +169,15 @@ class ByShell:
     def variables(self, row: dict[str, Any]) -> dict[str, str]:
         """The cells that the command uses."""
         return {variable: cell_as_text(row[column]) for column, variable in self._variables.items()}
+
+
+def _counted_later(marked: str) -> "re.Match[str] | None":
+    """Where a variable is given a cell that the script then counts with."""
+    for taken in _TAKEN_OVER.finditer(marked):
+        name = re.escape(taken[1] or taken[2])
+        if re.search(rf"(?:{'|'.join(_WHERE_IT_COUNTS)})(?<!\w){name}(?!\w)", marked, re.DOTALL):
+            return taken
+    return None
 
 
 def _literal(marked: str) -> "re.Match[str] | None":
