@@ -9,6 +9,7 @@ from benchmarks.programs import Failed, by_name, expect_done, forget, make_table
 
 QUICK = 100
 IDEAL = "the ideal"
+PLAIN = "the same without the import"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Case:
 
     `row_seconds`: what a row takes by itself, where rows wait; the ideal is as many at once as there are jobs.
     `peer_task`: what the peers call, where that is not the same function. `command`: a program for each row,
-    instead of a task.
+    instead of a task. `plain_task`: the same without what is measured.
     """
 
     work: str
@@ -28,6 +29,7 @@ class Case:
     row_seconds: float = 0.0
     peer_task: str = ""
     command: str = ""
+    plain_task: str = ""
 
     def ideal(self, rows: int) -> float:
         """Seconds that the rows take if nothing else costs anything."""
@@ -72,8 +74,9 @@ CASES = [
         4_000,
         "heavy_tasks:sleeping",
         50,
-        {IDEAL: None, "joblib": None, "pool": None},
+        {IDEAL: None, PLAIN: 1 / 1.5, "joblib": None, "pool": 1.0},
         0.05,
+        plain_task="tasks:sleeping",
     ),
     Case("rows with a program each, 2 jobs", 2_000, "", 2, {"GNU parallel": None}, command="echo {id}"),
 ]
@@ -90,15 +93,17 @@ def speed(folder: Path, pairs: int, quick: bool) -> Iterator[Comparison]:
 
 
 def _compare(case: Case, rows: int, table: Path, pairs: int) -> Iterator[Comparison]:
-    def ours() -> float:
+    def ours(what: tuple[str, str] = _what(case)) -> float:
         forget(table)
-        ended = run(process(table, case.jobs, *_what(case)))
+        ended = run(process(table, case.jobs, *what))
         expect_done(ended, rows)
         return ended.seconds
 
     def theirs(name: str) -> float:
         if name == IDEAL:
             return case.ideal(rows)
+        if name == PLAIN:
+            return ours(by_name(case.plain_task))
         ended = run(peer(name, case.peer_task or case.task or "tasks:trivial", table, case.jobs))
         if ended.stdout.split()[-1:] != [str(rows)]:
             raise Failed(f"did {ended.stdout.strip() or 'none'} of {rows} rows")

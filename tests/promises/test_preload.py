@@ -239,6 +239,13 @@ def test_rows_go_on_where_the_template_is_killed_and_none_is_charged(folder, not
     assert counts["library"] == 1 + 4
 
 
+def test_workers_come_from_the_nursery_where_one_dies_of_the_fork(folder, noted):
+    plant(folder, f"{HEAVY}\nos.register_at_fork(after_in_child=lambda: os._exit(7))\n")
+    ran = run(folder)
+    assert ran.returncode == 0, ran.stderr
+    assert times(noted)[0]["library"] == 1 + 4
+
+
 def test_rows_go_on_where_the_nursery_is_killed_and_the_template_with_it(folder, noted):
     ran, template, _ = going(folder)
     nursery = psutil.Process(template).ppid()

@@ -32,6 +32,7 @@ class Births:
         self._template: WorkerTemplate | None = None
         self.trial: Trial | None = None
         self.refusal = ""
+        self._retired: list[WorkerTemplate] = []
         self._nursery = nursery
         self._nurseries = 0
         self._barren = 0
@@ -79,6 +80,14 @@ class Births:
         template.abandon()
         return False
 
+    def stillborn(self, lane: Lane) -> None:
+        """A worker has died before it had loaded the task: it may have been the fork. Further ones come from the
+        nursery; those that live are not touched.
+        """
+        if self._template and lane.born_of is self._template:
+            self._retired.append(self._template)
+            self._template = None
+
     def _up(self) -> Nursery:
         if self._nursery is None or self._nursery.died:
             self._nurseries += 1
@@ -117,7 +126,7 @@ class Births:
         """End template and nursery."""
         if self.trial:
             self.trial.template.abandon()
-        if self._template:
-            self._template.close()
+        for template in (*self._retired, *([self._template] if self._template else [])):
+            template.close()
         if self._nursery:
             self._nursery.close()

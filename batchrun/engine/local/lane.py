@@ -29,8 +29,9 @@ class Lane:
     """A worker process and the account of its rows. `index` is its number from 0.
 
     `first`, `slots`: its cells in the in-flight file, and how many rows it runs at once. `setup`: those of its next
-    worker. `started`: when its worker was (monotonic seconds); `loaded_in`: the most seconds in which one of
-    its workers loaded the task; `overdue`: what is to be told when it has died, if it is ended for loading too long.
+    worker. `started`: when its worker was (monotonic seconds); `born_of`: the nursery or template that it was forked
+    from; `loaded_in`: the most seconds in which one of its workers loaded the task; `overdue`: what is to be told when
+    it has died, if it is ended for loading too long.
     """
 
     def __init__(self, index: int, setup: WorkerSetup, cells: InFlight) -> None:
@@ -48,7 +49,7 @@ class Lane:
 
         `channel`: through which it is asked for further workers, if it can be their template.
         """
-        self._nursery = nursery
+        self.born_of = nursery
         self.ready = False
         self.is_async = False
         self.stuck = False
@@ -215,7 +216,7 @@ class Lane:
         for cell in range(self.first, self.first + self.slots):
             self._cells.clear(cell)
         try:
-            return exit_in_words(self._nursery.reap(self.pid))
+            return exit_in_words(self.born_of.reap(self.pid))
         except NurseryDied:
             return None
 

@@ -356,6 +356,7 @@ class Lanes:
         tail = "\n".join(untagged(line) for line in lane.tail)
         if not was_ready and not events and cause:
             events.append(lane.overdue or Stillborn(lane.index, cause, tail))
+            self._births.stillborn(lane)
         running = [row for row in running if row.position in lane.sent]
         if cause is None and self._suspicion.nursery_died([row.position for row in running]):
             self._births.nursery_excused()
