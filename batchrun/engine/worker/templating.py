@@ -28,7 +28,7 @@ from batchrun.task.notice import say_notice
 from .forkable import Forkable
 from .random_numbers import RandomNumbers
 
-_WORTH_SECONDS = 0.02
+_WORTH_SECONDS = 0.06
 _WORTH_SAYING_SECONDS = 0.2
 
 

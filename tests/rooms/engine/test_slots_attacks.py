@@ -177,7 +177,7 @@ def test_rows_that_were_cancelled_before_they_began_fail_and_are_not_waited_for(
 
 def test_a_row_is_not_charged_for_what_a_finished_row_has_left_behind(folder):
     table = numbered(folder / "data.csv", 2)
-    command = ("process", table, "--task", "hurting.py:dying_later", "--jobs", 2, "--retries", 0, "--json")
+    command = ("process", table, "--task", "hurting.py:dying_later", "--jobs", 1, "--retries", 0, "--json")
     run = start(*command, cwd=folder)
     wait_for(lambda: (folder / "slept").exists() and count_settled(table, "dying_later") == 1)
     (folder / "die").touch()
