@@ -14,7 +14,7 @@ class Decoded:
         self._stream = stream
         self._size = size
         self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._rest = ""
+        self._rest: list[str] = []  # joined once: a line may be long
         self._more = True
 
     def page(self) -> Page | None:
@@ -28,11 +28,11 @@ class Decoded:
             if "\0" in text:
                 raise NulByteError
             if end := _end_of_lines(text):
-                found, self._rest = self._rest + text[:end], text[end:]
-                return found
-            self._rest += text
-        found, self._rest = self._rest, ""
-        return found
+                found, self._rest = [*self._rest, text[:end]], [text[end:]]
+                return "".join(found)
+            self._rest.append(text)
+        found, self._rest = self._rest, []
+        return "".join(found)
 
 
 def _end_of_lines(text: str) -> int:

@@ -25,6 +25,18 @@ _MAGIC = {
 }
 
 
+LARGEST_LINE = 128 << 20
+"""Bytes, decompressed. What has no line end for so long is hardly a table, and would fill the memory."""
+
+
+class LongLineError(ValueError):
+    """A line of more than `LARGEST_LINE` bytes: explained by whoever opened the file. `start`: its first byte."""
+
+    def __init__(self, start: int) -> None:
+        super().__init__(start)
+        self.start = start
+
+
 class NulByteError(ValueError):
     """A NUL byte in the text: explained, with its line, by whoever opened the file."""
 
@@ -54,6 +66,7 @@ class _Checked(io.RawIOBase):
     def __init__(self, source: Any, path: Path, compression: str | None, nul_allowed: bool) -> None:
         self._source, self._path = source, path
         self._compression, self._nul_allowed = compression, nul_allowed
+        self._at = self._line = 0
 
     def readable(self) -> bool:
         return True
@@ -63,6 +76,11 @@ class _Checked(io.RawIOBase):
         data = self._read(len(view))
         if b"\0" in data and not self._nul_allowed:
             raise NulByteError
+        if end := max(data.rfind(b"\n"), data.rfind(b"\r")) + 1:
+            self._line = self._at + end
+        self._at += len(data)
+        if self._at - self._line > LARGEST_LINE:
+            raise LongLineError(self._line)
         view[: len(data)] = data
         return len(data)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from batchrun.errors import InputError
 
 from .blocks import Decoded
-from .compression import NulByteError, compression_of, open_bytes
+from .compression import LARGEST_LINE, LongLineError, NulByteError, compression_of, open_bytes
 from .garbled import nul_error, wrong_encoding
 from .pages import Blocks, Page, Walk
 
@@ -62,6 +62,11 @@ class TextFile:
             yield
         except NulByteError:
             raise nul_error(self.path, self.encoding) from None
+        except LongLineError as error:
+            raise InputError(
+                f"{self.path}: the line from byte {error.start + 1:,} on is longer than {LARGEST_LINE >> 20} MiB",
+                "Probably it is not the table that is meant, or has no line ends: write it with shorter rows.",
+            ) from None
         except UnicodeError as error:
             raise wrong_encoding(self.path, self.encoding, error) from None
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from orjson import dumps
 from xxhash import xxh3_64_digest, xxh3_128_digest
 
+from .header import column_places
 from .interface import Cells
 from .options import ReadOptions, cells_at, present
 
@@ -112,7 +113,7 @@ class _Chosen:
 
 def _chosen(columns: Sequence[str], chosen: Sequence[str] | None) -> _Chosen:
     names = sorted(present(columns, chosen))
-    return _Chosen(names, [columns.index(name) for name in names], len(columns))
+    return _Chosen(names, column_places(columns, names), len(columns))
 
 
 def _all_text(rows: Sequence[Cells]) -> bool:

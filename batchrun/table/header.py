@@ -1,7 +1,7 @@
 """From the first record of a CSV file to the names of its columns."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from batchrun.errors import InputError
@@ -20,6 +20,12 @@ def column_names(path: Path, header: Sequence[str], guessed_sep: str | None) -> 
     names = tuple(name or f"Unnamed: {place}" for place, name in enumerate(header))
     check_distinct(path, names)
     return names
+
+
+def column_places(columns: Sequence[str], names: Iterable[str]) -> list[int]:
+    """Where some columns stand among all of them. Raises `KeyError` for one that is not there."""
+    places = {name: place for place, name in enumerate(columns)}
+    return [places[name] for name in names]
 
 
 def check_distinct(path: Path, names: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 from batchrun.core.suggest import listing, suggest
 from batchrun.errors import InputError
 
+from .header import column_places
 from .interface import Cells
 
 DTYPES = ("str", "int", "float", "bool")
@@ -148,7 +149,7 @@ def needed(options: ReadOptions) -> frozenset[str] | None:
 def pick(columns: Sequence[str], options: ReadOptions) -> Callable[[Cells], Cells]:
     """A function from a full row to the cells of the task's columns."""
     wanted = task_columns(columns, options)
-    return cells_at([columns.index(name) for name in wanted], len(columns))
+    return cells_at(column_places(columns, wanted), len(columns))
 
 
 def cells_at(indices: Sequence[int], width: int) -> Callable[[Cells], Cells]:

@@ -10,6 +10,7 @@ from .csv_table import CsvTable, Piece
 from .doubts import Doubt, dtype_option, missing_option
 from .files import digest_of, unchanged
 from .fingerprint import Cut, cell_digests, cell_digests_by_column, identities, identities_by_column
+from .header import column_places
 from .interface import Table
 from .options import ReadOptions, check_columns, needed, present
 from .pages import Memo, Page, page_of
@@ -83,7 +84,7 @@ def _read_text(
         on_identities(fingerprints, keys)
         if on_cells:
             chosen = present(table.columns, options.identity)
-            cells = [piece.cells[table.columns.index(name)] for name in chosen]
+            cells = [piece.cells[place] for place in column_places(table.columns, chosen)]
             on_cells(fingerprints, chosen, cell_digests_by_column(cells))
         said = types.look(piece.cells)
         types.take(said, len(piece.cells[0]))
