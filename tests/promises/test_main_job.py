@@ -458,9 +458,9 @@ def test_an_async_task_runs_to_its_end(folder):
     assert settled(table, "f")[8][1] == {"row": 8}
 
 
-def test_a_results_file_that_two_tasks_are_given_by_name_shows_the_last_ones_results(folder):
+def test_a_results_file_that_two_tasks_may_overwrite_shows_the_last_ones_results(folder):
     table = numbered(folder / "data.csv", 3)
-    output = ("--output", folder / "data.results.csv")
+    output = ("--output", folder / "data.results.csv", "--overwrite")
     batchrun("process", table, "--task", "tasks.py:double", *output, cwd=folder)
     batchrun("process", table, "--task", "tasks.py:echo", *output, cwd=folder)
     assert "double" not in results_of(table)[0]
