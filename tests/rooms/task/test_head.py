@@ -1,6 +1,7 @@
 """The head of a task's module: which libraries are imported before anything can decide how."""
 
 import ast
+import sys
 
 import cloudpickle
 import pytest
@@ -122,7 +123,8 @@ def test_modules_that_import_each_other_are_read_once(steps_in):
     assert found == ["import json", "import numpy"]
 
 
-def test_a_file_of_the_users_that_shadows_a_library_is_no_library(steps_in):
+def test_a_file_of_the_users_that_shadows_a_library_is_no_library(steps_in, monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)  # what is loaded is where it was found
     assert steps_in("import colorsys\nimport numpy\n", colorsys="connect()\n") == []
 
 
