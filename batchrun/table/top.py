@@ -73,7 +73,7 @@ def check_top(path: Path, head: str, layout: Layout, encoding: str, *, whole: bo
             "If that line is a row, read the table with --no-header, which calls the columns column1, column2, …; "
             f"if it names the columns, insist with --skip-lines {line - 1}.",
         )
-    if title := _below_title(found) or _wider_below(found):
+    if title := _below_title(found) or _wider_below(found, layout.dialect.sep):
         raise above_header(path, found[0], title)
     if not layout.sep_said and (below := _separated_below(found, layout.dialect.sep)):
         raise above_header(path, found[0], below[0], f" --sep {below[1]}")
@@ -148,8 +148,15 @@ def _below_title(found: Sequence[Numbered]) -> Numbered | None:
     return None if len(first) == 2 and has_numbers else found[place]  # a column without a name
 
 
-def _wider_below(found: Sequence[Numbered]) -> Numbered | None:
-    """The first of the records that all have the same number of cells, if the first of all has just one."""
+def _wider_below(found: Sequence[Numbered], sep: str) -> Numbered | None:
+    """The first of the records that all have the same number of cells, if the first of all has just one.
+
+    Where all are separated alike by something else, those below have decimal commas: `id;price` above `1;2,50`.
+    """
+    for other in SEPARATORS:
+        counts = {sep.join(record).count(other) for _, record in found}
+        if other != sep and len(counts) == 1 and counts != {0}:
+            return None
     wide = [numbered for numbered in found[1:] if len(numbered[1]) > 1]
     widths = {len(record) for _, record in wide}
     return wide[0] if len(found[0][1]) == len(widths) == 1 and len(wide) > max(1, len(found) // 2) else None

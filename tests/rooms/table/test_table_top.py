@@ -384,3 +384,14 @@ def test_notes_count_rows_of_separators_and_point_at_comments(tmp_path: Path) ->
     ran = batchrun("process", path.name, "--task", "tasks.py:echo", cwd=tmp_path)
     assert "1 row has nothing but separators" in ran.stderr
     assert "--skip-lines" in ran.stderr
+
+
+@pytest.mark.parametrize("sep", [";", "\t", "|"])
+def test_decimal_commas_below_a_header_of_another_separator_make_no_title_of_it(tmp_path: Path, sep: str) -> None:
+    path = written(tmp_path, f"id{sep}price\n1{sep}2,50\n2{sep}3,75\n3{sep}1,00\n")
+    with pytest.raises(InputError, match=r"the header is one column, .* that looks separated by") as raised:
+        open_table(path, ReadOptions())
+    assert "--sep" in raised.value.hint
+    title = written(tmp_path, f"Prices{sep} 2024\nid,price\n1,2\n2,3\n3,1\n")
+    with pytest.raises(InputError, match="seems to be above the header"):
+        open_table(title, ReadOptions())
