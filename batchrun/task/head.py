@@ -126,7 +126,7 @@ class _Reader:
         top = name.partition(".")[0]
         if top in _UNFIT or top == "__future__":
             return
-        if _is_library(top):
+        if _leads_to_library(top):
             yield Step(statement, file)
         else:
             yield from self._of_user(name, names)
@@ -150,7 +150,7 @@ class _Reader:
                 yield from self._of_file(spec.origin)
 
 
-def _is_library(top: str) -> bool:
+def _leads_to_library(top: str) -> bool:
     if top in sys.builtin_module_names:
         return True
     known = sys.modules.get(top)

@@ -153,6 +153,12 @@ OBSTACLES = {
     "a seed of numpy's": ("import numpy; numpy.random.seed(3)", "numpy.random.seed() has been called"),
     "a seed": ("import random; random.seed(3)", "random.seed() has been called"),
     "a generator": ("import numpy; G = numpy.random.default_rng()", "generator of numpy's"),
+    "a system that does not tell": (
+        "LISTED = os.listdir\ndef listdir(path='.'):\n"
+        "    if str(path).startswith('/proc/self'): raise PermissionError(path)\n    return LISTED(path)\n"
+        "os.listdir = listdir",
+        "cannot be seen here",
+    ),
     "a module of the user's": ("import beside", "beside.py has been imported by a library"),
 }
 

@@ -21,7 +21,10 @@ _FORKABLE_THREADS = {"jemalloc_bg_thd"}
 
 
 class Forkable:
-    """What there was before libraries (and the task) are imported, to be compared with what there is then."""
+    """What there was before libraries (and the task) are imported, to be compared with what there is then.
+
+    Raises `OSError`, as `obstacle` does, where the kernel does not tell all of it.
+    """
 
     def __init__(self) -> None:
         self._descriptors = dict(_descriptors())

@@ -52,7 +52,12 @@ def become_template(
 
     `channel`: through which further workers are asked for; `pipes`: this worker's own. `answer`: the nursery's loop.
     """
-    began, before = time.process_time(), Forkable()
+    began = time.process_time()
+    try:
+        before = Forkable()
+    except OSError as error:
+        _say_no(channel, _unseen(error))
+        return None
     task, obstacle = None, None
     with RandomNumbers() as numbers:
         if isinstance(setup.spec, str) and ":" in setup.spec:
@@ -65,13 +70,20 @@ def become_template(
             complete = task.function is not None
     took = time.process_time() - began
     if complete and (took > _WORTH_SECONDS or task):
-        obstacle = before.obstacle(ours_alone=task is None) or numbers.obstacle()
+        try:
+            obstacle = before.obstacle(ours_alone=task is None) or numbers.obstacle()
+        except OSError as error:
+            obstacle = _unseen(error)
         if obstacle is None:
             _tend(channel, pipes, answer, partial(_born, numbers, task))
         if took > _WORTH_SAYING_SECONDS:
             say_notice(f"note: libraries are imported in each worker, not once for all of them: {obstacle}")
     _say_no(channel, obstacle or "")
     return task
+
+
+def _unseen(error: OSError) -> str:
+    return f"what a process holds cannot be seen here ({error})"
 
 
 def _born(numbers: RandomNumbers, task: LoadedTask | None) -> LoadedTask | None:
