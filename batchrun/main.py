@@ -28,6 +28,7 @@ from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.owner import Owner, known_owner, owner_of, refuse_other_task
 from batchrun.checkpoint.renamed import refuse_renamed
 from batchrun.core.signals import Signals, listening
+from batchrun.display.first_lines import Announcement
 from batchrun.display.reporter import Reporter
 from batchrun.engine.choose import StartableEngine, engine_when_asked
 from batchrun.engine.lane_slots import slots_for
@@ -179,7 +180,7 @@ def _say_plan(job: Job, planned: Planned, *, edited: bool) -> None:
     notes = aside.note if aside else []
     notes += notes_on(bound, plan, job.settings, job.spec, job.folder.died, damaged, edited=edited)
     jobs = job.settings.known_jobs(is_async=bool(version.is_async))
-    job.reporter.planned(plan, task=places.name, input=places.input, jobs=jobs, notes=notes, config=job.settings.config)
+    job.reporter.planned(Announcement(plan, places.name, places.input, jobs, notes, job.settings.config))
     for note in notes:
         job.folder.log.say(note)
 

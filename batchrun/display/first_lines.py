@@ -2,24 +2,30 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from batchrun.core.text import counted, from_here, one_line
 from batchrun.run.plan import Plan
 
 
-def first_lines(
-    plan: Plan,
-    *,
-    task: str,
-    input: Path,  # noqa: A002
-    jobs: int,
-    notes: Sequence[str],
-    config: Path | None = None,
-) -> list[str]:
-    """Lines: one for the plan, one for each note. `config`: the file whose options count."""
-    options = f", options of {one_line(from_here(config, Path.cwd()))}" if config else ""
-    start = f"{one_line(input.name)}, task {one_line(task)}, {_jobs(jobs)}{options}: {plan}"
-    return [start, *(f"note: {one_line(note, 500)}" for note in notes)]
+class Announcement(NamedTuple):
+    """What is told before any row runs. `jobs`: rows at once, 0 = a cluster's threads. `notes`: what the user should
+    know. `config`: the file whose options count.
+    """
+
+    plan: Plan
+    task: str
+    table: Path
+    jobs: int
+    notes: Sequence[str] = ()
+    config: Path | None = None
+
+
+def first_lines(told: Announcement) -> list[str]:
+    """Lines: one for the plan, one for each note."""
+    options = f", options of {one_line(from_here(told.config, Path.cwd()))}" if told.config else ""
+    start = f"{one_line(told.table.name)}, task {one_line(told.task)}, {_jobs(told.jobs)}{options}: {told.plan}"
+    return [start, *(f"note: {one_line(note, 500)}" for note in told.notes)]
 
 
 def _jobs(jobs: int) -> str:

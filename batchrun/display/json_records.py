@@ -3,15 +3,14 @@
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from batchrun.checkpoint.inflight import Running
 from batchrun.engine.events import Loading
-from batchrun.run.plan import Plan
 from batchrun.run.run import Run
 from batchrun.run.summary import Summary
 
+from .first_lines import Announcement
 from .protocol import Reporter
 from .stream import Stream
 
@@ -23,20 +22,12 @@ class JsonRecords(Reporter):
         self._people = people
         self._stdout = stdout
 
-    def planned(
-        self,
-        plan: Plan,
-        *,
-        task: str,
-        input: Path,  # noqa: A002
-        jobs: int,
-        notes: Sequence[str],
-        config: Path | None = None,
-    ) -> None:
+    def planned(self, told: Announcement) -> None:
         """Print the `start` record."""
-        self._people.planned(plan, task=task, input=input, jobs=jobs, notes=notes, config=config)
+        self._people.planned(told)
+        plan = told.plan
         done = plan.kept.get("done", 0)
-        self._print("start", task=task, input=str(input), rows=plan.rows, done=done, to_run=plan.to_run)
+        self._print("start", task=told.task, input=str(told.table), rows=plan.rows, done=done, to_run=plan.to_run)
 
     def tick(self, run: Run, now: float) -> None:
         """For people only."""

@@ -13,13 +13,12 @@ from rich.text import Text
 from batchrun.checkpoint.inflight import Running
 from batchrun.core.text import printable
 from batchrun.engine.events import Loading
-from batchrun.run.plan import Plan
 from batchrun.run.run import Run
 from batchrun.run.summary import Summary
 
 from . import phrases
 from .closing import closing
-from .first_lines import first_lines
+from .first_lines import Announcement, first_lines
 from .layout import Line, glyphs_for, last_frame, layout
 from .protocol import Reporter
 from .snapshot import Snapshot
@@ -53,19 +52,10 @@ class Live(Reporter):
         self._shown = ""
         self._watch = Watch(EVERY_SECONDS, self._show, at_once=True)
 
-    def planned(
-        self,
-        plan: Plan,
-        *,
-        task: str,
-        input: Path,  # noqa: A002
-        jobs: int,
-        notes: Sequence[str],
-        config: Path | None = None,
-    ) -> None:
+    def planned(self, told: Announcement) -> None:
         """Print the plan."""
-        self._watch.named(task, input.name)
-        self._lines(first_lines(plan, task=task, input=input, jobs=jobs, notes=notes, config=config))
+        self._watch.named(told.task, told.table.name)
+        self._lines(first_lines(told))
 
     def tick(self, run: Run, now: float) -> None:
         """Redraw, if it is time."""

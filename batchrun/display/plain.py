@@ -6,13 +6,12 @@ from pathlib import Path
 from batchrun.checkpoint.inflight import Running
 from batchrun.core.text import printable
 from batchrun.engine.events import Loading
-from batchrun.run.plan import Plan
 from batchrun.run.run import Run
 from batchrun.run.summary import Summary
 
 from . import phrases
 from .closing import as_text, closing
-from .first_lines import first_lines
+from .first_lines import Announcement, first_lines
 from .protocol import Reporter
 from .snapshot import Snapshot
 from .stream import Stream
@@ -31,19 +30,10 @@ class Plain(Reporter):
         self._loading_due = FIRST_SECONDS
         self._watch = Watch(EVERY_SECONDS if ticks else float("inf"), self._show, at_once=False)
 
-    def planned(
-        self,
-        plan: Plan,
-        *,
-        task: str,
-        input: Path,  # noqa: A002
-        jobs: int,
-        notes: Sequence[str],
-        config: Path | None = None,
-    ) -> None:
+    def planned(self, told: Announcement) -> None:
         """Say the plan."""
-        self._watch.named(task, input.name)
-        self._lines(first_lines(plan, task=task, input=input, jobs=jobs, notes=notes, config=config))
+        self._watch.named(told.task, told.table.name)
+        self._lines(first_lines(told))
 
     def tick(self, run: Run, now: float) -> None:
         """Say how far the run is, every half minute, and when it begins to stop."""

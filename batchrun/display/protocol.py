@@ -1,13 +1,13 @@
 """What a run tells to whoever shows it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from batchrun.checkpoint.inflight import Running
 from batchrun.engine.events import Loading
-from batchrun.run.plan import Plan
 from batchrun.run.run import Run
 from batchrun.run.summary import Summary
+
+from .first_lines import Announcement
 
 
 class Reporter:
@@ -16,17 +16,8 @@ class Reporter:
     This one shows nothing; each other defines what it shows.
     """
 
-    def planned(
-        self,
-        plan: Plan,
-        *,
-        task: str,
-        input: Path,  # noqa: A002
-        jobs: int,
-        notes: Sequence[str],
-        config: Path | None = None,
-    ) -> None:
-        """Before any row runs: what is left to do, what the user should know, and which file's options count."""
+    def planned(self, told: Announcement) -> None:
+        """Before any row runs."""
 
     def tick(self, run: Run, now: float) -> None:
         """On every turn of the run's loop."""

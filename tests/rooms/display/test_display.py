@@ -24,6 +24,7 @@ from batchrun.core.money import Prices, Tokens
 from batchrun.core.signals import Signals
 from batchrun.display import phrases
 from batchrun.display.closing import as_text, closing
+from batchrun.display.first_lines import Announcement
 from batchrun.display.layout import ASCII, FANCY, bar, glyphs_for, layout
 from batchrun.display.live import Live
 from batchrun.display.plain import Plain
@@ -447,7 +448,7 @@ def test_plain_says_at_once_that_the_run_stops(run):
 def test_plain_has_no_control_characters(run):
     stream = io.StringIO()
     reporter = make("auto", False, False, stream)
-    reporter.planned(PLAN, task="match", input=Path("da\x1bta.csv"), jobs=50, notes=["a\x1b[31m note"])
+    reporter.planned(Announcement(PLAN, "match", Path("da\x1bta.csv"), 50, ["a\x1b[31m note"]))
     run.tally.failed("exception", "\x1b[31mred\x07\x9b")
     for now in (100.0, 131.0):
         reporter.tick(run, now)
@@ -473,7 +474,7 @@ def test_without_progress_the_plan_and_the_summary_remain(run):
 def test_quiet_answers_only_what_it_is_asked(run):
     stream = io.StringIO()
     reporter = make("auto", True, False, stream)
-    reporter.planned(PLAN, task="match", input=Path("data.csv"), jobs=50, notes=["a note"])
+    reporter.planned(Announcement(PLAN, "match", Path("data.csv"), 50, ["a note"]))
     reporter.tick(run, 100.0)
     reporter.say("something")
     reporter.ended(SUMMARY, ["see why: ..."])
@@ -486,7 +487,7 @@ def test_quiet_answers_only_what_it_is_asked(run):
 def test_records_on_stdout_come_beside_what_people_see(capsys):
     stream = io.StringIO()
     reporter = make("plain", False, True, stream)
-    reporter.planned(PLAN, task="match", input=Path("/d/data.csv"), jobs=50, notes=[])
+    reporter.planned(Announcement(PLAN, "match", Path("/d/data.csv"), 50))
     reporter.ended(SUMMARY)
     start, done = map(json.loads, capsys.readouterr().out.splitlines())
     assert start == {
@@ -519,7 +520,7 @@ class Broken(io.StringIO):
 @pytest.mark.parametrize("progress", ["live", "plain"])
 def test_a_terminal_that_goes_away_does_not_end_the_run(run, progress):
     reporter = make(progress, False, False, Broken())
-    reporter.planned(PLAN, task="match", input=Path("data.csv"), jobs=50, notes=[])
+    reporter.planned(Announcement(PLAN, "match", Path("data.csv"), 50))
     reporter.tick(run, 100.0)
     reporter.tick(run, 140.0)
     reporter.ended(SUMMARY)
@@ -612,7 +613,7 @@ import sys, test_display as t
 from batchrun.display.live import Live
 from batchrun.display.stream import Stream
 live = Live(Stream(sys.stderr))
-live.planned(t.PLAN, task="match", input=t.Path("data.csv"), jobs=50, notes=[])
+live.planned(t.Announcement(t.PLAN, "match", t.Path("data.csv"), 50))
 live._show(t.SNAP)
 live.say("a warning")
 live._show(t.DRAINING)
