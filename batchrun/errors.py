@@ -61,7 +61,7 @@ class OutOfMemory(StoppedError):
         super().__init__(
             "out of memory: the system has refused this process more of it",
             "raise the limit (ulimit -v, that of the container or of the batch system), or give it less to hold: fewer "
-            "rows at once (--jobs), shorter cells. What was settled is kept: the same command goes on",
+            "rows at once (--jobs), shorter cells. What was settled is kept: the same command resumes the run",
         )
 
 

@@ -45,7 +45,7 @@ def refuse_renamed(table: Path, settings: Settings, now: Owner) -> None:
             raise UsageError(
                 f"{table} has no checkpoint, but {old} knows its rows, and the table of that name is gone: "
                 "was it renamed?",
-                f"if it was, '{command}' and {_goes_on(known, settings, now)}; --fresh starts over",
+                f"if it was, run '{command}', then {_goes_on(known, settings, now)}; --fresh starts over",
             )
 
 
@@ -55,11 +55,11 @@ def _goes_on(known: Mapping[str, Owner | None], settings: Settings, now: Owner) 
     A checkpoint is the task's if it has the name that was asked for; one of another name that is its own is named.
     """
     if safe(settings.checkpoint_name) in known:
-        return "the same command again go on where it was"
+        return "the same command again: it resumes"
     own = [name for name, owner in known.items() if owner is not None and is_same(owner, now)]
     if own:
-        return f"the same command again with --name {own[0]} go on where it was"
-    return f"the same command again begin this task beside {listing(tuple(known))}, whose results go with the table"
+        return f"the same command with --name {own[0]}: it resumes"
+    return f"the same command again: this task begins beside {listing(tuple(known))}, whose results move with the table"
 
 
 def _is_alone(folder: Path, table: Path) -> bool:

@@ -55,7 +55,7 @@ def arguments(value: Any) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for name, part in pairs:
         if not str(name).isidentifier() or iskeyword(str(name)):
-            raise ValueError(f"{name!r} is no name that a parameter can have (letters, digits and _)")
+            raise ValueError(f"{name!r} cannot be the name of a parameter (letters, digits and _)")
         if name in found:
             raise ValueError(f"{name!r} is given twice")
         found[str(name)] = _plain(part, str(name))

@@ -165,7 +165,7 @@ def _refuse_way_through(target: Path, *, named: bool) -> None:
     if not named and not stat.S_ISREG(found.st_mode):
         what = "a link" if is_link else "not a regular file"
         raise UsageError(
-            f"{target} is {what}, and nothing is written through it unasked", f"--output {target} asks for it"
+            f"{target} is {what}, and results are written through one only if you name it", f"--output {target} does"
         )
 
 

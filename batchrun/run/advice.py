@@ -26,7 +26,7 @@ def advice(summary: Summary, typed: Sequence[str], *, again: bool = True, damage
     `damaged`: rows of the table still have records that are not what was written.
     """
     if not typed:
-        goes_on = "the same call with retry='damaged' goes on" if damaged else "the same call goes on"
+        goes_on = "the same call with retry='damaged' resumes" if damaged else "the same call goes on"
         return [goes_on] if summary.exit_code > 1 else []
     steps = []
     if summary.failed or summary.timed_out or summary.crashed:

@@ -50,7 +50,7 @@ def _words(name: str, file: str) -> str:
 
 def not_imported(name: str, file: str) -> str:
     """What to say of a file of the user's that bears the name of a module of Python's own."""
-    return f"{file} is never imported, for Python's own module {name!r} comes first: rename it if it is meant"
+    return f"{file} is never imported, because Python's own module {name!r} comes first: rename the file if you need it"
 
 
 def passed_over() -> list[tuple[str, str]]:

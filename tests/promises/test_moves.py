@@ -110,7 +110,7 @@ def test_a_table_that_was_renamed_alone_is_missed_and_the_remedy_works(project):
     assert refused.returncode == 2
     assert "was it renamed?" in refused.stderr
     assert "--fresh starts over" in refused.stderr
-    command = re.search(r"'(mv .*)' and", refused.stderr)[1]
+    command = re.search(r"'(mv .*)', then", refused.stderr)[1]
     assert process(project, "--dry-run", table="new name.csv").returncode == 2
     subprocess.run(command, shell=True, check=True, cwd=project)
     assert ran(process(project, table="new name.csv")) == 10
@@ -122,7 +122,7 @@ def test_the_remedy_goes_on_with_the_checkpoint_that_is_the_tasks_whatever_its_n
     assert ran(process(project, "--name", "second", task="tasks.py:short")) == 20
     (project / "data.csv").rename(project / "new.csv")
     refused = process(project, *asked, table="new.csv", task="tasks.py:short")
-    command, more = re.search(r"'(mv .*)' and the same command again with (--name \w+) go on", refused.stderr).groups()
+    command, more = re.search(r"'(mv .*)', then the same command with (--name \w+)", refused.stderr).groups()
     subprocess.run(command, shell=True, check=True, cwd=project)
     assert ran(process(project, *asked, *more.split(), table="new.csv", task="tasks.py:short")) == 0
 
@@ -130,7 +130,7 @@ def test_the_remedy_goes_on_with_the_checkpoint_that_is_the_tasks_whatever_its_n
 def test_a_task_that_is_new_to_a_renamed_table_is_not_said_to_go_on(project):
     (project / "data.csv").rename(project / "new.csv")
     refused = process(project, table="new.csv", task="tasks.py:short")
-    command = re.search(r"'(mv .*)' and the same command again begin this task beside double", refused.stderr)[1]
+    command = re.search(r"'(mv .*)', then the same command again: this task begins beside double", refused.stderr)[1]
     subprocess.run(command, shell=True, check=True, cwd=project)
     assert ran(process(project, table="new.csv", task="tasks.py:short")) == 20
     assert ran(process(project, table="new.csv")) == 10
@@ -188,7 +188,7 @@ def test_the_remedy_works_where_a_folder_of_the_new_name_is_there_already(projec
     (project / "data.csv").rename(project / "new.csv")
     (project / "new.csv.batchrun").mkdir()
     refused = process(project, table="new.csv")
-    subprocess.run(re.search(r"'(mv .*)' and", refused.stderr)[1], shell=True, check=True, cwd=project)
+    subprocess.run(re.search(r"'(mv .*)', then", refused.stderr)[1], shell=True, check=True, cwd=project)
     assert ran(process(project, table="new.csv")) == 10
 
 

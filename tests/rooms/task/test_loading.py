@@ -127,7 +127,8 @@ def test_a_file_beside_the_task_or_the_data_is_never_imported_in_the_place_of_py
     assert ran.returncode == 0, ran.stderr
     assert not list(folder.rglob("*.was-run"))
     assert (
-        f"{folder / 'statistics.py'} is never imported, for Python's own module 'statistics' comes first" in ran.stderr
+        f"{folder / 'statistics.py'} is never imported, because Python's own module 'statistics' comes first"
+        in ran.stderr
     )
 
 
@@ -136,7 +137,8 @@ def test_a_module_of_the_users_that_bears_the_name_of_pythons_own_is_named_where
     ran = process(folder, "jobs/work.py:task")
     assert ran.returncode == 2
     assert (
-        f"{folder / 'jobs' / 'types.py'} is never imported, for Python's own module 'types' comes first" in ran.stderr
+        f"{folder / 'jobs' / 'types.py'} is never imported, because Python's own module 'types' comes first"
+        in ran.stderr
     )
 
 
