@@ -260,7 +260,7 @@ def test_rows_go_on_where_the_nursery_is_killed_and_the_template_with_it(folder,
     ran.communicate(timeout=60)
     assert ran.returncode == 0
     assert len(results(folder)) == 200
-    assert not psutil.pid_exists(template)
+    wait_for(lambda: not psutil.pid_exists(template))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
