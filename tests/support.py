@@ -18,6 +18,17 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "batchrun"]
+IMPATIENT = [
+    sys.executable,
+    "-c",
+    """
+from batchrun.engine.local import still_loading
+still_loading.LEAST_SECONDS, still_loading.PATIENCE = 0.25, 2
+from batchrun.__main__ import main
+main()
+""",
+]
+"""The same, with less patience for a task that does not come to the end of loading."""
 NOTE = '''
 import os, time
 from pathlib import Path

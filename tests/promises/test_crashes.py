@@ -3,6 +3,7 @@
 import random
 import resource
 import signal
+import subprocess
 import time
 
 import psutil
@@ -29,11 +30,22 @@ BIG = (
     + """
 def big(row):
     note(row)
-    if row["id"] <= 6:
+    if row["id"] != 7:
         return row["id"]
     while not Path("go").exists():
         time.sleep(0.01)
     return str(row["id"]) * (40 << 20)
+"""
+)
+
+
+HELD = (
+    NOTE
+    + """
+def held(row):
+    note(row)
+    while not Path("go").exists():
+        time.sleep(0.01)
 """
 )
 
@@ -155,16 +167,22 @@ def test_a_signal_to_the_whole_group_does_not_hurt_rows_in_flight(folder):
 
 
 def test_a_second_run_is_refused_skipped_or_waits(folder):
+    (folder / "held.py").write_text(HELD)
     table = numbered(folder / "data.csv", 4)
-    command = ("process", table, "--task", "tasks.py:short", "--jobs", 4)
-    run = start(*command, cwd=folder, env={"SECONDS": "3"})
-    wait_for(lambda: len(lines_of(folder / "started")) == 4)
+    command = ("process", table, "--task", "held.py:held", "--jobs", 4)
+    run = start(*command, cwd=folder)
+    wait_for(lambda: len(starts(folder)) == 4)
     assert batchrun(*command, cwd=folder).returncode == 75
     skipped = batchrun(*command, "--if-running", "skip", cwd=folder)
     assert (skipped.returncode, len(skipped.stderr.splitlines())) == (0, 1)
-    assert batchrun(*command, "--if-running", "wait", cwd=folder).returncode == 0
-    run.communicate()
-    assert len(lines_of(folder / "started")) == 4
+    waiting = start(*command, "--if-running", "wait", cwd=folder)
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(2)
+    (folder / "go").touch()
+    run.communicate(timeout=60)
+    waiting.communicate(timeout=60)
+    assert (run.returncode, waiting.returncode) == (0, 0)
+    assert sum(starts(folder).values()) == 4
 
 
 def test_a_run_that_is_refused_memory_says_so_and_the_same_command_goes_on(folder):

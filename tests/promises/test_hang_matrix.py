@@ -4,7 +4,6 @@ import itertools
 import re
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support import (
+    IMPATIENT,
     ROOT,
     alive,
     batchrun,
@@ -178,20 +178,14 @@ if HANG.exists():
     STARTED.open("a").write("0 import\\n")
     time.sleep(1000)
 """
+
+
 # The command, with less patience: loading may take twice as long as a row, at least half a second.
-IMPATIENT = """
-from batchrun.engine.local import still_loading
-still_loading.LEAST_SECONDS, still_loading.PATIENCE = 0.25, 2
-from batchrun.__main__ import main
-main()
-"""
-
-
 def impatient(folder, *options):
     """Run the job with a timeout until it ends, with little patience; returns its exit code and what it said."""
     command = ("process", "data.csv", "--task", "tasks.py:task", "--timeout", "1", "--retries", "0", *options)
     run = subprocess.Popen(
-        [sys.executable, "-c", IMPATIENT, *command],
+        [*IMPATIENT, *command],
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,

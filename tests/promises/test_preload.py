@@ -9,7 +9,7 @@ from collections import Counter
 
 import psutil
 import pytest
-from support import NOTE, batchrun, environment, lines_of, numbered, settled, start, starts, wait_for
+from support import IMPATIENT, NOTE, batchrun, environment, lines_of, numbered, settled, start, starts, wait_for
 
 HEAVY = """
 import os, time
@@ -204,7 +204,6 @@ MISBEHAVIOUR = {
     "replaces stdout": "import sys; sys.stdout = type('Wrapped', (), {'write': sys.stdout.write, 'flush': print})()",
     "logs": "import logging; logging.basicConfig(); logging.warning('careful')",
     "warns": "import warnings; warnings.warn('old', stacklevel=2)",
-    "does not come to an end": "time.sleep(60)",
 }
 
 
@@ -217,10 +216,23 @@ def test_a_library_that_misbehaves_while_it_is_imported_ends_the_run_as_it_would
     plant(folder, f"{HEAVY}\n{MISBEHAVIOUR[name]}\n")
     told = []
     for preload in ("no", "imports"):
-        limit = ("--timeout", "0.1") if name == "does not come to an end" else ()
-        ran = run(folder, "--preload", preload, "--fresh", *limit, rows=8)
+        ran = run(folder, "--preload", preload, "--fresh", rows=8)
         told.append((ran.returncode, [line for line in ran.stderr.splitlines() if not OTHER_WORDS.search(line)]))
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("preload", ["no", "imports"])
+def test_a_library_that_does_not_come_to_an_end_is_named_with_its_place(folder, noted, preload):
+    plant(folder, f"{HEAVY}\ntime.sleep(1000)\n")
+    table = numbered(folder / "data.csv", 8)
+    command = ("process", table, "--task", "work.py:task", "--jobs", "4", "--timeout", "0.1", "--preload", preload)
+    ran = subprocess.run(
+        [*IMPATIENT, *command], cwd=folder, env=environment(), check=False, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert "loading work.py took longer than" in ran.stderr
+    assert 'work.py", line 2, in <module>' in ran.stderr
+    assert re.search(r'heavy\.py", line \d+, in <module>', ran.stderr)
 
 
 def going(folder, *args):
