@@ -144,13 +144,14 @@ def _plan(job: Job, binder: Binder) -> Planned:
     # One transaction around all that can still be refused: positions that were moved, the task's version, its owner and
     # what has been said of lost rows are kept together, or the checkpoint is as it was.
     with checkpoint.transaction(keep=not settings.dry_run):
+        # First, for rows are found by their records.
+        damaged = checkpoint.forget_damaged(settings.rows) if settings.retry in ("damaged", "all") else []
         bound = binder.bind(job.folder.places, lambda: job.signals.first, keep_roll=not settings.dry_run)
         check_rows(settings.rows, bound.rows)
         if not isinstance(spec, (str, bytes)):
             spec.check(bound.task_table()[0])
         version = version or job.load()
         task = checkpoint.task_id(version.text, described(spec))
-        damaged = checkpoint.forget_damaged(settings.rows) if settings.retry in ("damaged", "all") else []
         plan = plan_of(checkpoint, settings, bound, task)
         require(spec, plan, settings)
         checkpoint.put(task=version.as_fact(described(spec), settings.args))

@@ -113,9 +113,37 @@ def database(table: Path, name: str) -> Path:
     return table.parent / f"{table.name}.batchrun" / f"{name}.sqlite"
 
 
+LEDGER = """
+CREATE TEMP VIEW IF NOT EXISTS ledger AS
+SELECT p.position - p.nth + e.key AS position, substr(b.names, 1 + 16 * e.key, 16) AS fingerprint,
+  substr(b.keys, 1 + 16 * e.key, 16) AS key, b.status, b.attempts, b.task, b.run, e.value / 1e6 AS seconds,
+  b.id * 65536 + e.key AS result, b.failure, b.at, b.lane
+FROM place p JOIN block b ON b.id = p.block JOIN json_each(b.seconds) e
+WHERE e.key >= p.nth AND e.key < p.nth + p.rows;
+CREATE TEMP VIEW IF NOT EXISTS result AS
+SELECT b.id * 65536 + e.key AS id, b.bodies -> e.key AS body, json_extract(b.raws, e.fullkey) AS raw,
+  coalesce(json_extract(b.hows, e.fullkey), CASE WHEN b.bodies IS NOT NULL THEN 'value' END) AS how, b.note
+FROM block b JOIN json_each(b.seconds) e;
+"""
+"""A line for each settled row, in the table or gone; `result` and `ledger` are joined by `result`, or by a row."""
+
+
+def with_rows(db: sqlite3.Connection) -> sqlite3.Connection:
+    """A checkpoint's database with the views `ledger` and `result`."""
+    if db.execute("SELECT 1 FROM pragma_table_info('block')").fetchone():  # else it is of an older format
+        for view in LEDGER.split(";"):
+            db.execute(view)  # not as a script, which would end a transaction
+    return db
+
+
+def reading(table: Path, name: str) -> "closing[sqlite3.Connection]":
+    """The database of a task's checkpoint, to be read, with these views."""
+    return closing(with_rows(sqlite3.connect(f"file:{database(table, name)}?mode=ro", uri=True)))
+
+
 def settled(table: Path, name: str) -> dict[int, tuple[int, Any]]:
     """The oracle's view: position -> (status, result) of every settled row."""
-    with closing(sqlite3.connect(f"file:{database(table, name)}?mode=ro", uri=True)) as db:
+    with reading(table, name) as db:
         rows = db.execute("SELECT position, status, body FROM ledger LEFT JOIN result ON id = result").fetchall()
     return {position: (status, json.loads(body) if body else None) for position, status, body in rows}
 
@@ -131,7 +159,7 @@ def known(table: Path, name: str) -> dict[int, tuple[int, Any]]:
 def count_settled(table: Path, name: str) -> int:
     """Rows on disk so far; none while the checkpoint is being made."""
     try:
-        with closing(sqlite3.connect(f"file:{database(table, name)}?mode=ro", uri=True)) as db:
+        with reading(table, name) as db:
             found = db.execute("SELECT count(*) FROM ledger").fetchone()[0]
     except sqlite3.OperationalError:
         return 0

@@ -215,16 +215,19 @@ def test_the_seal_and_the_queries_of_the_format_are_right(tmp_path):
     exec(recipe.text, namespace)
     uri = f"file:{database(table, 'repair')}?mode=ro"
     with sqlite3.connect(uri, uri=True) as db:
-        rows = db.execute(
-            "SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, r.body, r.raw, r.how, r.note, l.crc,"
-            " f.id, f.kind, f.message, f.type, f.http_status, f.traceback, f.raw FROM ledger l"
-            " LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure"
+        kept = db.execute(
+            "SELECT b.id, rows, status, attempts, task, b.run, b.lane, b.at, note, names, keys, b.seconds, bodies,"
+            " raws, hows, crc, f.id, f.kind, f.message, f.type, f.http_status, f.traceback, f.raw"
+            " FROM block b LEFT JOIN failure f ON f.id = b.failure"
         ).fetchall()
+        places = db.execute("SELECT * FROM place").fetchall()
         answers = [db.execute(block.text).fetchall() for block in blocks(FORMAT, "sql")]
     db.close()
-    assert len(rows) == 250
-    for row in rows:
-        assert namespace["seal"](*row[:9], None if row[10] is None else row[11:]) == row[9], row[0]
+    assert sum(place[1] for place in places) == 250
+    for block in kept:
+        failure = None if block[16] is None else block[17:]
+        assert namespace["seal_of_block"](block[:9], *block[9:15], failure) == block[15], block[0]
+    assert all(namespace["seal_of_place"](*place) == crc for *place, crc in places)
     assert len(answers) > 8
     assert all(answers)
 
@@ -233,7 +236,7 @@ def test_the_format_has_every_table_and_column(tmp_path):
     (tmp_path / "data.csv").write_text("id,text\n1,a\n")
     assert batchrun("process", tmp_path / "data.csv", "-t", "repair").returncode == 0
     with sqlite3.connect(database(tmp_path / "data.csv", "repair")) as db:
-        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
         columns = {row[1] for table in tables for row in db.execute(f"PRAGMA table_info({table})")}
         facts = {key for (key,) in db.execute("SELECT key FROM meta")}
         version = db.execute("PRAGMA user_version").fetchone()[0]

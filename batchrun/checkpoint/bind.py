@@ -23,6 +23,7 @@ from batchrun.task.spec import Spec, named_columns
 
 from .checkpoint import Checkpoint
 from .places import Places
+from .reading import any_settled
 
 _TWINS = 8192
 
@@ -125,7 +126,7 @@ class Binder:
 
     def _retyped(self, found: Scan) -> tuple[Retyped, ...]:
         """Columns that rows which are settled have seen as another type."""
-        if not self.checkpoint.db.execute("SELECT 1 FROM ledger LIMIT 1").fetchone():
+        if not any_settled(self.checkpoint.db):
             return ()
         get = self.checkpoint.get
         before = dict(zip(get("columns") or (), get("types") or (), strict=True))

@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -16,19 +16,17 @@ from typing import Any, Self
 from zlib import crc32
 
 from batchrun.core.money import Tokens
-from batchrun.core.states import DONE, LEFT, SETTLED_NAMES
+from batchrun.core.states import SETTLED_NAMES
 
-from . import seal
-from .damage import corruption, damaged_rows
+from . import reading
+from .damage import corruption, damaged_rows, naming_damage
 from .explain import as_checkpoint_error, damaged, explained, status_name
+from .gathering import blocks_of, stretches_of
+from .old_formats import numbers_reached
+from .placing import cut, next_number, put
 from .records import Failure, Reached, Settled, Stretch
+from .sheets import NAME_BYTES, Block
 
-_BLOCK = 8192
-_AT_ONCE = 50
-_HERE = "FROM ledger WHERE position BETWEEN ? AND ?"
-_ALIKE = f"SELECT count(*) {_HERE} AND status = ? AND task = ?"
-_EACH = f"SELECT position, position, status, task {_HERE} ORDER BY position"
-_REACHED = "SELECT (SELECT max(id) FROM result), (SELECT max(id) FROM failure)"
 _FACTS_SEAL = "seal"
 
 
@@ -109,155 +107,117 @@ class Checkpoint:
     def write(
         self,
         run: int,
-        settled: list[Settled],
-        failures: list[Failure],
+        settled: Iterable[Settled],
+        failures: Sequence[Failure],
         spent: tuple[Tokens, float | None] | None = None,
         standing: Mapping[str, int] | None = None,
+        blocks: Sequence[Block] = (),
     ) -> None:
         """Commit settled rows and failed attempts of rows that will be tried again, in one transaction.
 
-        `spent`: the tokens that the run has used so far, and what they cost. `standing`: how the table stands
-        with this commit, for those who look at the run while it goes on.
+        `blocks`: further settled rows, which have come as sheets. `spent`: the tokens that the run has used so far, and
+        what they cost. `standing`: how the table stands with this commit, for those who look at the run while it goes
+        on.
         """
+        settled = list(settled)
+        failed = [_failure_row(run, failure) for failure in failures]
         with self.transaction():
-            next_failure = self._next("failure")
-            rows = [*failures, *(row.failure for row in settled if row.failure)]
-            self.db.executemany(
-                f"INSERT INTO failure VALUES ({','.join('?' * 13)})",
-                [_failure_row(next_failure + n, run, failure) for n, failure in enumerate(rows)],
-            )
-            if self._any_changed():  # and not settled again with the content that it had
-                self.db.executemany(
-                    "DELETE FROM changed WHERE position = ?1 "
-                    "AND ?2 != (SELECT fingerprint FROM ledger WHERE position = ?1)",
-                    [(row.position, row.fingerprint) for row in settled],
-                )
-            self._write_settled(run, settled, next_failure + len(failures))
+            first = next_number(self.db, "failure")
+            self._unmark_changed(settled, blocks)
+            put(self.db, run, _with_failures(run, chain(blocks, blocks_of(settled)), failed, first))
+            rows = [(first + n, *row) for n, row in enumerate(failed)]
+            self.db.executemany(f"INSERT INTO failure VALUES ({','.join('?' * 13)})", rows)
             if spent:
                 self.db.execute("INSERT OR REPLACE INTO spent VALUES (?,?,?,?,?,?)", (run, *spent[0], spent[1]))
             if standing:
                 self.db.execute("UPDATE run SET counts = ? WHERE id = ?", (json.dumps(standing), run))
 
-    def _write_settled(self, run: int, settled: list[Settled], next_failure: int) -> None:
-        next_result = self._next("result")
-        ledger: list[tuple[Any, ...]] = []
-        results: list[tuple[Any, ...]] = []
-        for row in settled:
-            position, fingerprint, key, status, attempts, task, seconds, body, raw, how, note, failed, at, lane = row
-            result = failure = None
-            if body is not None or note is not None or raw is not None:
-                result = next_result + len(results)
-                results.append((result, body, raw, how, note))
-            if failed:
-                failure = next_failure
-                next_failure += 1
-            crc = seal.of(row)
-            ledger.append(
-                (position, fingerprint, key, status, attempts, task, run, seconds, result, failure, crc, at, lane)
-            )
-        _insert(self.db, "INSERT INTO result", results)
-        _insert(self.db, "INSERT OR REPLACE INTO ledger", ledger)
+    def _unmark_changed(self, settled: Iterable[Settled], blocks: Iterable[Block]) -> None:
+        """Rows that are settled anew are what they are now, unless they have run with the content that they had."""
+        marked = set(reading.changed_rows(self.db))
+        if not marked:
+            return
+        now = {row.position: row.fingerprint for row in settled if row.position in marked}
+        for block in blocks:
+            names = block.sheet.names
+            now |= {
+                position: names[NAME_BYTES * nth : NAME_BYTES * (nth + 1)]
+                for nth, position in enumerate(block.positions)
+                if position in marked
+            }
+        for position, name in now.items():
+            before = reading.row_at(self.db, position)
+            if before is None or before.fingerprint != name:
+                self.db.execute("DELETE FROM changed WHERE position = ?", (position,))
 
     def reached(self) -> Reached:
         """How far it has come."""
         with explained(self.path):
-            results, failures = self.db.execute(_REACHED).fetchone()
-        return Reached(self.get("id", ""), results or 0, failures or 0)
-
-    def _any_changed(self) -> bool:
-        return self.db.execute("SELECT 1 FROM changed LIMIT 1").fetchone() is not None
-
-    def _next(self, table: str) -> int:
-        found = self.db.execute(f"SELECT max(id) FROM {table}").fetchone()
-        return (found[0] or 0) + 1
+            return Reached(self.get("id", ""), *(numbers_reached(self.db) or reading.newest(self.db)))
 
     def stretches(self) -> Iterator[Stretch]:
-        """The table's settled rows in order, neighbours of one state and task version taken together.
-
-        SQLite looks at blocks of rows; where all are alike, the usual case, no row of them becomes a Python object.
-        """
-        with explained(self.path):
-            last = self._last_position()
-            for first in range(1, last + 1, _BLOCK):
-                block = (first, min(first + _BLOCK - 1, last))
-                rows = block[1] - first + 1
-                like = self.db.execute("SELECT status, task FROM ledger WHERE position = ?", (first,)).fetchone()
-                if like and self.db.execute(_ALIKE, (*block, *like)).fetchone()[0] == rows:
-                    found = [Stretch(*block, *like)]
-                else:
-                    found = list(map(Stretch._make, self.db.execute(_EACH, block)))
-                for status in {stretch.status for stretch in found}:
-                    status_name(self.path, status)
-                yield from found
+        """The table's settled rows in order, neighbours of one state and task version taken together."""
+        with naming_damage(self.path, self.db):
+            self._last_position()
+            for stretch in reading.stretches(self.db):
+                status_name(self.path, stretch.status)
+                yield stretch
 
     def forget_damaged(self, asked: Collection[int] | None) -> list[int]:
-        """Take away the records that are not what was written; returns their rows, which are left again.
+        """Take away the records that are not what was written, inside the caller's transaction.
 
+        Returns their rows, which are left again.
         `asked`: of these rows only, if not None.
         """
         with explained(self.path):
             rows = [row for row in damaged_rows(self.db) if asked is None or row in asked]
-            self.db.executemany("DELETE FROM ledger WHERE position = ?", [(row,) for row in rows])
+            for first, count, _ in stretches_of(rows) if rows else ():
+                cut(self.db, first, first + count - 1)
         return [row for row in rows if row > 0]
 
     def counts(self) -> dict[str, int]:
         """How many rows of the table have each settled state."""
-        counts = dict.fromkeys(SETTLED_NAMES, 0)
         with explained(self.path):
             self._last_position()
-            (total,) = self.db.execute("SELECT count(*) FROM ledger WHERE position > 0").fetchone()
-            # Only the others are sorted: nearly all rows are done.
-            others = f"SELECT status, count(*) FROM ledger WHERE position > 0 AND status != {DONE} GROUP BY status"
-            counts.update((status_name(self.path, status), count) for status, count in self.db.execute(others))
-        counts["done"] = total - sum(counts.values())
+            return self.counted()
+
+    def counted(self) -> dict[str, int]:
+        """The same, however many rows the table has."""
+        counts = dict.fromkeys(SETTLED_NAMES, 0)
+        counts.update((status_name(self.path, status), rows) for status, rows in reading.rows_by_state(self.db))
         return counts
 
     def replies(self) -> dict[str, int]:
         """How many rows of the table are done, by how their results were found; the most common first."""
         with explained(self.path):
-            found = self.db.execute(
-                "SELECT how, count(*) FROM ledger l JOIN result r ON r.id = l.result "
-                f"WHERE l.position > 0 AND l.status = {DONE} GROUP BY how ORDER BY 2 DESC, 1"
-            ).fetchall()
-        return {how: count for how, count in found if how}
+            return reading.replies(self.db)
 
     def _last_position(self) -> int:
         """The last settled row. Raises `CheckpointError` if the table does not have so many."""
-        last = self.db.execute("SELECT max(position) FROM ledger").fetchone()[0] or 0
+        last = reading.last_position(self.db)
         if last > self.get("rows", last):
             raise damaged(self.path, f"it knows of row {last:,}, which the table does not have")
-        return max(last, 0)
+        return last
 
     def failed_rows(self) -> Generator[tuple[int, str, str, str | None], None, None]:
         """Position, kind, message and traceback of each row of the table that has failed, in order."""
         with explained(self.path):
-            yield from self.db.execute(
-                """SELECT l.position, f.kind, f.message, f.traceback FROM ledger l JOIN failure f ON f.id = l.failure
-                   WHERE l.position > 0 ORDER BY l.position"""
-            )
+            yield from reading.failed_rows(self.db)
 
     def attempts_under_way(self) -> dict[int, int]:
         """Attempts already made at rows that an earlier run left before it settled them."""
-        sql = """SELECT f.position, max(f.attempt) FROM failure f LEFT JOIN ledger l USING (position)
-                 WHERE f.position > 0 GROUP BY f.position HAVING max(f.attempt) > coalesce(max(l.attempts), 0)"""
         with explained(self.path):
-            return dict(self.db.execute(sql).fetchall())
+            return reading.attempts_under_way(self.db)
 
     def attempts_made(self, rows: Iterable[int]) -> dict[int, int]:
         """Of these rows, those with attempts that are written down, whether they have settled the row or not."""
-        sql = """WITH asked AS (SELECT value AS position FROM json_each(?))
-                 SELECT position, max(attempt) FROM (
-                   SELECT position, attempts AS attempt FROM ledger WHERE position IN asked
-                   UNION ALL SELECT position, attempt FROM failure WHERE position IN asked)
-                 GROUP BY position"""
         with explained(self.path):
-            return dict(self.db.execute(sql, (json.dumps(sorted(rows)),)).fetchall())
+            return reading.attempts_made(self.db, sorted(rows))
 
     def attempts_and_status(self, position: int) -> tuple[int, int]:
         """Attempts made at a settled row, and its state."""
         with explained(self.path):
-            found = self.db.execute("SELECT attempts, status FROM ledger WHERE position = ?", (position,)).fetchone()
-        return found or (0, LEFT)
+            return reading.attempts_and_status(self.db, position)
 
     def close(self) -> None:
         """Close the file. What was committed is on disk already."""
@@ -276,21 +236,21 @@ class Checkpoint:
             self.close()
 
 
-def _insert(db: sqlite3.Connection, into: str, rows: list[tuple[Any, ...]]) -> None:
-    """Insert rows, fifty with one statement: a quarter less time than one by one."""
-    if not rows:
-        return
-    marks = f"({','.join('?' * len(rows[0]))})"
-    whole = len(rows) - len(rows) % _AT_ONCE
-    many = f"{into} VALUES {','.join([marks] * _AT_ONCE)}"
-    for start in range(0, whole, _AT_ONCE):
-        db.execute(many, [*chain.from_iterable(rows[start : start + _AT_ONCE])])
-    db.executemany(f"{into} VALUES {marks}", rows[whole:])
+def _with_failures(
+    run: int, blocks: Iterable[Block], failed: list[tuple[Any, ...]], first: int
+) -> Iterator[tuple[Block, int | None]]:
+    """Each block with the number of its failure, which is added to those that have `failed`; `first` is the first's."""
+    for block in blocks:
+        if block.failure is None:
+            yield block, None
+        else:
+            failed.append(_failure_row(run, block.failure))
+            yield block, first + len(failed) - 1
 
 
-def _failure_row(number: int, run: int, failure: Failure) -> tuple[Any, ...]:
+def _failure_row(run: int, failure: Failure) -> tuple[Any, ...]:
     return (
-        number, failure.position, failure.attempt, run, failure.at, failure.seconds, failure.lane, failure.kind,
+        failure.position, failure.attempt, run, failure.at, failure.seconds, failure.lane, failure.kind,
         failure.message, failure.type, failure.http_status, failure.traceback, failure.raw,
     )  # fmt: skip
 

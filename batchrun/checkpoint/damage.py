@@ -1,28 +1,31 @@
 """Damage: records that do not fit their seals, and values that no run writes."""
 
 import sqlite3
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from batchrun.core.states import STATE_NAMES
 from batchrun.core.text import counted
+from batchrun.errors import CheckpointError
 
 from . import seal
-from .records import Failure, Settled
+from .explain import damaged_records, explained
+from .reading import Kept, blocks_at, wrong_with
+from .records import Failure
 
-_RECORDS = """
-SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, l.result, l.failure, l.crc,
-       r.id, r.body, r.raw, r.how, r.note, f.id, f.position, f.attempt, f.at, f.seconds, f.lane, f.kind, f.message,
-       f.type, f.http_status, f.traceback, f.raw
-FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
-"""
+_BLOCKS_AT_ONCE = 64
+_MOST_ROWS = 1 << 24
+"""More than any place has: what a flipped bit makes of a number must not be counted through."""
 
 _CHECKS = {
-    "rows in no known state": "ledger WHERE status NOT IN (1, 2, 3, 4, 5)",
-    "records of the wrong type": """ledger WHERE typeof(fingerprint) != 'blob' OR typeof(attempts) != 'integer'
-        OR typeof(seconds) NOT IN ('real', 'null') OR typeof(at) NOT IN ('real', 'null')
-        OR typeof(lane) NOT IN ('integer', 'null')""",
+    "rows in no known state": "block WHERE status NOT IN (1, 2, 3, 4, 5)",
+    "records of the wrong type": """block WHERE typeof(names) != 'blob' OR typeof(attempts) != 'integer'
+        OR typeof(at) NOT IN ('real', 'null') OR typeof(lane) NOT IN ('integer', 'null')
+        OR typeof(seconds) != 'text' OR NOT json_valid(seconds) OR hows IS NOT NULL AND NOT json_valid(hows)
+        OR raws IS NOT NULL AND NOT json_valid(raws)""",
     "runs of the wrong type": """run WHERE typeof(started) != 'real' OR typeof(ended) NOT IN ('real', 'null')
         OR NOT json_valid(versions) OR json_type(versions) != 'object'
         OR NOT json_valid(options) OR json_type(options) != 'object'
@@ -32,9 +35,7 @@ _CHECKS = {
         typeof(reasoning), typeof(cost))""",
     "failures of the wrong type": """failure WHERE typeof(at) != 'real' OR typeof(attempt) != 'integer'
         OR typeof(seconds) NOT IN ('real', 'null') OR typeof(kind) != 'text' OR typeof(message) != 'text'""",
-    "results of the wrong type": """result WHERE typeof(body) NOT IN ('blob', 'null')
-        OR typeof(how) NOT IN ('text', 'null') OR typeof(raw) NOT IN ('text', 'null')""",
-    "results that are no JSON": "result WHERE body IS NOT NULL AND NOT json_valid(CAST(body AS TEXT))",
+    "results that are no JSON": "block WHERE bodies IS NOT NULL AND NOT json_valid(bodies)",
 }
 
 
@@ -50,44 +51,62 @@ def corruption(db: sqlite3.Connection) -> str | None:
         return str(error)
 
 
-def checked_records(db: sqlite3.Connection, rows: int) -> Iterator[tuple[int, str | None]]:
-    """Each settled row of a table of `rows`, those no longer in it too (below 0), and what is wrong with its record."""
+class Checked(NamedTuple):
+    """Settled rows that follow each other, `first` to `last`, and what is wrong with their records, if anything."""
+
+    first: int
+    last: int
+    wrong: str | None
+
+
+def checked_records(db: sqlite3.Connection, rows: int) -> Iterator[Checked]:
+    """All settled rows of a table of `rows` (0: any number), those no longer in it too (below 0)."""
     with _lenient(db):
-        for row in db.execute(f"{_RECORDS} ORDER BY l.position"):
-            yield row[0], _wrong(row, rows)
+        end = -sys.maxsize
+        found = iter(db.execute("SELECT position, rows, block, nth, crc FROM place ORDER BY position").fetchall())
+        while some := list(islice(found, _BLOCKS_AT_ONCE)):
+            known = {kept.number: (kept, failure) for kept, failure in blocks_at(db, {place[2] for place in some})}
+            for position, count, number, nth, crc in some:
+                length = count if isinstance(count, int) and 0 < count <= _MOST_ROWS else 1
+                wrong = _misplaced(position, count, number, nth, crc, end, rows) or _wrong(
+                    known.get(number), nth, count
+                )
+                yield Checked(position, position + length - 1, wrong)
+                end = max(end, position + length - 1)
+
+
+def _misplaced(
+    position: int, count: Any, number: Any, nth: Any, crc: Any, end: int, rows: int
+) -> str | None:  # fmt: skip
+    if not seal.fits_place(crc, position, count, number, nth):
+        return "the checksum of its place does not fit"
+    if rows and position + count - 1 > rows:
+        return f"the table has only {counted(rows, 'row')}"
+    return "its place overlaps another one" if position <= end else None
+
+
+def _wrong(found: tuple[Kept, Failure | None] | None, nth: int, count: int) -> str | None:
+    if found is None or not 0 <= nth <= found[0].rows - count:
+        return "its result or error is missing"
+    return wrong_with(*found)
 
 
 def damaged_rows(db: sqlite3.Connection) -> list[int]:
     """The rows whose records do not fit their seals, in order; those no longer in the table are below 0."""
-    return [position for position, wrong in checked_records(db, 0) if wrong]
+    return [row for first, last, wrong in checked_records(db, 0) if wrong for row in range(first, last + 1)]
 
 
-def is_damaged(db: sqlite3.Connection, row: int) -> bool:
-    """Whether this row's record does not fit its seal. A row without a record is whole."""
-    with _lenient(db):
-        found = db.execute(f"{_RECORDS} WHERE l.position = ?", (row,)).fetchone()
-    return found is not None and _wrong(found, 0) is not None
-
-
-def fits_seal(record: tuple[Any, ...], crc: object) -> bool:
-    """Whether a row's record, in the order of `Settled`, is what was sealed."""
+@contextmanager
+def naming_damage(path: Path, db: sqlite3.Connection) -> Iterator[None]:
+    """As `explained`; where records are damaged their rows are named."""
     try:
-        return seal.of(Settled._make(record)) == crc
-    except (TypeError, AttributeError, ValueError):  # a flipped bit can change a value's type
-        return False
-
-
-def _wrong(row: tuple[Any, ...], rows: int) -> str | None:
-    if rows and row[0] > rows:
-        return f"the table has only {counted(rows, 'row')}"
-    if (row[7] is not None and row[10] is None) or (row[8] is not None and row[15] is None):
-        return "its result or error is missing"
-    failure = Failure(*row[16:]) if row[15] is not None else None
-    if not fits_seal((*row[:7], *row[11:15], failure, None, None), row[9]):
-        return "its checksum does not fit what is stored"
-    if not 0 < row[3] < len(STATE_NAMES):
-        return f"row state {row[3]} is unknown"
-    return None
+        with explained(path):
+            yield
+    except CheckpointError as error:
+        with suppress(sqlite3.Error):
+            if rows := [row for row in damaged_rows(db) if row > 0]:
+                raise damaged_records(path, rows) from error
+        raise
 
 
 @contextmanager

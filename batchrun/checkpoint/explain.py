@@ -43,7 +43,8 @@ def damaged(path: Path, why: str) -> CheckpointError:
 
 def damaged_records(path: Path, rows: Sequence[int]) -> DamagedRows:
     """The error for settled rows whose records are not what was written."""
-    shown = numbers(rows[:_SHOWN]) + (f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else "")
+    stretches = numbers(rows).split(", ")
+    shown = ", ".join(stretches[:_SHOWN]) + (", and more" if len(stretches) > _SHOWN else "")
     return DamagedRows(
         f"{path} is damaged: the {'record of row' if len(rows) == 1 else 'records of rows'} {shown} "
         f"{'is' if len(rows) == 1 else 'are'} not what was written",

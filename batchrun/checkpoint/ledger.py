@@ -9,6 +9,7 @@ from batchrun.core.states import STATE_NAMES
 
 from .checkpoint import Checkpoint
 from .records import Failure, Settled
+from .sheets import Block
 from .witness import Witness
 
 COMMIT_ROWS = 500
@@ -35,6 +36,7 @@ class Ledger:
         self._witness = witness
         self._run = run
         self._settled: list[Settled] = []
+        self._blocks: list[Block] = []
         self._failures: list[Failure] = []
         self._spent: tuple[Tokens, float | None] | None = None
         self._oldest = self._cost = 0.0
@@ -53,6 +55,16 @@ class Ledger:
         self.fresh += len(rows)
         for status, count in Counter(row[3] for row in rows).items():
             self.counts[STATE_NAMES[status]] += count
+
+    def settle_block(self, block: Block) -> None:
+        """Rows that came as one sheet have their final state in this run."""
+        if not self.gathered:
+            self._oldest = time.monotonic()
+        self._blocks.append(block)
+        rows = len(block.positions)
+        self.gathered += rows
+        self.fresh += rows
+        self.counts[STATE_NAMES[block.status]] += rows
 
     def unsettle(self, status: int) -> None:
         """A row that an earlier run had settled so has been run again."""
@@ -88,12 +100,12 @@ class Ledger:
             # One transaction for all that is said of these rows. A row without its failed attempts would get more than
             # it may have, one without its tokens would be paid for and not counted against --max-cost.
             standing = {**self.counts, "fresh": self.fresh, "to_run": self._to_run}
-            self._checkpoint.write(self._run, self._settled, self._failures, self._spent, standing)
+            self._checkpoint.write(self._run, self._settled, self._failures, self._spent, standing, self._blocks)
             # After the commit, never before: the witness may know less than the checkpoint, not more.
             if self._witness:
                 self._witness.saw(self._checkpoint.reached())
             self._cost = time.monotonic() - begin
-        self._settled, self._failures, self._spent, self.gathered = [], [], None, 0
+        self._settled, self._blocks, self._failures, self._spent, self.gathered = [], [], [], None, 0
 
     @property
     def left(self) -> int:

@@ -8,7 +8,8 @@ from batchrun.errors import CheckpointError, UsageError
 
 from .checkpoint import Checkpoint
 from .explain import explained
-from .format import FORMAT, create, disguise, is_known, migrate
+from .format import FORMAT, create, is_known
+from .old_formats import convert, disguise
 from .places import check_folder
 
 _PAGE_BYTES = 4096
@@ -89,8 +90,8 @@ def _prepare(db: sqlite3.Connection, path: Path, *, write: bool) -> None:
         if empty:
             create(db)
         elif version < FORMAT:
-            migrate(db, version)
+            convert(db, version)
     elif empty:
         raise _nothing_yet(path)
-    else:
+    elif version < FORMAT:
         disguise(db, version)

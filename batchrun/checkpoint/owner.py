@@ -25,6 +25,7 @@ from batchrun.task.spec import Spec
 
 from .checkpoint import Checkpoint
 from .places import Places, names_in, safe
+from .reading import any_settled
 
 FUNCTION, BUILT_IN, PROMPT, COMMAND = "function", "built-in", "prompt", "command"
 TYPED = "<typed>"
@@ -111,7 +112,7 @@ def file_of(spec: str) -> str | None:
 
 def known_owner(checkpoint: Checkpoint, places: Places) -> Owner | None:
     """Whose checkpoint it is; None for one in which nothing was settled, and where it is unknown."""
-    if checkpoint.db.execute("SELECT 1 FROM ledger LIMIT 1").fetchone() is None:
+    if not any_settled(checkpoint.db):
         return None
     if fact := checkpoint.get("owner"):
         return Owner(**fact)

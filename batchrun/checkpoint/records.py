@@ -33,7 +33,7 @@ class Stretch(NamedTuple):
 class Settled(NamedTuple):
     """A row that is settled: what a run leaves on disk about it. `body` is JSON.
 
-    `seconds`, `at`, `lane`: how long its last attempt ran, when that ended (seconds since 1970), and where.
+    `seconds`, `at`, `lane`: how long its last attempt ran, when that ended (seconds since 1970), and where, if known.
     """
 
     position: int
@@ -42,7 +42,7 @@ class Settled(NamedTuple):
     status: int
     attempts: int
     task: int
-    seconds: float
+    seconds: float | None
     body: bytes | None = None
     raw: str | None = None
     how: str | None = None

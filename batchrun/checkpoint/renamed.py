@@ -17,11 +17,14 @@ from batchrun.table.files import digest_of
 from batchrun.table.fingerprint import identities
 from batchrun.table.options import needed
 
+from .anchoring.align import split
 from .bind import read_options
 from .checkpoint import Checkpoint
 from .opening import opened
 from .owner import Owner, is_same, known_owner
 from .places import Places, folder_of, names_in, safe
+from .reading import joined_names
+from .sheets import NAME_BYTES
 
 _SAMPLE = 1000
 
@@ -96,10 +99,10 @@ def _knows_most(checkpoint: Checkpoint, path: Path, settings: Settings) -> bool:
     table = open_table(path, options)
     chunk = next(table.chunks(needed(options)), [])[:_SAMPLE]
     names, keys = identities(table.columns, options)(chunk)
-    asked = list(dict.fromkeys(keys or names))
-    column = "key" if keys else "fingerprint"
-    marks = ",".join("?" * len(asked))
-    sql = f"SELECT count(DISTINCT {column}) FROM ledger WHERE {column} IN ({marks})"
-    known = int(checkpoint.db.execute(sql, asked).fetchone()[0])
-    settled = int(checkpoint.db.execute("SELECT count(*) FROM ledger").fetchone()[0])
-    return known > 0 and 2 * known >= min(len(asked), settled)
+    asked = set(keys or names)
+    known, settled = set(), 0
+    for gone in (False, True):
+        for _, joined in joined_names(checkpoint.db, gone=gone, contents=not keys):
+            settled += len(joined) // NAME_BYTES
+            known.update(asked.intersection(split(joined)))
+    return len(known) > 0 and 2 * len(known) >= min(len(asked), settled)

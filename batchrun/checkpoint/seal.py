@@ -1,56 +1,41 @@
-"""The checksum over everything that is said of a settled row.
+"""Checksums over all that is said of settled rows, and of where they stand.
 
-SQLite does not notice flipped bits in what it stores. Each ledger line carries a CRC-32 of the row's
-fingerprint, status, attempts, result and error, xored with a hash of its position: so a row that moves in a
-changed table is sealed anew without reading its result.
+SQLite does not notice flipped bits in what it stores. Each block carries a CRC-32 over its rows' names, results and
+replies, xored with one over what they have in common; so names can be made anew without reading results. Each place
+carries a sum of its numbers.
 """
 
-from typing import TYPE_CHECKING
 from zlib import crc32
 
-if TYPE_CHECKING:
-    from .records import Settled
+from .records import Failure
 
-_KNUTH = 2654435761
 _MASK = 0xFFFFFFFF
+# Odd, so that no change of one number leaves the sum as it is.
+_POSITION, _ABOVE, _ROWS, _BLOCK, _NTH = 0x9E3779B, 0x85EBCA7, 0xC2B2AE3, 0x27D4EB3, 0x165667B
 
 
-def of(row: "Settled") -> int:
-    """The seal of a settled row, its result and its last failure included."""
-    position, fingerprint, key, status, attempts, _, _, body, raw, how, note, failure, _, _ = row
-    crc = crc32(b"%d %d %b%b" % (status, attempts, fingerprint, key or b""))
-    if body is not None:
-        crc = crc32(body, crc)
-    if how is not None:
-        crc = crc32(how.encode(), crc)
-    if raw is not None or note is not None:
-        crc = crc32(f"{raw}\0{note}".encode(), crc)
+def of_common(
+    number: int, rows: int, status: int, attempts: int, task: int, run: int, lane: int | None, at: float | None,
+    note: str | None, failure: Failure | None,
+) -> int:  # fmt: skip
+    """The part of a block's seal over what its rows have in common; the sheet's own checksum is xored with it."""
+    told = None
     if failure is not None:
         told = (
-            failure.kind,
-            failure.message,
-            failure.type,
-            failure.http_status,
-            failure.traceback,
-            failure.raw,
-        )
-        crc = crc32(repr(told).encode(), crc)
-    return crc ^ of_position(position)
+            failure.kind, failure.message, failure.type, failure.http_status, failure.traceback, failure.raw
+        )  # fmt: skip
+    common = (number, rows, status, attempts, task, run, lane, at, note, told)
+    return crc32(repr(common).encode())
 
 
-def of_position(position: int) -> int:
-    """The part of a seal that changes when a row moves (Knuth's multiplicative hash: SQL can compute it too)."""
-    return position * _KNUTH & _MASK
+def fits_place(crc: object, *place: int) -> bool:
+    """Whether a place is what was sealed. A flipped bit can change a number's type."""
+    try:
+        return of_place(*place) == crc
+    except TypeError:
+        return False
 
 
-def sql_moved(crc: str, old: str, new: str) -> str:
-    """An SQL expression: the seal `crc` of a row that moves from position `old` to `new`."""
-    return _sql_xor(_sql_xor(crc, _sql_of_position(old)), _sql_of_position(new))
-
-
-def _sql_of_position(position: str) -> str:
-    return f"((({position}) * {_KNUTH}) & {_MASK})"
-
-
-def _sql_xor(one: str, other: str) -> str:
-    return f"(({one} | {other}) - ({one} & {other}))"
+def of_place(position: int, rows: int, block: int, nth: int) -> int:
+    """The seal of a place."""
+    return (position * _POSITION + (position >> 32) * _ABOVE + rows * _ROWS + block * _BLOCK + nth * _NTH) & _MASK

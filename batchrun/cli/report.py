@@ -37,8 +37,8 @@ def report(
     from batchrun.checkpoint.lock import is_held
     from batchrun.checkpoint.opening import opened
     from batchrun.core.text import from_here
+    from batchrun.outcome.report.gather import read_facts
     from batchrun.outcome.report.page import page
-    from batchrun.outcome.report.reading import read_facts
     from batchrun.outcome.report.saving import save
 
     places, _ = located(input, dir, task, name)

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchrun.checkpoint.anchoring.align import split
 from batchrun.checkpoint.anchoring.spool import occurrence_of
 from batchrun.checkpoint.bind import Bound, Twins
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.damage import checked_records
+from batchrun.checkpoint.reading import joined_names
 from batchrun.checkpoint.records import Reached
 from batchrun.checkpoint.witness import missing
-from batchrun.core.text import counted
+from batchrun.core.text import counted, numbers
 from batchrun.errors import CheckpointError
 from batchrun.table.fingerprint import identities
 from batchrun.table.options import needed
@@ -94,27 +96,27 @@ def _database(db: sqlite3.Connection) -> list[str]:
 
 
 def _seals(checkpoint: Checkpoint, proof: Proof) -> Iterator[str]:
-    for position, wrong in checked_records(checkpoint.db, proof.rows):
-        proof.settled += position > 0
-        proof.gone += position < 0
-        if wrong:
-            proof.damaged_rows += position > 0
-            yield f"row {position:,}: {wrong}"
+    for first, last, wrong in checked_records(checkpoint.db, proof.rows):
+        rows = last + 1 - first
+        if first < 0:
+            proof.gone += rows
         else:
-            proof.whole += position > 0
+            proof.settled += rows
+            proof.whole += 0 if wrong else rows
+            proof.damaged_rows += rows if wrong else 0
+        if wrong:
+            yield f"{'row' if rows == 1 else 'rows'} {numbers(range(first, last + 1))}: {wrong}"
 
 
 def _fingerprints(checkpoint: Checkpoint, bound: Bound) -> Iterator[str]:
     """Compare each settled row's name with that of the row which stands there."""
-    settled = checkpoint.db.execute(
-        "SELECT position, coalesce(key, fingerprint) FROM ledger WHERE position > 0 ORDER BY position"
-    )
+    settled = _names(checkpoint)
     expected = next(settled, None)
     fingerprint = identities(bound.table.columns, bound.options)
     twins, position = Twins(checkpoint), 0
     for chunk in bound.table.chunks(needed(bound.options)):
-        names, keys = fingerprint(chunk)
-        for name in keys or names:
+        contents, keys = fingerprint(chunk)
+        for name in keys or contents:
             position += 1
             if expected and expected[0] == position:
                 if expected[1] != (name if keys else occurrence_of(name, twins.occurrence(position))):
@@ -122,6 +124,12 @@ def _fingerprints(checkpoint: Checkpoint, bound: Bound) -> Iterator[str]:
                 expected = next(settled, None)
     if position != bound.rows:
         yield f"the table has {position:,} rows, the checkpoint knows of {bound.rows:,}"
+
+
+def _names(checkpoint: Checkpoint) -> Iterator[tuple[int, bytes]]:
+    """Each settled row's number, and what names it."""
+    for first, joined in joined_names(checkpoint.db):
+        yield from enumerate(split(joined), first)
 
 
 def proof_in_words(proof: Proof, name: str) -> str:

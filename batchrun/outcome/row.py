@@ -4,14 +4,15 @@ import json
 import time
 from typing import Any
 
+from batchrun.checkpoint import reading
 from batchrun.checkpoint.bind import Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
-from batchrun.checkpoint.damage import is_damaged
-from batchrun.checkpoint.explain import damaged_records
+from batchrun.checkpoint.damage import naming_damage
 from batchrun.checkpoint.inflight import Running, left_behind
 from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.owner import files_now
 from batchrun.checkpoint.places import Places
+from batchrun.checkpoint.records import Failure, Settled
 from batchrun.core.kinds import CRASH
 from batchrun.core.states import CRASHED, FAILED, LEFT, STATE_NAMES, TIMED_OUT
 from batchrun.core.text import counted, duration, moment, one_line
@@ -24,15 +25,7 @@ from batchrun.task.load import source_digest
 
 from .next_run import Standing, runs_next_time
 
-_RECORD = """
-SELECT l.status, l.attempts, l.seconds, t.version, l.position IN (SELECT position FROM changed), l.at, l.lane,
-       r.body, r.raw, r.how, r.note
-FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN task t ON t.id = l.task WHERE l.position = ?
-"""
-_FAILURES = """
-SELECT attempt, at, seconds, lane, kind, message, type, http_status, traceback, raw FROM failure
-WHERE position = ? ORDER BY id
-"""
+_LEFT = Settled(0, b"", None, LEFT, 0, 0, None)
 _BAD = (FAILED, TIMED_OUT, CRASHED)
 
 
@@ -44,12 +37,11 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
     """
     if not 1 <= row <= bound.rows:
         raise UsageError(f"there is no row {row:,}: the table has {counted(bound.rows, 'row')}", "the first row is 1")
-    if is_damaged(checkpoint.db, row):
-        raise damaged_records(checkpoint.path, [row])
-    found = checkpoint.db.execute(_RECORD, (row,)).fetchone()
-    failures = [_attempt(failure) for failure in checkpoint.db.execute(_FAILURES, (row,))]
-    status, attempts, seconds, version, changed, at, lane, *reply = found or (LEFT, 0, None, "", 0, *[None] * 6)
-    body, raw, how, note = reply
+    with naming_damage(checkpoint.path, checkpoint.db):
+        found = reading.row_at(checkpoint.db, row)
+    version = reading.task_version(checkpoint.db, found.task) if found else ""
+    failures = [_attempt(failure) for failure in reading.failures_of(checkpoint.db, row)]
+    _, _, _, status, attempts, _, seconds, body, raw, how, note, _, at, lane = found or _LEFT
     last = failures[-1] if failures else None
     running = is_held(places.lock)
     in_flight = next((one for one in left_behind(places.inflight).running if one.position == row), None)
@@ -61,7 +53,7 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
         run_goes_on=running,
         left_in_flight=in_flight is not None,
         task_changed=bool(found) and _task_changed(checkpoint, places, settings, version),
-        content_changed=bool(changed),
+        content_changed=row in reading.changed_rows(checkpoint.db),
     )
     will_run, why = runs_next_time(standing, settings.retry, settings.on_change)
     return {
@@ -99,9 +91,9 @@ def _task_changed(checkpoint: Checkpoint, places: Places, settings: Settings, ve
     )
 
 
-def _attempt(failure: tuple[Any, ...]) -> dict[str, Any]:
+def _attempt(failure: Failure) -> dict[str, Any]:
     names = ("attempt", "at", "seconds", "lane", "kind", "message", "type", "http_status", "traceback", "raw")
-    return dict(zip(names, failure, strict=True)) | {"lane": (failure[3] or 0) + 1}
+    return {name: getattr(failure, name) for name in names} | {"lane": (failure.lane or 0) + 1}
 
 
 def _input(bound: Bound, row: int) -> dict[str, Any]:

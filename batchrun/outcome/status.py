@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.checkpoint.checkpoint import Checkpoint, last_run
-from batchrun.checkpoint.explain import status_name
 from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.opening import NothingYet, opened
 from batchrun.checkpoint.places import check_folder, names_in, places_of, safe, tables_below
+from batchrun.checkpoint.reading import spent_in_all
 from batchrun.core.states import SETTLED_NAMES, spoken
 from batchrun.core.suggest import meant
 from batchrun.core.text import counted, moment, percent, rate, whole_seconds
@@ -65,7 +65,7 @@ def _told(checkpoint: Checkpoint, running: bool) -> dict[str, Any]:
     last = last_run(checkpoint.db)
     goes_on = last is not None and running and last["ended"] is None
     known = last["counts"] if last and goes_on else None
-    counts, fresh, to_run = _standing(known) if known else (_counted(checkpoint), 0, 0)
+    counts, fresh, to_run = _standing(known) if known else (checkpoint.counted(), 0, 0)
     rows = checkpoint.get("rows", 0)
     left = rows - sum(counts.values())
     record = {"rows": rows, **counts, "left": left, **_idle(running)}
@@ -94,20 +94,10 @@ def _standing(told: str) -> tuple[dict[str, int], int, int]:
     return {name: found.get(name, 0) for name in SETTLED_NAMES}, found["fresh"], found["to_run"]
 
 
-def _counted(checkpoint: Checkpoint) -> dict[str, int]:
-    """Rows by state."""
-    counts = dict.fromkeys(SETTLED_NAMES, 0)
-    sql = "SELECT status, count(*) FROM ledger WHERE position > 0 GROUP BY 1"
-    for status, count in checkpoint.db.execute(sql):
-        counts[status_name(checkpoint.path, status)] += count
-    return counts
-
-
 def _spent(checkpoint: Checkpoint) -> dict[str, Any]:
     """Tokens and cost of all runs, failed attempts included; nothing where none are known."""
     kinds = ("prompt", "completion", "cached", "reasoning")
-    sums = ", ".join(f"sum({name})" for name in (*kinds, "cost"))
-    *tokens, cost = checkpoint.db.execute(f"SELECT {sums} FROM spent").fetchone()
+    *tokens, cost = spent_in_all(checkpoint.db)
     if not any(count is not None for count in tokens):
         return {}
     return {"tokens": {kind: count or 0 for kind, count in zip(kinds, tokens, strict=True)}, "cost": cost}

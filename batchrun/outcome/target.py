@@ -16,6 +16,7 @@ from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.explain import explained
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import Places, names_in, places_of
+from batchrun.checkpoint.reading import first_run, newest
 from batchrun.core.ownership import whose
 from batchrun.core.signals import Signals
 from batchrun.errors import BatchrunError, CheckpointError, DamagedRows, InputError, Interrupted, UsageError
@@ -91,18 +92,12 @@ def _first_of_earlier_versions(places: Places) -> str:
     """All tasks wrote to one file: whose results are in it, or else the task that ran first."""
     marker = outputs.marker_at(places.folder, places.results(".csv", first=True))
     began: dict[str, float] = {}
-    for name, (is_its, first) in _asked(places, lambda one: (_is_of(one, marker), _first_run(one))):
+    for name, (is_its, first) in _asked(places, lambda one: (_is_of(one, marker), first_run(one.db))):
         if is_its:
             return name
         if first is not None:
             began[name] = first
     return min(began, key=lambda name: began[name]) if began else places.name
-
-
-def _first_run(checkpoint: Checkpoint) -> float | None:
-    """When it began, in seconds since 1970; None if nothing has run yet."""
-    began: float | None = checkpoint.db.execute("SELECT min(started) FROM run").fetchone()[0]
-    return began
 
 
 def refuse_input(table: Path, target: Path) -> None:
@@ -253,5 +248,4 @@ def export_to(
 def marker_of(checkpoint: Checkpoint) -> str:
     """Changes whenever the results would."""
     shape = [checkpoint.get(fact) for fact in ("id", "digest", "reading", "types")]
-    newest = checkpoint.db.execute("SELECT (SELECT max(id) FROM result), (SELECT max(id) FROM failure)").fetchone()
-    return f"{shape} {newest}"
+    return f"{shape} {newest(checkpoint.db)}"

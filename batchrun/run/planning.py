@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import islice
 
+from batchrun.checkpoint import reading
 from batchrun.checkpoint.bind import Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.options.settings import Settings
@@ -16,8 +17,7 @@ from batchrun.task.spec import Spec
 def plan_of(checkpoint: Checkpoint, settings: Settings, bound: Bound, task: int) -> Plan:
     """What is left. Raises `ChangedError` where `--on-change stop` forbids to go on."""
     policy = Policy(settings.retry, settings.on_change == "redo", settings.limit, settings.rows, settings.redo)
-    changed = [row[0] for row in checkpoint.db.execute("SELECT position FROM changed")]
-    gone = checkpoint.db.execute("SELECT count(*) FROM ledger WHERE position < 0").fetchone()[0]
+    changed, gone = reading.changed_rows(checkpoint.db), reading.gone_rows(checkpoint.db)
     plan = make_plan(bound.rows, checkpoint.stretches(), policy, task=task, changed=changed, gone=gone)
     if plan.stale and settings.on_change == "stop" and not settings.redo:  # the others keep their results
         raise has_changed(plan, settings, bound.moved)

@@ -1,10 +1,11 @@
 """`--reparse`: run the ladder again over the replies that were kept, without calling the task."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from batchrun.checkpoint.checkpoint import Checkpoint
+from batchrun.checkpoint.damage import naming_damage
 from batchrun.checkpoint.ledger import Ledger
+from batchrun.checkpoint.reading import each_row
 from batchrun.checkpoint.records import Failure, Settled
 from batchrun.core.kinds import FILTERED, REFUSED, TRUNCATED
 from batchrun.core.states import DONE, FAILED
@@ -16,16 +17,6 @@ from batchrun.task.command.running import without_line_end
 from batchrun.task.spec import Spec, schema_of
 
 from .tally import Tally
-
-_KEPT = f"""
-SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, r.body, r.how,
-       coalesce(r.raw, f.raw) AS raw, f.kind,
-       coalesce(l.at, f.at), coalesce(l.lane, f.lane)
-FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
-WHERE l.position > ? AND coalesce(r.raw, f.raw) IS NOT NULL AND (r.raw IS NOT NULL OR f.http_status IS NULL)
-      AND coalesce(f.kind, '') NOT IN ('{FILTERED}', '{REFUSED}', ?)
-ORDER BY l.position LIMIT 1000
-"""
 
 
 def reparse(
@@ -49,8 +40,10 @@ def reparse(
         schema=schema_of(spec),
     )
     changed = 0
-    for row in _kept(checkpoint, unless):
-        position, fingerprint, key, status, attempts, task, seconds, body, how, raw, kind, at, lane = row
+    for row, raw in _kept(checkpoint, unless):
+        position, fingerprint, key, status, attempts, task, seconds, body, _, how, _, failed, at, lane = row
+        if failed:  # format 1 knew it of failed attempts alone
+            at, lane = at or failed.at, failed.lane if lane is None else lane
         if stop():
             break
         if settings.rows and position not in settings.rows:
@@ -59,7 +52,7 @@ def reparse(
             raw = without_line_end(raw)
         reply = finish(Ticket(position, attempts, fingerprint, ()), seconds or 0.0, raw)
         told = reply.error[0] if reply.error else None
-        if (reply.body, reply.how, told) == (body, how, kind if status == FAILED else None):
+        if (reply.body, reply.how, told) == (body, how, failed.kind if failed and status == FAILED else None):
             continue
         changed += 1
         failure = _failure(reply, attempts, at or 0.0, lane or 0, raw)
@@ -76,11 +69,15 @@ def reparse(
     return changed
 
 
-def _kept(checkpoint: Checkpoint, unless: str) -> Iterator[tuple[Any, ...]]:
-    at = 0
-    while rows := checkpoint.db.execute(_KEPT, (at, unless)).fetchall():
-        yield from rows
-        at = rows[-1][0]
+def _kept(checkpoint: Checkpoint, unless: str) -> Iterator[tuple[Settled, str]]:
+    """The rows whose reply was kept and may be read again, each with it."""
+    with naming_damage(checkpoint.path, checkpoint.db):
+        for row in each_row(checkpoint.db):
+            failure = row.failure
+            if row.raw is None:
+                continue
+            if failure is None or (failure.http_status is None and failure.kind not in (FILTERED, REFUSED, unless)):
+                yield row, row.raw
 
 
 def _failure(reply: Reply, attempts: int, at: float, lane: int, raw: str) -> Failure | None:

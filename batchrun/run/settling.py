@@ -88,7 +88,7 @@ class Settling:
         self._tally.found(map(_HOW, done))
         # Where NaN became null, a note says so.
         self._tally.returned(None if row.note else row.body for row in done)
-        self._tally.succeeded([row[6] for row in done], firsts)
+        self._tally.succeeded([row[6] or 0.0 for row in done], firsts)
         if alike and self._tally.rows < self._rules.to_run:
             self.verdict = self.verdict or all_alike(alike, self._rules.columns, dict(self._rules.sources))
 

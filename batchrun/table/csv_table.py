@@ -90,6 +90,14 @@ class CsvTable:
             if isinstance(piece, Piece):  # nothing is known
                 yield piece.cells
 
+    def line_chunks(self, sep: str) -> Iterator[list[str] | list[Cells]]:
+        """The same chunks as `chunks`; as lines, where these are what any writer makes of the cells with `sep`."""
+        plain = sep == self._sep and not self._dialect.escape and len(self.columns) > 1
+        for piece in self.pieces(()):
+            if isinstance(piece, Piece):
+                lines = _lines_of(piece.text) if plain and piece.text else []
+                yield lines if len(lines) == len(piece.cells[0]) else list(zip(*piece.cells, strict=True))
+
     def pieces(self, known: Iterable[Page]) -> Iterator[Page | Piece]:
         """All rows in order: known pages that are met again, and what is read between them.
 
@@ -318,6 +326,11 @@ def _is_blank(record: list[str]) -> bool:
     The `csv` module does not tell whether a cell was quoted, so `" "` alone on its line is blank too.
     """
     return not record or (len(record) == 1 and record[0] != "" and not record[0].strip(" \t"))
+
+
+def _lines_of(text: str) -> list[str]:
+    """The lines of a text without quotes and carriage returns; of others none."""
+    return [] if '"' in text or "\r" in text else text.removesuffix("\n").split("\n")
 
 
 def _at_least(size: int, blocks: Blocks) -> str:

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from support import batchrun, database, lines_of, ran, write_table
+from support import batchrun, database, lines_of, ran, with_rows, write_table
 
-from batchrun.checkpoint import seal
 from batchrun.checkpoint.bind import Binder
+from batchrun.checkpoint.gathering import blocks_of
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import places_of, prepare
+from batchrun.checkpoint.placing import put
+from batchrun.checkpoint.reading import each_row
 from batchrun.checkpoint.records import Settled
 from batchrun.core.states import DONE
 from batchrun.errors import UsageError
@@ -72,7 +74,7 @@ def bind_and_settle(place, columns, rows, chosen, suffix):
 
 def results(checkpoint):
     sql = "SELECT position, body FROM ledger JOIN result ON id = result WHERE position > 0"
-    return {position: json.loads(body) for position, body in checkpoint.db.execute(sql)}
+    return {position: json.loads(body) for position, body in with_rows(checkpoint.db).execute(sql)}
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
@@ -261,16 +263,8 @@ def as_yesterday(table, name):
         checkpoint.put(reading=reading)
         columns, *rows = [tuple(line.split(",")) for line in table.read_text().splitlines()]
         names, _ = identities(columns, ReadOptions())(rows)
-        for position, fingerprint in enumerate(names, start=1):
-            sql = (
-                "SELECT fingerprint, key, status, attempts, body, raw, how FROM ledger l JOIN result r ON r.id = result"
-            )
-            *_, key, status, attempts, body, raw, how = checkpoint.db.execute(
-                f"{sql} WHERE position = ?", (position,)
-            ).fetchone()
-            row = Settled(position, fingerprint, key, status, attempts, 1, 0.0, body, raw, how)
-            change = (fingerprint, seal.of(row), position)
-            checkpoint.db.execute("UPDATE ledger SET fingerprint = ?, crc = ? WHERE position = ?", change)
+        rows = [row._replace(fingerprint=names[row.position - 1]) for row in each_row(checkpoint.db)]
+        put(checkpoint.db, 1, [(block, None) for block in blocks_of(rows)])
 
 
 @pytest.mark.parametrize("key", [(), ("--key", "id")])
@@ -340,7 +334,7 @@ def test_a_damaged_record_stays_damaged_when_its_row_is_named_anew(folder):
     table = write_table(folder / "data.csv", ROWS[:3])
     run(table)
     with opened(database(table, "count"), write=True) as checkpoint, checkpoint.transaction():
-        checkpoint.db.execute("UPDATE result SET body = CAST(replace(body, 'good', 'evil') AS BLOB)")
+        checkpoint.db.execute("UPDATE block SET bodies = replace(bodies, 'good', 'evil')")
     with_column(table, ROWS[:3])
     run(table, "--limit", "0")
     assert batchrun("verify", table).returncode == 4

@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from support import batchrun, database, kill, kill_amid, numbered, settled, start, wait_for
+from support import batchrun, database, kill, kill_amid, numbered, reading, settled, start, wait_for
+
+from batchrun.core.text import numbers
 
 SEED = int(os.environ.get("DAMAGE_SEED", random.randrange(10**6)))
 FLIPS = int(os.environ.get("DAMAGE_FLIPS", "2"))
@@ -75,7 +77,9 @@ def test_after_a_flipped_bit_verify_reports_damage_or_everything_is_as_it_was(do
     oracle = settled(done, "answer")
     parts = pages_of(database(done, "answer"))
     size = database(done, "answer").stat().st_size
-    places = [dice.randrange(*parts[name]) for name in ("header", "schema", "meta", "ledger") for _ in range(FLIPS)]
+    places = [
+        dice.randrange(*parts[name]) for name in ("header", "schema", "meta", "block", "place") for _ in range(FLIPS)
+    ]
     places += [dice.randrange(size) for _ in range(FLIPS)]
     places.append(database(done, "answer").read_bytes().index(b"because"))  # one that surely is in what is kept
     cases = [(number, at, dice.randrange(8)) for number, at in enumerate(places)]
@@ -108,33 +112,76 @@ def test_after_a_flipped_bit_verify_reports_damage_or_everything_is_as_it_was(do
     assert cases[-1] in found
 
 
-@pytest.mark.parametrize("column", ["status", "attempts", "fingerprint", "result", "crc", "failure"])
-def test_whatever_is_changed_in_a_rows_record_is_found(done, column):
-    change = {"fingerprint": "randomblob(16)", "result": "result + 1", "failure": "1"}.get(column, f"{column} + 1")
+def in_block(table, row, name="answer"):
+    """The block that holds a row, and all rows that it holds, in order."""
+    with reading(table, name) as db:
+        (block,) = db.execute("SELECT result / 65536 FROM ledger WHERE position = ?", (row,)).fetchone()
+        rows = db.execute("SELECT position FROM ledger WHERE result / 65536 = ? ORDER BY 1", (block,)).fetchall()
+    return block, [row for (row,) in rows]
+
+
+def records_of(rows, one="is", many="are"):
+    return f"the record of row {rows[0]} {one}" if len(rows) == 1 else f"the records of rows {numbers(rows)} {many}"
+
+
+CHANGES = {
+    "names": "randomblob(length(names))",
+    "seconds": "replace(seconds, '[', '[1')",
+    "note": "'no'",
+    "failure": "1",
+}
+
+
+@pytest.mark.parametrize(
+    "column", ["rows", "status", "attempts", "task", "run", "lane", "at", "names", "seconds", "note", "crc", "failure"]
+)
+def test_whatever_is_changed_in_a_block_is_found_and_costs_no_row_of_another(done, column):
+    block, rows = in_block(done, 7)
     with sqlite3.connect(database(done, "answer")) as db:
-        db.execute(f"UPDATE ledger SET {column} = {change} WHERE position = 7")
+        db.execute(f"UPDATE block SET {column} = {CHANGES.get(column, f'{column} + 1')} WHERE id = ?", (block,))
     db.close()
     told = batchrun("verify", done)
     check(told, 4)
-    assert "row 7" in told.stdout
-    assert f"{ROWS - 1} settled rows can be read" in told.stdout
+    assert "checksum does not fit what is stored" in told.stdout
+    assert f"{ROWS - len(rows)} settled rows can be read" in told.stdout
+    again = process(done, "--retry", "damaged")
+    check(again, 1)
+    assert f"{records_of(rows, 'was', 'were')} damaged" in again.stderr
+    assert batchrun("verify", done).returncode == 0
+
+
+@pytest.mark.parametrize("column", ["position", "rows", "block", "nth", "crc"])
+def test_whatever_is_changed_in_where_rows_stand_is_found_and_they_run_again(done, column):
+    before = settled(done, "answer")
+    with sqlite3.connect(database(done, "answer")) as db:
+        (last,) = db.execute("SELECT max(position) FROM place").fetchone()
+        db.execute(f"UPDATE place SET {column} = {column} + (1 << 33) + 1 WHERE position = ?", (last,))
+    db.close()
+    check(batchrun("verify", done), 4)
+    check(batchrun("export", done, "-o", "-"), 4)
+    check(process(done), 4)
+    check(process(done, "--retry", "damaged"), 1)
+    assert settled(done, "answer") == before
+    assert batchrun("verify", done).returncode == 0
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE result SET body = replace(body, 'd', 'e') WHERE id = 7",
-        "UPDATE result SET raw = NULL WHERE id = 7",
-        "UPDATE result SET raw = CAST(x'80ff' AS TEXT) WHERE id = 7",
-        "UPDATE result SET how = 'value' WHERE id = 7",
-        "DELETE FROM result WHERE id = 7",
+        "UPDATE block SET bodies = replace(bodies, 'd', 'e') WHERE id = 1",
+        "UPDATE block SET raws = NULL WHERE id = 1",
+        "UPDATE block SET raws = CAST(x'80ff' AS TEXT) WHERE id = 1",
+        "UPDATE block SET hows = NULL WHERE id = 1",
+        "UPDATE block SET keys = names WHERE id = 1",
+        "UPDATE block SET id = 7000 WHERE id = 1",
+        "DELETE FROM block WHERE id = 1",
         "UPDATE failure SET message = message || '!'",
         "UPDATE failure SET kind = 'timeout'",
         "UPDATE meta SET value = 39 WHERE key = 'rows'",
         "UPDATE meta SET value = '[\"int\"' WHERE key = 'types'",
         "UPDATE meta SET key = 'digesu' WHERE key = 'digest'",
         "DELETE FROM meta WHERE key = 'seal'",
-        "UPDATE ledger SET position = position + 100 WHERE position = 7",
+        "UPDATE place SET position = position + 100 WHERE position = 1",
     ],
 )
 def test_whatever_is_changed_in_what_is_kept_is_found(done, statement):
@@ -386,7 +433,7 @@ def test_what_is_in_the_log_goes_with_a_checkpoint_that_fresh_moves_aside(folder
     (old,) = [path for path in (folder / "data.csv.batchrun").iterdir() if ".old" in path.name]
     assert old.name.endswith("old")
     with sqlite3.connect(old) as db:
-        assert db.execute("SELECT count(*) FROM ledger").fetchone()[0] == len(before) > 0
+        assert db.execute("SELECT sum(rows) FROM place").fetchone()[0] == len(before) > 0
     db.close()
 
 
@@ -396,65 +443,64 @@ def run_next(ran, what, table):
     return batchrun(*shlex.split(command), cwd=table.parent)
 
 
-def change_letter(table, swap=("because", "becauze"), result=2):
-    """A letter in a result is another one on the disk now. Returns the row."""
+def change_letter(table, swap=("because", "becauze")):
+    """A letter in results is another one on the disk now. Returns the rows of the block."""
+    block, rows = in_block(table, 20)
     with closing(sqlite3.connect(database(table, "answer"))) as db:
-        db.execute("UPDATE result SET body = CAST(replace(body, ?, ?) AS BLOB) WHERE id = ?", (*swap, result))
-        (row,) = db.execute("SELECT position FROM ledger WHERE result = ?", (result,)).fetchone()
+        db.execute("UPDATE block SET bodies = replace(bodies, ?, ?) WHERE id = ?", (*swap, block))
         db.commit()
-    return row
+    return rows
 
 
 @pytest.mark.parametrize("target", ["out.csv", "out.parquet", "out.jsonl", "out.xlsx", "-"])
 @pytest.mark.parametrize("swap", [("because", "becauze"), ("{", "["), (":", ",")])
 def test_a_result_that_was_changed_on_the_disk_is_never_exported(done, target, swap):
-    row = change_letter(done, swap)
+    rows = change_letter(done, swap)
     (done.parent / "out.csv").unlink(missing_ok=True)
     ran = batchrun("export", done, "-o", target, cwd=done.parent)
     check(ran, 4)
-    assert any(
-        words in ran.stderr for words in (f"record of row {row} is not", f"row {row}: its stored result is damaged")
-    )
+    assert f"{records_of(rows)} not what was written" in ran.stderr
     assert "--retry damaged" in ran.stderr
     assert not (done.parent / target).exists()
     assert "becauze" not in ran.stdout
 
 
 def test_text_that_is_no_text_any_more_is_named_by_its_row(done):
+    block, rows = in_block(done, 21)
     with closing(sqlite3.connect(database(done, "answer"))) as db:
-        db.execute("UPDATE result SET raw = CAST(x'ff41' AS TEXT) WHERE id = 3")
-        (row,) = db.execute("SELECT position FROM ledger WHERE result = 3").fetchone()
+        db.execute("UPDATE block SET raws = CAST(x'ff41' AS TEXT) WHERE id = ?", (block,))
         db.commit()
     ran = batchrun("export", done, "-o", "out.jsonl", cwd=done.parent)
     check(ran, 4)
-    assert f"the record of row {row} is not what was written" in ran.stderr
+    assert f"{records_of(rows)} not what was written" in ran.stderr
 
 
 def test_a_run_leaves_its_old_results_file_rather_than_write_a_damaged_one_and_damaged_rows_run_again(done):
     results = done.with_name("data.results.csv")
     before = results.read_bytes()
-    row = change_letter(done)
+    rows = change_letter(done)
     ran = process(done)
     check(ran, 4)
-    assert f"the record of row {row} is not what was written" in ran.stderr
+    assert f"{records_of(rows)} not what was written" in ran.stderr
     assert results.read_bytes() == before
-    assert f"row {row}: its checksum does not fit what is stored" in batchrun("verify", done).stdout
-    other = process(done, "--retry", "damaged", "--rows", str(row % 40 + 1))
-    assert "damaged: it runs again" not in other.stderr
-    assert f"row {row}: its checksum does not fit what is stored" in batchrun("verify", done).stdout
+    assert ": its checksum does not fit what is stored" in batchrun("verify", done).stdout
+    other = process(done, "--retry", "damaged", "--rows", str(min({*range(1, ROWS)} - {*rows})))
+    assert "run again" not in other.stderr
+    assert ": its checksum does not fit what is stored" in batchrun("verify", done).stdout
     again = run_next(other, "run the damaged rows", done)
     check(again, 1)
-    assert f"the record of row {row} was damaged: it runs again" in again.stderr
+    assert f"{records_of(rows, 'was', 'were')} damaged" in again.stderr
     assert "35 rows of 40 done" in again.stderr or "35 of 40 done" in again.stderr
     assert results.read_bytes() == before
     assert batchrun("verify", done).returncode == 0
 
 
 def test_where_only_some_of_the_damaged_rows_were_asked_for_the_next_command_runs_the_others(done):
-    rows = sorted(change_letter(done, result=number) for number in (2, 3, 5))
+    rows = change_letter(done)
+    assert len(rows) > 1
     ran = process(done, "--retry", "damaged", "--rows", str(rows[0]))
     check(ran, 4)
-    assert f"the records of rows {rows[1]}, {rows[2]} are not what was written, so " in ran.stderr
+    assert f"{records_of(rows[1:])} not what was written, so " in ran.stderr
     assert "data.results.csv was not written; what has run is in the checkpoint" in ran.stderr
     assert "go on:" not in ran.stderr
     check(run_next(ran, "run the damaged rows", done), 1)
@@ -462,21 +508,21 @@ def test_where_only_some_of_the_damaged_rows_were_asked_for_the_next_command_run
 
 
 def test_a_result_whose_type_was_changed_is_named_by_its_row_too(done):
+    block, rows = in_block(done, 21)
     with closing(sqlite3.connect(database(done, "answer"))) as db:
-        db.execute("UPDATE result SET body = CAST(body AS TEXT) WHERE id = 2")
-        (row,) = db.execute("SELECT position FROM ledger WHERE result = 2").fetchone()
+        db.execute("UPDATE block SET names = CAST(names AS TEXT) WHERE id = ?", (block,))
         db.commit()
     for target in ("out.csv", "out.parquet"):
         ran = batchrun("export", done, "-o", target, cwd=done.parent)
         check(ran, 4)
-        assert f"the record of row {row} is not what was written" in ran.stderr
+        assert f"{records_of(rows)} not what was written" in ran.stderr
         assert "--retry damaged" in ran.stderr
 
 
 def test_a_damaged_row_is_not_shown_as_if_it_were_whole(done):
-    row = change_letter(done)
-    ran = batchrun("show", done, row, cwd=done.parent)
+    rows = change_letter(done)
+    ran = batchrun("show", done, rows[0], cwd=done.parent)
     check(ran, 4)
-    assert f"the record of row {row} is not what was written" in ran.stderr
+    assert f"{records_of(rows)} not what was written" in ran.stderr
     assert "becauze" not in ran.stdout
-    assert batchrun("show", done, row + 1, cwd=done.parent).returncode == 0
+    assert batchrun("show", done, min({*range(1, ROWS)} - {*rows}), cwd=done.parent).returncode == 0

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import batchrun, database, lines_of, numbered, records, settled, write_table
+from support import batchrun, database, lines_of, numbered, reading, records, settled, with_rows, write_table
 
 
 def run(table, *args, task="double"):
@@ -95,9 +95,8 @@ def test_rows_that_are_the_same_are_rows_of_their_own(folder):
     table = write_table(folder / "data.csv", [(1, "a"), (1, "a"), (2, "b"), (1, "a")])
     run(table)
     assert len(lines_of(folder / "started")) == 4
-    with sqlite3.connect(database(table, "double")) as db:
+    with reading(table, "double") as db:
         names = [row[0] for row in db.execute("SELECT fingerprint FROM ledger")]
-    db.close()
     assert len(set(names)) == 4
     write_table(table, [(1, "a"), (2, "b"), (1, "a"), (1, "a"), (1, "a")])
     assert records(run(table).stdout)[1]["ran"] == 1
@@ -176,7 +175,7 @@ def test_anchoring_keeps_each_identity_with_its_record(tmp_path_factory, seed, b
         checkpoint.write(1, rows, [])
         bind(checkpoint, after)
         sql = "SELECT position, body FROM ledger JOIN result ON id = result WHERE position > 0"
-        found = {position: int(body) for position, body in checkpoint.db.execute(sql)}
+        found = {position: int(body) for position, body in with_rows(checkpoint.db).execute(sql)}
         assert all(after[position - 1] == value for position, value in found.items())
         both = sum(min(before.count(value), after.count(value)) for value in set(before))
         assert len(found) == both
@@ -211,7 +210,7 @@ def test_a_row_that_stands_in_the_ledger_twice_can_be_found_again(tmp_path, ledg
             with Spool(tmp_path) as spool, checkpoint.transaction():
                 spool.add([name.encode() * 16 for name in table], None)
                 anchor(checkpoint, spool, tmp_path)
-        found = dict(checkpoint.db.execute("SELECT position, fingerprint FROM ledger").fetchall())
+        found = dict(with_rows(checkpoint.db).execute("SELECT position, fingerprint FROM ledger").fetchall())
         names = {position: name[:1].decode() for position, name in found.items() if position > 0}
         assert all(table[position - 1] == name for position, name in names.items())
         assert set(names.values()) == set(ledger) & set(table)
@@ -236,7 +235,9 @@ def test_a_row_that_stands_in_the_ledger_twice_can_be_found_again_in_a_table_tha
         with Spool(tmp_path) as spool, checkpoint.transaction():
             spool.add(table, None)
             anchor(checkpoint, spool, tmp_path)
-        found = checkpoint.db.execute("SELECT position, fingerprint FROM ledger ORDER BY position").fetchall()
+        found = (
+            with_rows(checkpoint.db).execute("SELECT position, fingerprint FROM ledger ORDER BY position").fetchall()
+        )
     assert [name for position, name in found if position > 0] == table
     assert len(found) == len(ledger)
 

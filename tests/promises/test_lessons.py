@@ -99,7 +99,7 @@ class StandsStill:
     def __init__(self, table):
         self.db = sqlite3.connect(f"file:{database(table, 'stuck')}?mode=ro", uri=True, isolation_level=None)
         self.db.execute("BEGIN")
-        self.rows = self.db.execute("SELECT * FROM ledger")
+        self.rows = self.db.execute("SELECT * FROM row")
         self.rows.fetchone()
 
     def close(self):

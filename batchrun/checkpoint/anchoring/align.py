@@ -129,6 +129,16 @@ def gaps(segments: list[Segment], rows: int) -> Iterator[tuple[int, int]]:
         yield at, rows
 
 
+def split(joined: bytes) -> list[bytes]:
+    """Joined names one by one."""
+    return [joined[at : at + WIDTH] for at in range(0, len(joined), WIDTH)]
+
+
+def split_at(joined: bytes, nth: int) -> bytes:
+    """One of joined names."""
+    return joined[WIDTH * nth : WIDTH * (nth + 1)]
+
+
 def common(one: bytes, other: bytes) -> int:
     """Length of the common beginning, in whole names."""
     length = min(len(one), len(other)) // WIDTH * WIDTH

@@ -1,26 +1,25 @@
 """Bind a checkpoint to the table as it is now: which settled row stands at which position.
 
 The pass over a changed table leaves each row's identity in a spool. Rows that stand where they stood keep
-their place; all others are looked up by identity, and the ledger's lines follow them in one transaction.
+their place; all others are looked up by identity, and the places of the checkpoint follow them in one transaction.
 Rows that are gone get negative positions: their results serve again when they come back.
 """
 
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count, islice
-from operator import itemgetter
+from itertools import count
 from pathlib import Path
 
-from batchrun.checkpoint import seal
+from batchrun.checkpoint import reading, seal
 from batchrun.checkpoint.checkpoint import Checkpoint
+from batchrun.checkpoint.reading import COVERED
 
-from .align import MOST_ASIDE, WIDTH, Aligned, Segment, align, gaps
+from .align import MOST_ASIDE, WIDTH, Aligned, Segment, align, gaps, split
 from .naming import Change
 from .partition import Partition
 from .spool import Spool
 
-_CHUNK = 4096
 _MOST_NEW = 100_000
 _FAR = 1 << 60
 
@@ -42,9 +41,9 @@ class Moved:
 
 
 def anchor(checkpoint: Checkpoint, spool: Spool, folder: Path, *, renamed: bool = False) -> Moved:
-    """Bind the ledger to the spooled rows, inside the caller's transaction. Raises `InputError` if a key repeats.
+    """Bind the records to the spooled rows, inside the caller's transaction. Raises `InputError` if a key repeats.
 
-    `renamed`: lines may bear another name than that of their content though there is no key (see `rebind`).
+    `renamed`: records may bear another name than that of their content though there is no key (see `rebind`).
     """
     db = checkpoint.db
     forget_unsettled(db)
@@ -61,7 +60,9 @@ def anchor(checkpoint: Checkpoint, spool: Spool, folder: Path, *, renamed: bool 
 
 def forget_unsettled(db: sqlite3.Connection) -> None:
     """Attempts at a row that was never settled are known by its position only, which may say nothing any more."""
-    db.execute("DELETE FROM failure WHERE position NOT IN (SELECT position FROM ledger)")
+    if db.execute("SELECT 1 FROM failure LIMIT 1").fetchone():
+        settled = f"SELECT 1 FROM place p WHERE {COVERED.format(at='failure.position')}"
+        db.execute(f"DELETE FROM failure WHERE NOT EXISTS ({settled})")
 
 
 def mark_changed(db: sqlite3.Connection, spool: Spool) -> None:
@@ -69,11 +70,11 @@ def mark_changed(db: sqlite3.Connection, spool: Spool) -> None:
     if spool.keyed:
         db.executemany("INSERT INTO changed VALUES (?)", _other_content(db, spool))
     else:
-        db.execute("INSERT INTO changed SELECT position FROM ledger WHERE position > 0 AND key IS NOT NULL")
+        db.executemany("INSERT INTO changed VALUES (?)", _named_otherwise(db))
 
 
 def _told_apart(db: sqlite3.Connection, spool: Spool) -> Aligned | None:
-    """Tell twins apart, and align the ledger with the table if that leads anywhere.
+    """Tell twins apart, and align the records with the table if that leads anywhere.
 
     Where no two rows were the same before, and all but a few are still there, only the new ones can be twins.
     """
@@ -92,13 +93,15 @@ def _may_be_twins(aligned: Aligned, spool: Spool) -> bool:
 
 def _align(db: sqlite3.Connection, spool: Spool) -> Aligned | None:
     """The quick way, for a table of which only some places were edited; None where it does not lead."""
-    gone = db.execute(
-        "SELECT coalesce(key, fingerprint), position FROM ledger WHERE position < 0 LIMIT ?", (MOST_ASIDE + 1,)
-    ).fetchall()
+    gone: list[tuple[bytes, int]] = []
+    for first, joined in reading.joined_names(db, gone=True):
+        gone += zip(split(joined), count(first), strict=False)
+        if len(gone) > MOST_ASIDE:
+            return None
     names = dict(gone)
-    if len(gone) > MOST_ASIDE or len(names) < len(gone):  # two lines of one row: only the general way keeps both
+    if len(names) < len(gone):  # two records of one row: only the general way keeps both
         return None
-    return align(_stretches(db), spool.names, spool.rows, names)
+    return align(reading.joined_names(db), spool.names, spool.rows, names)
 
 
 def _stands(db: sqlite3.Connection, spool: Spool, aligned: Aligned | None) -> bool:
@@ -107,37 +110,31 @@ def _stands(db: sqlite3.Connection, spool: Spool, aligned: Aligned | None) -> bo
         return all(segment.old == segment.new for segment in aligned.segments) and all(
             position < 0 for position in aligned.aside.values()
         )
-    if db.execute("SELECT 1 FROM ledger WHERE position < 0 LIMIT 1").fetchone():
+    if reading.gone_rows(db):
         return False
-    return all(spool.names(first, len(block) // WIDTH) == block for first, block in _stretches(db))
-
-
-def _stretches(db: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:
-    """First position and joined identities of settled rows that follow each other."""
-    here = "FROM ledger WHERE position BETWEEN ? AND ?"
-    first, last = db.execute("SELECT min(position), max(position) FROM ledger WHERE position > 0").fetchone()
-    for start in range(first or 1, (last or 0) + 1, _CHUNK):
-        block = (start, min(start + _CHUNK - 1, last))
-        (rows,) = db.execute(f"SELECT count(*) {here}", block).fetchone()
-        if rows == block[1] - start + 1:
-            names = db.execute(f"SELECT coalesce(key, fingerprint) {here} ORDER BY position", block)
-            yield start, b"".join(map(itemgetter(0), names.fetchall()))
-        elif rows:
-            yield from db.execute(
-                f"SELECT position, coalesce(key, fingerprint) {here} ORDER BY position", block
-            ).fetchall()
+    return all(spool.names(first, len(block) // WIDTH) == block for first, block in reading.joined_names(db))
 
 
 def _other_content(db: sqlite3.Connection, spool: Spool) -> Iterator[tuple[int]]:
     """Positions of settled rows whose key is the same and whose content is not."""
-    contents = spool.contents()
-    at = 0
-    for position, fingerprint in db.execute(
-        "SELECT position, fingerprint FROM ledger WHERE position > 0 ORDER BY position"
-    ):
-        if next(islice(contents, position - at - 1, None)) != fingerprint:
+    for first, then in reading.joined_names(db, contents=True):
+        now = spool.contents_at(first, len(then) // WIDTH)
+        if now != then:
+            yield from _that_differ(first, then, now)
+
+
+def _named_otherwise(db: sqlite3.Connection) -> Iterator[tuple[int]]:
+    """Positions of settled rows whose name is not that of the content they had then."""
+    contents = reading.joined_names(db, contents=True)
+    for (first, name), (_, content) in zip(reading.joined_names(db), contents, strict=True):
+        if name != content:
+            yield from _that_differ(first, name, content)
+
+
+def _that_differ(first: int, one: bytes, other: bytes) -> Iterator[tuple[int]]:
+    for position, mine, theirs in zip(count(first), split(one), split(other), strict=False):
+        if mine != theirs:
             yield (position,)
-        at = position
 
 
 def _move(db: sqlite3.Connection, spool: Spool, aligned: Aligned | None, folder: Path) -> Moved:
@@ -145,7 +142,7 @@ def _move(db: sqlite3.Connection, spool: Spool, aligned: Aligned | None, folder:
 
 
 def move(db: sqlite3.Connection, moves: Iterable[Segment]) -> Moved:
-    """Move the ledger's lines to where their rows stand now; every line is in one of the segments."""
+    """Move records to where their rows stand now; every record is in one of the segments."""
     db.execute("CREATE TEMP TABLE move(new INTEGER PRIMARY KEY, old INTEGER NOT NULL, length INTEGER NOT NULL)")
     db.executemany("INSERT INTO move(old, length, new) VALUES (?, ?, ?)", moves)
     try:
@@ -158,51 +155,93 @@ def move(db: sqlite3.Connection, moves: Iterable[Segment]) -> Moved:
 def _with_lost(db: sqlite3.Connection, aligned: Aligned) -> Iterator[Segment]:
     """The segments, and for each row that is nowhere a negative position: its own, or a fresh one."""
     yield from aligned.segments
-    lowest = lowest_position(db)
-    for old in aligned.aside.values():
-        new = old if old < 0 else (lowest := lowest - 1)
-        yield Segment(old, 1, new)
+    yield from Departed(db).segments(aligned.aside.values())
 
 
-def lowest_position(db: sqlite3.Connection) -> int:
-    """The lowest position of a line, at most 0."""
-    return db.execute("SELECT min(0, min(position)) FROM ledger").fetchone()[0] or 0
+class Departed:
+    """Gives rows that are no longer in the table negative positions: their own, or fresh ones."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._lowest = db.execute("SELECT min(0, min(position)) FROM place").fetchone()[0] or 0
+
+    def segments(self, rows: Iterable[int]) -> Iterator[Segment]:
+        """Rows that followed each other go on doing so: they have one place."""
+        fresh: list[int] = []
+        for old in rows:
+            if old < 0:
+                yield Segment(old, 1, old)
+            elif fresh and old != fresh[-1] + 1:
+                yield self._away(fresh)
+                fresh = [old]
+            else:
+                fresh.append(old)
+        if fresh:
+            yield self._away(fresh)
+
+    def _away(self, rows: list[int]) -> Segment:
+        self._lowest -= len(rows)
+        return Segment(rows[0], len(rows), self._lowest)
 
 
 def _joined(db: sqlite3.Connection, spool: Spool, folder: Path) -> Iterator[Segment]:
     """The general way: deal old and new rows into buckets by their identity, and join bucket by bucket."""
     with Partition(folder) as then, Partition(folder) as now:
         now.add(zip(spool.identities(), count(1), strict=False))
-        then.add(db.execute("SELECT coalesce(key, fingerprint), position FROM ledger ORDER BY position"))
-        lowest = lowest_position(db)
+        for gone in (True, False):
+            for first, joined in reading.joined_names(db, gone=gone):
+                then.add(zip(split(joined), count(first), strict=False))
+        lost = Departed(db)
         for new_bucket, old_bucket in zip(now.buckets(), then.buckets(), strict=True):
             place = dict(new_bucket)
+            nowhere = []
             for identity, old in old_bucket:
-                new = place.pop(identity, None)  # once: a table changed under a run may have left two lines of one row
+                new = place.pop(
+                    identity, None
+                )  # once: a table changed under a run may have left two records of one row
                 if new is None:
-                    new = old if old < 0 else (lowest := lowest - 1)
-                yield Segment(old, 1, new)
+                    nowhere.append(old)
+                else:
+                    yield Segment(old, 1, new)
+            yield from lost.segments(nowhere)
 
 
 def _apply(db: sqlite3.Connection) -> Moved:
-    """Write the ledger anew, in the table's order; results and errors stay where they are."""
-    now = "l.position - m.old + m.new"
-    (ledger,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'ledger'").fetchone()
-    names = [column[1] for column in db.execute("PRAGMA table_info(ledger)")]
-    rest = ", ".join(name for name in names if name not in ("position", "crc"))
-    # A new table in the new order: updated one by one, lines would run into positions that others still have.
-    db.execute(f"CREATE TABLE moved{ledger[ledger.index('(') :]}")
+    """Write the places anew, in the table's order; blocks and errors stay where they are."""
+    # In a table of their own first: moved one by one, places would run into positions that others still have.
+    db.execute("CREATE TEMP TABLE moved(position INTEGER PRIMARY KEY, rows, block, nth)")
+    begin, end = "max(p.position, m.old)", "min(p.position + p.rows, m.old + m.length)"
     db.execute(
-        f"INSERT INTO moved(position, {rest}, crc) "
-        f"SELECT {now}, {rest}, {seal.sql_moved('l.crc', 'l.position', now)} FROM move m CROSS JOIN ledger l "
-        "ON l.position BETWEEN m.old AND m.old + m.length - 1 ORDER BY m.new"
+        f"""INSERT INTO moved
+            SELECT m.new - m.old + {begin}, {end} - {begin}, p.block, p.nth + {begin} - p.position
+            FROM move m CROSS JOIN place p
+              ON p.position BETWEEN coalesce((SELECT max(position) FROM place WHERE position <= m.old), m.old)
+                AND m.old + m.length - 1
+            WHERE p.position + p.rows > m.old"""
     )
     _move_failures(db)
-    db.execute("DROP TABLE ledger")
-    db.execute("ALTER TABLE moved RENAME TO ledger")
+    db.execute("DELETE FROM place")
+    sealed = (
+        (*place, seal.of_place(*place)) for place in _together(db.execute("SELECT * FROM moved ORDER BY position"))
+    )
+    db.executemany("INSERT INTO place VALUES (?, ?, ?, ?, ?)", sealed)
+    db.execute("DROP TABLE moved")
     tests = ("new != old AND new > 0 AND old > 0", "new < 0 AND old > 0", "new > 0 AND old < 0")
     rows = "SELECT coalesce(sum(length), 0) FROM move WHERE "
     return Moved(*(db.execute(rows + test).fetchone()[0] for test in tests))
+
+
+def _together(places: Iterable[tuple[int, int, int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    """Places in order; rows that follow each other in the table and in a block have one."""
+    last: tuple[int, int, int, int] | None = None
+    for position, rows, block, nth in places:
+        if last and (last[0] + last[1], last[2], last[3] + last[1]) == (position, block, nth):
+            last = (last[0], last[1] + rows, *last[2:])
+            continue
+        if last:
+            yield last
+        last = (position, rows, block, nth)
+    if last:
+        yield last
 
 
 def _move_failures(db: sqlite3.Connection) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from batchrun.checkpoint import reading
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.places import Places
 from batchrun.errors import Interrupted, UsageError
@@ -15,9 +16,9 @@ from batchrun.table.scan import Scan, scan
 
 from . import old_names, roll
 from .anchor import Moved, anchor
+from .kept_cells import KeptCells
 from .naming import BY_NAME, BY_PLACE, Change, Naming, change_of, naming_of
 from .rebind import rebind
-from .sheet import Sheet
 from .spool import Spool
 
 _NO_PART_OF_THE_TEXT = frozenset({"columns", "key", "content", "dtype", "missing", "rules"})
@@ -39,7 +40,7 @@ def bind(
     """
     known_by = {**reading, "header": list(table.columns)}
     with Spool(places.folder) as spool, roll.opened_roll(places.roll, known_by) as old:
-        sheet = Sheet(checkpoint.db)
+        cells = KeptCells(checkpoint.db)
         keeps_cells = options.key is None and options.content is None
 
         def take(fingerprints: list[bytes], keys: list[bytes] | None) -> None:
@@ -47,16 +48,16 @@ def bind(
                 raise Interrupted(signum, "interrupted while the table was read; nothing was changed")
             spool.add(fingerprints, keys)
 
-        def take_cells(fingerprints: list[bytes], columns: Sequence[str], cells: list[bytes]) -> None:
-            sheet.add(b"".join(fingerprints), columns, cells)
+        def take_cells(fingerprints: list[bytes], columns: Sequence[str], digests: list[bytes]) -> None:
+            cells.add(b"".join(fingerprints), columns, digests)
 
-        recorder = roll.Recorder(spool, old, sheet if keeps_cells else None)
+        recorder = roll.Recorder(spool, old, cells if keeps_cells else None)
         found = scan(table, options, take, recorder.memo, take_cells if keeps_cells else None)
         now = naming_of(reading, found.columns)
         same_table = _same_text(checkpoint.get("reading"), reading) and _same_rows(checkpoint, found)
         change = change_of(naming_before(checkpoint) or now, now, found.columns, same_table=same_table)
-        moved = _bound(checkpoint, table, options, spool, sheet, change, places.folder)
-        sheet.close()
+        moved = _bound(checkpoint, table, options, spool, cells, change, places.folder)
+        cells.close()
         if keep_roll and recorder.entries:
             # It says what pages hold, and nothing of the checkpoint: no harm if the caller's transaction is given up
             # yet.
@@ -68,7 +69,7 @@ def bind(
 
 def naming_before(checkpoint: Checkpoint) -> Naming | None:
     """How the checkpoint's rows are named; None if there are none."""
-    if checkpoint.db.execute("SELECT 1 FROM ledger LIMIT 1").fetchone() is None:
+    if not reading.any_settled(checkpoint.db):
         return None
     if named := checkpoint.get("named"):
         return Naming(tuple(named["key"]), tuple(named["content"]), named["chosen"])
@@ -90,7 +91,7 @@ def _same_rows(checkpoint: Checkpoint, found: Scan) -> bool:
 def _any_renamed(checkpoint: Checkpoint, change: Change) -> bool:
     if change.by == BY_NAME:
         return bool((checkpoint.get("named") or {}).get("renamed"))
-    return checkpoint.db.execute("SELECT 1 FROM ledger WHERE key IS NOT NULL LIMIT 1").fetchone() is not None
+    return reading.any_keys(checkpoint.db)
 
 
 def _bound(
@@ -98,7 +99,7 @@ def _bound(
     table: Table,
     options: ReadOptions,
     spool: Spool,
-    sheet: Sheet,
+    cells: KeptCells,
     change: Change,
     folder: Path,
 ) -> Moved:
@@ -111,23 +112,23 @@ def _bound(
         raise _unknown(f"{_columns(change.lost_key)}, which named the rows (--key), {_have(change.lost_key)} gone")
     unclear, was, settled = 0, [], _settled(checkpoint)
     with ExitStack() as stack:
-        if change.by_names or not sheet:
+        if change.by_names or not cells:
             was.append(stack.enter_context(Spool(folder)))
             old_names.by_columns(table, options, change.before, was[-1])
-        if sheet and change.shared and change.shared != change.before.content:
+        if cells and change.shared and change.shared != change.before.content:
             was.append(stack.enter_context(Spool(folder)))
-            unclear = old_names.by_cells(table, change.shared, sheet, was[-1], folder)
+            unclear = old_names.by_cells(table, change.shared, cells, was[-1], folder)
         moved = rebind(checkpoint, spool, was, change, folder)
     if settled and not moved.kept and (change.went or change.before.key != change.now.key):
-        raise _unknown(_why_nothing(change, sheet, unclear))
+        raise _unknown(_why_nothing(change, cells, unclear))
     return replace(moved, unclear=min(unclear, spool.rows - moved.kept))
 
 
 def _settled(checkpoint: Checkpoint) -> bool:
-    return checkpoint.db.execute("SELECT 1 FROM ledger WHERE position > 0 LIMIT 1").fetchone() is not None
+    return reading.any_settled(checkpoint.db, here=True)
 
 
-def _why_nothing(change: Change, sheet: Sheet, unclear: int) -> str:
+def _why_nothing(change: Change, cells: KeptCells, unclear: int) -> str:
     """Why not one row was found again."""
     if not change.went:
         return "--key is another one than before, and no row is as it was"
@@ -136,7 +137,7 @@ def _why_nothing(change: Change, sheet: Sheet, unclear: int) -> str:
         return f"{gone}, and no other column is as it was"
     if unclear:
         return f"{gone}, and in the others rows that were different are alike"
-    if not sheet:
+    if not cells:
         return f"{gone}, and an earlier version of batchrun has kept rows by all their columns only"
     return f"{gone}, and no row is as it was in the others"
 

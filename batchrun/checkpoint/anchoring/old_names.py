@@ -14,9 +14,9 @@ from batchrun.table.interface import Table
 from batchrun.table.options import ReadOptions
 
 from .align import WIDTH
+from .kept_cells import KeptCells, shared
 from .naming import Naming
 from .partition import Partition
-from .sheet import Sheet, shared
 from .spool import Spool
 
 _CHUNK = 4096
@@ -29,7 +29,7 @@ def by_columns(table: Table, options: ReadOptions, before: Naming, was: Spool) -
         was.add(*identities(table.columns, options)(chunk))
 
 
-def by_cells(table: Table, columns: tuple[str, ...], sheet: Sheet, was: Spool, folder: Path) -> int:
+def by_cells(table: Table, columns: tuple[str, ...], kept: KeptCells, was: Spool, folder: Path) -> int:
     """Name rows by what they have in common with the rows before, in `columns`.
 
     Rows that were different before, and are alike in these columns, can be told from each other only where all rows
@@ -44,7 +44,7 @@ def by_cells(table: Table, columns: tuple[str, ...], sheet: Sheet, was: Spool, f
         Partition(folder) as now,
     ):
         was_there, is_there = _Rows(), _Rows()
-        then.add(was_there.numbered(_writing(sheet.rows_before(columns), before.write)))
+        then.add(was_there.numbered(_writing(kept.rows_before(columns), before.write)))
         before.flush()
         now.add(is_there.numbered(_shared_now(table, columns), stop_at=was_there.count))
         if is_there.order == was_there.order and not was_there.all_alike:

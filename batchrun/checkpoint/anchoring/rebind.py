@@ -14,27 +14,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any
 
-from batchrun.checkpoint import seal
+from batchrun.checkpoint import reading
 from batchrun.checkpoint.checkpoint import Checkpoint
-from batchrun.checkpoint.records import Failure, Settled
+from batchrun.checkpoint.placing import rename
 
-from .align import Segment
-from .anchor import Moved, forget_unsettled, lowest_position, mark_changed, move
+from .align import Segment, split, split_at
+from .anchor import Departed, Moved, forget_unsettled, mark_changed, move
 from .naming import BY_PLACE, Change
 from .partition import Partition
 from .spool import Spool
-
-_CHUNK = 4096
-_NAME, _CONTENT = "coalesce(key, fingerprint)", "fingerprint"
-_SEALED = """
-SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds, r.body, r.raw, r.how, r.note, l.crc,
-       f.id, f.position, f.attempt, f.at, f.seconds, f.lane, f.kind, f.message, f.type, f.http_status, f.traceback,
-       f.raw
-FROM ledger l LEFT JOIN result r ON r.id = l.result LEFT JOIN failure f ON f.id = l.failure
-WHERE l.position BETWEEN ? AND ? ORDER BY l.position
-"""
 
 
 def rebind(checkpoint: Checkpoint, spool: Spool, was: Sequence[Spool], change: Change, folder: Path) -> Moved:
@@ -44,7 +33,7 @@ def rebind(checkpoint: Checkpoint, spool: Spool, was: Sequence[Spool], change: C
     """
     db = checkpoint.db
     by_place = change.by == BY_PLACE
-    others = {position for (position,) in db.execute("SELECT position FROM changed")} if by_place else None
+    others = set(reading.changed_rows(db)) if by_place else None
     if not by_place:
         forget_unsettled(db)
     # Before anything is joined: of rows that are alike, the first takes the first one's line, the second the second's.
@@ -57,7 +46,7 @@ def rebind(checkpoint: Checkpoint, spool: Spool, was: Sequence[Spool], change: C
     db.executemany("INSERT INTO twin VALUES (?, ?)", spool.twins())
     db.execute("DELETE FROM changed")
     mark_changed(db, spool)
-    kept = db.execute("SELECT count(*) FROM ledger WHERE position > 0").fetchone()[0]
+    kept = sum(rows for _, rows in reading.rows_by_state(db))
     return replace(moved, change=change, kept=kept)
 
 
@@ -66,17 +55,20 @@ class _Lines:
 
     def __init__(self, db: sqlite3.Connection, rows: int) -> None:
         self._db = db
-        self._lowest = lowest_position(db)
-        last = db.execute("SELECT max(0, max(position)) FROM ledger").fetchone()[0] or 0
-        self._found = bytearray(last - self._lowest + 1)
+        self._lowest = reading.first_position(db)
+        self._found = bytearray(reading.last_position(db) - self._lowest + 1)
         self._rows = bytearray(rows + 1)
 
-    def left(self, what: str = "NULL") -> Iterator[tuple[bytes, int]]:
-        """An expression's value and the position of each line that has not been found, those of the table first."""
-        for where in ("position > 0", "position < 0"):
-            for value, position in self._db.execute(f"SELECT {what}, position FROM ledger WHERE {where}"):
-                if not self._found[position - self._lowest]:
-                    yield value, position
+    def left(self, *, contents: bool = False) -> Iterator[tuple[bytes, int]]:
+        """Name and position of each record that has not been found, those of the table first.
+
+        `contents`: the fingerprint that it was settled with in place of its name.
+        """
+        for gone in (False, True):
+            for first, joined in reading.joined_names(self._db, gone=gone, contents=contents):
+                for position, name in enumerate(split(joined), first):
+                    if not self._found[position - self._lowest]:
+                        yield name, position
 
     def free(self, names: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
         """Names and positions of the rows that have no line."""
@@ -95,26 +87,24 @@ class _Lines:
 
     def lost(self) -> Iterator[Segment]:
         """Lines that no row has claimed: they wait at negative positions."""
-        lowest = self._lowest
-        for _, old in self.left():
-            yield Segment(old, 1, old if old < 0 else (lowest := lowest - 1))
+        return Departed(self._db).segments(position for _, position in self.left())
 
 
 def _found(spool: Spool, was: Sequence[Spool], lines: _Lines, folder: Path, *, by_place: bool) -> Iterator[Segment]:
     if by_place:
         yield from lines.stay()
     if not spool.keyed:
-        yield from _same(_CONTENT, spool, lines, folder)
+        yield from _same(spool, lines, folder, contents=True)
     for names in (*was, spool):
-        yield from _same(_NAME, names, lines, folder)
+        yield from _same(names, lines, folder)
 
 
-def _same(what: str, spool: Spool, lines: _Lines, folder: Path) -> Iterator[Segment]:
+def _same(spool: Spool, lines: _Lines, folder: Path, *, contents: bool = False) -> Iterator[Segment]:
     """Join lines and rows of the same name, bucket by bucket."""
     if next(lines.left(), None) is None:
         return
     with Partition(folder) as then, Partition(folder) as now:
-        then.add(lines.left(what))
+        then.add(lines.left(contents=contents))
         now.add(lines.free(spool.identities()))
         for old_bucket, new_bucket in zip(then.buckets(), now.buckets(), strict=True):
             place = dict(new_bucket)
@@ -127,49 +117,30 @@ def _same(what: str, spool: Spool, lines: _Lines, folder: Path) -> Iterator[Segm
 def _rename(
     db: sqlite3.Connection, spool: Spool, was: Sequence[Spool], change: Change, others: set[int] | None
 ) -> None:
-    """Let each line bear the name that its row has now. `others`: rows with other content, if known by their place."""
+    """Let each record bear the name that its row has now.
+
+    `others`: rows with other content, if known by their place.
+    """
     named = zip(*map(_contents, was), _contents(spool), spool.identities(), strict=True)
     at = 0
-    (last,) = db.execute("SELECT max(position) FROM ledger").fetchone()
-    for first in range(1, (last or 0) + 1, _CHUNK):
+    db.execute("CREATE TEMP TABLE renamed(block, nth, name, key, PRIMARY KEY (block, nth)) WITHOUT ROWID")
+    for place in reading.places(db):
+        block = reading.names_of(db, place.block)
         renamed = []
-        for line in _lines_between(db, first, first + _CHUNK - 1):
-            position, fingerprint, key = line[:3]
+        for nth in range(place.nth, place.nth + place.rows):
+            position = place.position + nth - place.nth
+            fingerprint, key = (split_at(joined, nth) for joined in block)
             *before, content, name = next(islice(named, position - at - 1, None))
             at = position
             as_it_was = fingerprint in before if others is None else position not in others
             told = content if as_it_was and change.same else fingerprint
-            new = (told, name if spool.keyed or told != name else None)
-            # The seal covers the names, so it is made anew in the same statement; one that did not fit must not fit
-            # afterwards, or damage would be sealed in.
+            new = (told, name if spool.keyed or told != name else told)
             if new != (fingerprint, key):
-                renamed.append((*new, _resealed(line, *new), position))
-        db.executemany("UPDATE ledger SET fingerprint = ?, key = ?, crc = ? WHERE position = ?", renamed)
+                renamed.append((place.block, nth, *new))
+        db.executemany("INSERT INTO renamed VALUES (?, ?, ?, ?)", renamed)
+    rename(db, db.execute("SELECT * FROM renamed ORDER BY block, nth"))
+    db.execute("DROP TABLE renamed")
 
 
 def _contents(spool: Spool) -> Iterator[bytes]:
     return spool.contents() if spool.keyed else spool.identities()
-
-
-def _lines_between(db: sqlite3.Connection, first: int, last: int) -> list[tuple[Any, ...]]:
-    before, db.text_factory = db.text_factory, _lenient
-    try:
-        return db.execute(_SEALED, (first, last)).fetchall()
-    finally:
-        db.text_factory = before
-
-
-def _lenient(text: bytes) -> str:
-    """Text that was damaged is left to those who look for damage."""
-    return text.decode("utf-8", "surrogateescape")
-
-
-def _resealed(line: tuple[Any, ...], fingerprint: bytes, key: bytes | None) -> int:
-    """The seal of a renamed line. One that did not fit does not fit afterwards either."""
-    crc: int = line[11]
-    failure = Failure(*line[13:]) if line[12] is not None else None
-    row = Settled._make((*line[:11], failure, None, None))
-    try:
-        return crc ^ seal.of(row) ^ seal.of(row._replace(fingerprint=fingerprint, key=key))
-    except (TypeError, AttributeError, ValueError):  # damage can change a value's type
-        return crc

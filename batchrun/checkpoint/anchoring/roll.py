@@ -22,7 +22,7 @@ from batchrun.core.ownership import open_own
 from batchrun.table.pages import Memo, Page
 
 from .align import WIDTH
-from .sheet import Sheet
+from .kept_cells import KeptCells
 from .spool import Spool
 
 _FORMAT = 2
@@ -65,23 +65,23 @@ class Roll:
 class Recorder:
     """Fills the spool of a pass, from an old roll where it can, and remembers the pages for the next roll.
 
-    `sheet`: is told of the pages that are met again, too; those that it does not know are read.
+    `cells`: is told of the pages that are met again, too; those that it does not know are read.
     """
 
-    def __init__(self, spool: Spool, old: Roll, sheet: Sheet | None = None) -> None:
+    def __init__(self, spool: Spool, old: Roll, cells: KeptCells | None = None) -> None:
         self._spool = spool
         self._old = old
-        self._sheet = sheet
+        self._cells = cells
         self.entries: list[Entry] = []
-        known = old.pages if sheet is None else [page for page in old.pages if sheet.holds(old.identities(page))]
+        known = old.pages if cells is None else [page for page in old.pages if cells.holds(old.identities(page))]
         self.memo = Memo(known, self._again, self._note)
 
     def _again(self, page: Page) -> None:
         self.entries.append(Entry(self._spool.rows + 1, page))
         identities = self._old.identities(page)
         self._spool.add_joined(identities, self._old.contents(page))
-        if self._sheet:
-            self._sheet.again(identities)
+        if self._cells:
+            self._cells.again(identities)
 
     def _note(self, page: Page) -> None:
         self.entries.append(Entry(self._spool.rows - page.rows + 1, page))

@@ -119,6 +119,11 @@ class Spool:
                 told_apart[one] = occurrence_of(names[one], occurrence)
         return bytes(told_apart)
 
+    def contents_at(self, first: int, count: int) -> bytes:
+        """The joined fingerprints of at most `count` rows from position `first`, where rows are named by a key."""
+        self._contents.seek(WIDTH * (first - 1))
+        return self._contents.read(WIDTH * count)
+
     def contents(self) -> Iterator[bytes]:
         """Each row's fingerprint, in the table's order, where rows are named by a key."""
         return _sixteens(self._contents)

@@ -8,37 +8,21 @@ pages      what the ledger says beside a table's chunks, rows that are left incl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from batchrun.checkpoint.damage import damaged_rows, fits_seal
-from batchrun.checkpoint.explain import damaged_records, explained
-from batchrun.checkpoint.records import Failure
-from batchrun.core.states import LEFT, STATE_NAMES
+from batchrun.checkpoint import reading
+from batchrun.checkpoint.damage import naming_damage
+from batchrun.checkpoint.explain import explained
+from batchrun.checkpoint.reading import Taken
+from batchrun.core.states import STATE_NAMES
 from batchrun.core.text import counted
-from batchrun.errors import CheckpointError, InputError
-from batchrun.table.interface import CHUNK_ROWS
+from batchrun.errors import InputError
 
-_SETTLED = """
-SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, NULL, NULL, r.body, r.raw, r.how, r.note, l.failure,
-       NULL, NULL, l.crc
-FROM ledger l LEFT JOIN result r ON r.id = l.result
-WHERE l.position > 0 ORDER BY l.position
-"""
-_FAILURES = """
-SELECT id, position, attempt, at, seconds, lane, kind, message, type, http_status, traceback, raw
-FROM failure WHERE id IN ({})
-"""
 _ERROR_KEYS = ("kind", "message", "type", "http_status", "traceback")
-_AT_ONCE = 500
-_NOTHING = (None,) * 11
-_BODIES = """
-SELECT l.position, CAST(r.body AS BLOB) FROM ledger l JOIN result r ON r.id = l.result
-WHERE l.position > 0 AND r.body IS NOT NULL ORDER BY l.position
-"""
 
 
 class Outcome(NamedTuple):
@@ -106,64 +90,23 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("ROLLBACK")
 
 
-def _outcomes(db: sqlite3.Connection, found: list[tuple[Any, ...]], *, raw: bool) -> Outcomes:
-    """What `_SETTLED` has found, with what it says of failures."""
-    if not found:
-        return Outcomes((), (), (), (), (), (), ())
-    rows, _, _, states, _, _, _, bodies, raws, hows, notes, failures, *_ = zip(*found, strict=True)
+def _outcomes(first: int, taken: Taken, *, raw: bool) -> Outcomes:
+    """Rows from `first` on, with what their failures say."""
+    rows = range(first, first + len(taken.states))
     nothing = (None,) * len(rows)
     errors: Sequence[dict[str, Any] | None] = nothing
-    last: Sequence[Failure | None] = nothing
-    if any(failures):
-        told = _told(db, [failure for failure in failures if failure])
-        last = [told.get(failure) for failure in failures]
-        errors = [None if failure is None else {key: getattr(failure, key) for key in _ERROR_KEYS} for failure in last]
-        raws = tuple(
-            failure.raw if reply is None and failure is not None else reply
-            for reply, failure in zip(raws, last, strict=True)
-        )
-    _check(found, last)
-    names = [STATE_NAMES[state] for state in states]
-    return Outcomes(rows, names, bodies, hows, raws if raw else nothing, errors, notes)
+    if any(taken.failures):
+        errors = [
+            {key: getattr(failure, key) for key in _ERROR_KEYS} if failure else None for failure in taken.failures
+        ]
+    names = [STATE_NAMES[state] for state in taken.states]
+    return Outcomes(rows, names, taken.bodies, taken.hows, taken.raws if raw else nothing, errors, taken.notes)
 
 
-def _check(found: list[tuple[Any, ...]], errors: Sequence[Failure | None]) -> None:
-    """Hold each record against its seal: nothing that was changed on the disk leaves the checkpoint as a result."""
-    for row, failure in zip(found, errors, strict=True):
-        if row[3] != LEFT and not fits_seal((*row[:11], failure, None, None) if row[11] else row[:14], row[14]):
-            raise sqlite3.DatabaseError(f"the record of row {row[0]:,} is corrupt")
-
-
-@contextmanager
-def _naming_damage(db: sqlite3.Connection) -> Iterator[None]:
-    """As `explained`; where records are damaged their rows are named."""
-    path = checkpoint_path(db)
-    try:
-        with explained(path):
-            yield
-    except CheckpointError as error:
-        with suppress(sqlite3.Error):
-            if rows := [row for row in damaged_rows(db) if row > 0]:
-                raise damaged_records(path, rows) from error
-        raise
-
-
-def _told(db: sqlite3.Connection, failures: list[int]) -> dict[int, Failure]:
-    """These failures, as far as their seals know them."""
-    told = {}
-    for start in range(0, len(failures), _AT_ONCE):
-        some = failures[start : start + _AT_ONCE]
-        for number, *failure in db.execute(_FAILURES.format(",".join("?" * len(some))), some):
-            told[number] = Failure(*failure)
-    return told
-
-
-def bodies(db: sqlite3.Connection) -> Iterator[list[tuple[int, bytes]]]:
-    """Row and result of each row that has one, in order, some at a time. Raises `CheckpointError`."""
-    with explained(checkpoint_path(db)):
-        cursor = db.execute(_BODIES)
-        while found := cursor.fetchmany(CHUNK_ROWS):
-            yield found
+def bodies(db: sqlite3.Connection) -> Iterator[tuple[Sequence[int], Sequence[bytes]]]:
+    """Rows that have a result, and their results, in order, some at a time. Raises `CheckpointError`."""
+    with naming_damage(checkpoint_path(db), db):
+        yield from reading.all_bodies(db)
 
 
 def pages(
@@ -174,24 +117,15 @@ def pages(
     Raises `InputError` if the ledger knows of rows beyond the table's last one, and `CheckpointError` for a record that
     is not what was written.
     """
-    with _naming_damage(db):
-        cursor = db.execute(_SETTLED)
-        ahead: list[tuple[Any, ...]] = []
-        end = 0
+    with naming_damage(checkpoint_path(db), db):
+        reader, end = reading.RowReader(db, raws=raw), 0
         for chunk in chunks:
             first, end = end + 1, end + len(chunk)
-            found = ahead + cursor.fetchmany(max(0, len(chunk) - len(ahead)))
-            ahead = []
-            # Positions rise: as many as there are rows, up to the last row, are all rows.
-            if len(found) != len(chunk) or (found and found[-1][0] != end):
-                here = [row for row in found if row[0] <= end]
-                ahead = found[len(here) :]
-                found = _filled(here, first, end)
-            yield chunk, _outcomes(db, found, raw=raw)
-        beyond = ahead[0] if ahead else cursor.fetchone()
+            yield chunk, _outcomes(first, reader.take(first, end), raw=raw)
+        beyond = reader.beyond
     if beyond is not None:
         raise InputError(
-            f"{checkpoint_path(db)} knows of row {beyond[0]:,}, but the table has only {counted(end, 'row')}",
+            f"{checkpoint_path(db)} knows of row {beyond:,}, but the table has only {counted(end, 'row')}",
             "the table has changed since the last run: run 'batchrun process' again, it finds the rows anew",
         )
 
@@ -201,9 +135,3 @@ def checkpoint_path(db: sqlite3.Connection) -> Path:
     # As bytes: a file's name need not be UTF-8.
     (name,) = db.execute("SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'").fetchone()
     return Path(os.fsdecode(name))
-
-
-def _filled(here: list[tuple[Any, ...]], first: int, end: int) -> list[tuple[Any, ...]]:
-    """`here`, with the rows between that are left."""
-    settled = {row[0]: row for row in here}
-    return [settled.get(row) or (row, None, None, LEFT, *_NOTHING) for row in range(first, end + 1)]

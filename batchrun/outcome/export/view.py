@@ -55,9 +55,8 @@ class Results:
             yield page
 
     def _values(self) -> Iterator[list[Any]]:
-        for page in bodies(self.db):
+        for rows, found in bodies(self.db):
             self.pulse()
-            rows, found = zip(*page, strict=True)
             yield values_of(found, rows)
 
 

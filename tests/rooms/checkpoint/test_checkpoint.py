@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import ROOT, batchrun, database, records, settled
+from support import ROOT, batchrun, database, reading, records, settled, with_rows
 
 from batchrun.checkpoint.format import FORMAT
 from batchrun.checkpoint.opening import NothingYet, opened
@@ -106,7 +106,7 @@ def fail_half_way(checkpoint):
 def test_time_and_lane_of_the_last_attempt_are_kept(path):
     written(path, row(1, at=1e9, lane=3), row(2))
     with opened(path, write=False) as checkpoint:
-        found = checkpoint.db.execute("SELECT at, lane FROM ledger ORDER BY position").fetchall()
+        found = with_rows(checkpoint.db).execute("SELECT at, lane FROM ledger ORDER BY position").fetchall()
     assert found == [(1e9, 3), (None, None)]
 
 
@@ -207,9 +207,8 @@ def test_a_checkpoint_of_any_format_is_brought_up_to_date_and_gone_on_with(old):
     after = settled(old, "answer")
     assert {position: after[position] for position in before} == before
     assert format_of(database(old, "answer")) == FORMAT
-    with sqlite3.connect(database(old, "answer")) as db:
+    with reading(old, "answer") as db:
         (last,) = db.execute("SELECT at, lane FROM ledger WHERE position = 9")
-    db.close()
     assert last == (pytest.approx(time.time(), abs=600), 0)
     with old.open("a") as file:
         file.write("gone,007\n")  # it comes back, and its result with it
@@ -235,7 +234,7 @@ def written_today(tmp_path_factory):
 def settled_rows(path):
     what = "SELECT position, fingerprint, status, body, raw, how FROM ledger LEFT JOIN result ON id = result"
     with opened(path, write=False) as checkpoint:
-        return checkpoint.db.execute(what).fetchall()
+        return with_rows(checkpoint.db).execute(what).fetchall()
 
 
 def test_the_seed_of_python_does_not_matter(path, tmp_path):

@@ -5,7 +5,6 @@ import math
 import shutil
 import sqlite3
 import time
-from contextlib import closing
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -14,18 +13,18 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import ROOT, batchrun, database, start, wait_for, write_table
+from support import ROOT, batchrun, database, reading, start, wait_for, write_table
 
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.records import Failure, Settled
 from batchrun.core.states import DONE, FAILED
 from batchrun.outcome.report.charts import nice, short
+from batchrun.outcome.report.gather import OTHER_KINDS, read_facts
 from batchrun.outcome.report.in_flight import Moments, in_flight
 from batchrun.outcome.report.labels import PHONE, SCREEN, Label, extent, looks, with_room
 from batchrun.outcome.report.latency import MOST_BARS, SHARES, latency_of
 from batchrun.outcome.report.markup import Markup, element
 from batchrun.outcome.report.page import page
-from batchrun.outcome.report.reading import OTHER_KINDS, read_facts
 from batchrun.outcome.report.timeline import MOST_BINS, Span, timeline
 from batchrun.run.tally import quantile
 
@@ -130,7 +129,7 @@ def charted(root, caption):
 
 
 def query(table, task, sql):
-    with closing(sqlite3.connect(f"file:{database(table, task)}?mode=ro", uri=True)) as db:
+    with reading(table, task) as db:
         return db.execute(sql).fetchall()
 
 

@@ -5,12 +5,13 @@ Text stands as it is, null is empty, true and false are words, arrays and object
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import IO, Any
 
 from batchrun.outcome.export.json_value import text_of
 from batchrun.outcome.export.view import Results, values
+from batchrun.table.csv_table import CsvTable
 
 _AS_THEY_ARE = {str, int, float, type(None)}  # as csv writes them
 _BOOLEANS = {bool, type(None)}
@@ -32,15 +33,45 @@ def _write(results: Results, sink: IO[bytes], separator: str) -> int:
     columns = results.first_columns() if results.hasty else results.columns()
     names = (*results.table.columns, *columns.names, *columns.told)
     sink.write(_encoded([names], separator))
-    rows = 0
-    for chunk, page in results.pages():
+    rows, table = 0, results.table
+    chunks: Iterable[list[Any]] = table.line_chunks(separator) if isinstance(table, CsvTable) else table.chunks()
+    for chunk, page in results.beside(chunks):
         found = values(page)
         if results.hasty:
             columns.check(compress(found, page.bodies))
-        cells: list[Sequence[Any]] = [*zip(*chunk, strict=True), *columns.cells(found)]
-        sink.write(_encoded(list(zip(*map(_plain, cells), *results.told(page), strict=True)), separator))
+        more = [*map(_plain, columns.cells(found)), *results.told(page)]
+        if type(chunk[0]) is str:
+            sink.write(_glued(chunk, more, separator).encode("utf-8", "backslashreplace"))
+        else:
+            own = map(_plain, zip(*chunk, strict=True))
+            sink.write(_encoded(list(zip(*own, *more, strict=True)), separator))
         rows += len(page)
     return rows
+
+
+def _glued(lines: Sequence[str], more: Sequence[Sequence[Any]], separator: str) -> str:
+    """Lines of the table as they stand, with further cells behind each. What might need quotes goes through `csv`."""
+    texts = [_texts(column, separator) for column in more]
+    if None not in texts:
+        return "\n".join([*map(separator.join, zip(lines, *texts, strict=True)), ""])
+    tails = _Each()
+    csv.writer(tails, delimiter=separator, lineterminator=_LINE_END).writerows(zip(*more, strict=True))
+    return "".join(map(separator.join, zip(lines, tails, strict=True)))
+
+
+def _texts(column: Sequence[Any], separator: str) -> Sequence[str] | None:
+    """The cells as text; None if one of them might need quotes."""
+    found = set(map(type, column))
+    if found == {type(None)}:
+        return [""] * len(column)
+    if found == {str}:
+        texts = column
+    elif type(None) in found:
+        texts = ["" if cell is None else str(cell) for cell in column]
+    else:
+        return list(map(str, column))  # numbers
+    joined = "\0".join(texts)
+    return None if any(character in joined for character in ('"', separator, "\n", "\r")) else texts
 
 
 def _plain(column: Sequence[Any]) -> Sequence[Any]:

@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS sheet(
 """
 
 
-class Sheet:
+class KeptCells:
     """The sheet while a table is bound: the blocks of the table as it was, and those of the table as it is."""
 
     def __init__(self, db: sqlite3.Connection) -> None:

@@ -1,15 +1,14 @@
-"""What a checkpoint says of its runs, summed up by SQLite within one moment.
-
-Only rows that are in the table now count, and of each its last settling; of failed attempts all that were kept.
-"""
+"""What a checkpoint says of its runs, summed up within one moment."""
 
 import json
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from batchrun.checkpoint import sums
 from batchrun.checkpoint.checkpoint import Checkpoint
-from batchrun.checkpoint.explain import explained, status_name
+from batchrun.checkpoint.damage import naming_damage
+from batchrun.checkpoint.explain import status_name
 from batchrun.core.money import Tokens
 from batchrun.core.states import STATE_NAMES
 from batchrun.outcome.export.joined import snapshot
@@ -25,42 +24,18 @@ FEWEST_BINS = 12
 MOST_KINDS = 5
 OTHER_KINDS = "other kinds"
 
-_RUNS = """
-SELECT r.id, r.started, r.ended, r.exit, r.versions, r.options, r.counts,
-       s.cost, s.prompt, s.completion, s.cached, s.reasoning
-FROM run r LEFT JOIN spent s ON s.run = r.id ORDER BY r.id
-"""
-_SETTLED_BY = "SELECT run, count(*), max(at) FROM ledger WHERE position > 0 GROUP BY run"
-_FAILED_BY = "SELECT run, count(*), max(at) FROM failure WHERE position > 0 GROUP BY run"
-# The last attempt of a row is in the ledger; those before it, and those of rows that are left, are failures.
-_ATTEMPTS = """
-(SELECT at, coalesce(seconds, 0) AS seconds FROM ledger WHERE position > 0 AND at IS NOT NULL
- UNION ALL
- SELECT f.at, coalesce(f.seconds, 0) FROM failure f LEFT JOIN ledger l ON l.position = f.position
- WHERE f.position > 0 AND (l.position IS NULL OR f.attempt < l.attempts))
-"""
-_STEPS = "CAST(({moment} - :origin) / :width AS INTEGER)"
-_MOMENTS = f"SELECT {_STEPS}, count(*), sum({{moment}} - :origin) FROM {_ATTEMPTS} GROUP BY 1"
-_SETTLED = f"""
-SELECT {_STEPS.format(moment="at")}, status, count(*) FROM ledger WHERE position > 0 AND at IS NOT NULL GROUP BY 1, 2
-"""
-_FAILED = f"SELECT {_STEPS.format(moment='at')}, kind, count(*) FROM failure WHERE position > 0 GROUP BY 1, 2"
-_TOOK = "FROM ledger WHERE position > 0 AND seconds IS NOT NULL"
-_SLOWEST = f"SELECT position, seconds, status, attempts, at, lane {_TOOK} ORDER BY seconds DESC, position LIMIT ?"
-
 
 def read_facts(checkpoint: Checkpoint, *, table: str, task: str, now: float, goes_on: bool) -> Facts:
     """All facts of one moment; a run may go on beside. `now`: seconds since 1970.
 
     Raises `CheckpointError` if the checkpoint is damaged.
     """
-    with snapshot(checkpoint.db), explained(checkpoint.path):
+    with snapshot(checkpoint.db), naming_damage(checkpoint.path, checkpoint.db):
+        sums.check_all(checkpoint.db)
         counts, rows = checkpoint.counts(), checkpoint.get("rows", 0)
         known = checkpoint.get("task") or {}
         runs = tuple(_runs(checkpoint, now, goes_on=goes_on))
-        attempts, timeless = checkpoint.db.execute(
-            "SELECT coalesce(sum(attempts), 0), count(*) - count(at) FROM ledger WHERE position > 0"
-        ).fetchone()
+        attempts, timeless = sums.attempts(checkpoint.db)
         spans = [Span(run.started, max(run.started, run.ended)) for run in runs if run.busy]
         most = min(MOST_BINS, max(FEWEST_BINS, attempts))
         try:
@@ -93,9 +68,8 @@ def _groups(checkpoint: Checkpoint, task: str) -> list[Group]:
 
 def _runs(checkpoint: Checkpoint, now: float, *, goes_on: bool) -> Iterator[Ran]:
     db = checkpoint.db
-    settled = {run: (count, last) for run, count, last in db.execute(_SETTLED_BY)}
-    failed = {run: (count, last) for run, count, last in db.execute(_FAILED_BY)}
-    lines = db.execute(_RUNS).fetchall()
+    settled, failed = sums.settled_by_run(db), sums.failed_by_run(db)
+    lines = sums.all_runs(db)
     for number, started, ended, code, versions, options, counts, *spent in lines:
         going = goes_on and ended is None and number == lines[-1][0]
         rows, last = settled.get(number, (0, None))
@@ -131,13 +105,10 @@ def _sum(spent: list[Spent]) -> Spent | None:
 
 
 def _course(checkpoint: Checkpoint, line: Timeline) -> Course:
-    places = {"origin": line.origin, "width": line.width}
-    settled = {
-        status_name(checkpoint.path, status): bins
-        for status, bins in _binned(line, checkpoint.db.execute(_SETTLED, places)).items()
-    }
-    failed = _binned(line, checkpoint.db.execute(_FAILED, places))
-    begins, ends = (_moments(checkpoint, line, moment) for moment in ("at - seconds", "at"))
+    over_time = sums.settled_over_time(checkpoint.db, line.origin, line.width)
+    settled = {status_name(checkpoint.path, status): bins for status, bins in _binned(line, over_time).items()}
+    failed = _binned(line, sums.failed_over_time(checkpoint.db, line.origin, line.width))
+    begins, ends = (_moments(checkpoint, line, moment) for moment in ("begin", "end"))
     return Course(
         timeline=line,
         settled={name: settled[name] for name in STATE_NAMES if name in settled},
@@ -167,22 +138,18 @@ def _commonest(failed: dict[str, list[int]]) -> dict[str, list[int]]:
 
 
 def _moments(checkpoint: Checkpoint, line: Timeline, moment: str) -> dict[int, Moments]:
-    sql = _MOMENTS.format(moment=f"({moment})")
     found: dict[int, Moments] = {}
-    for steps, count, total in checkpoint.db.execute(sql, {"origin": line.origin, "width": line.width}):
+    for steps, count, total in sums.moments(checkpoint.db, moment, line.origin, line.width):
         before = found.get(line.index(steps), Moments(0, 0.0))
         found[line.index(steps)] = Moments(before.number + count, before.total + total)
     return found
 
 
 def _latency(checkpoint: Checkpoint) -> Latency | None:
-    count, shortest, longest = checkpoint.db.execute(
-        f"SELECT count(*), coalesce(min(seconds), 0), coalesce(max(seconds), 0) {_TOOK}"
-    ).fetchone()
-    ordered = (row[0] for row in checkpoint.db.execute(f"SELECT seconds {_TOOK} ORDER BY seconds"))
+    count, shortest, longest, ordered = sums.seconds_taken(checkpoint.db)
     return latency_of(ordered, count, shortest, longest)
 
 
 def _slowest(checkpoint: Checkpoint) -> Iterator[Slow]:
-    for row, seconds, status, attempts, at, lane in checkpoint.db.execute(_SLOWEST, (SLOWEST,)):
+    for row, seconds, status, attempts, at, lane in sums.slowest(checkpoint.db, SLOWEST):
         yield Slow(row, seconds, status_name(checkpoint.path, status), attempts, at, lane)
