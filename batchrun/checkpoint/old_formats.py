@@ -38,6 +38,7 @@ def convert(db: sqlite3.Connection, version: int) -> None:
         _make(db, version, "")
         for table in ("ledger", "result"):
             db.execute(f"DROP TABLE {table}")
+        _rename(db)
         db.execute(VIEW)
         db.execute(f"PRAGMA user_version={FORMAT}")
         db.execute("COMMIT")
@@ -80,6 +81,14 @@ def _make(db: sqlite3.Connection, version: int, temp: str) -> None:
             failures = {line[0]: line[18] for line in whole}
             blocks = blocks_of(map(_settled, whole))
             put(db, run, [(block, failures[block.positions[0]]) for block in blocks], above=above)
+
+
+def _rename(db: sqlite3.Connection) -> None:
+    """Give the table of cells, which late files of format 2 have, the name that it has now."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'sheet'").fetchone():
+        db.execute("ALTER TABLE sheet RENAME TO kept_cells")
+        db.execute("ALTER TABLE sheet_order RENAME TO kept_order")
+        db.execute("ALTER TABLE kept_order RENAME COLUMN sheet TO name")
 
 
 def _lines(db: sqlite3.Connection, version: int) -> Iterator[tuple[Any, ...]]:

@@ -257,7 +257,7 @@ def as_yesterday(table, name):
     with opened(database(table, name), write=True) as checkpoint, checkpoint.transaction():
         reading = {**checkpoint.get("reading")}
         reading.pop("content")
-        for text in ("sheet", "sheet_order"):
+        for text in ("kept_cells", "kept_order"):
             checkpoint.db.execute(f"DROP TABLE {text}")
         checkpoint.db.execute("DELETE FROM meta WHERE key = 'named'")
         checkpoint.put(reading=reading)

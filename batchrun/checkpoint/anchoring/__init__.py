@@ -5,7 +5,7 @@ anchor     binds the checkpoint to the table
 naming     what rows are named by, and whether that has changed
 rebind     binds the checkpoint to a table whose rows are named otherwise than before
 old_names  the names that rows had before
-sheet      digests of each cell, for rows whose columns have gone
+kept_cells digests of each cell, for rows whose columns have gone
 roll       the identities of the last table's rows, page by page: only pages that changed are read
 align      where rows went, if only some places were edited
 spool      the identities of a table's rows on disk

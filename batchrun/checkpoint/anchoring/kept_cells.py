@@ -1,4 +1,4 @@
-"""The sheet: digests of each cell of the table, so that rows are known again when a column has gone.
+"""Digests of each cell of the table are kept, so that rows are known again when a column has gone.
 
 A fingerprint is over all cells of a row; without one of its columns nobody could make it again. So the pass over a
 table leaves, beside each row's fingerprint, a digest of each cell, in blocks that are named by the fingerprints in
@@ -16,8 +16,8 @@ from batchrun.table.fingerprint import CELL
 from .align import WIDTH
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS sheet_order(nth INTEGER PRIMARY KEY, sheet BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS sheet(
+CREATE TABLE IF NOT EXISTS kept_order(nth INTEGER PRIMARY KEY, name BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS kept_cells(
   id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, columns TEXT NOT NULL, fingerprints BLOB NOT NULL,
   cells BLOB NOT NULL
 )
@@ -25,13 +25,13 @@ CREATE TABLE IF NOT EXISTS sheet(
 
 
 class KeptCells:
-    """The sheet while a table is bound: the blocks of the table as it was, and those of the table as it is."""
+    """The kept cells while a table is bound: the blocks of the table as it was, and those of the table as it is."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         for table in _TABLES.split(";"):  # not as a script, which would end the transaction
             db.execute(table)
         self._db = db
-        self._before = {name for (name,) in db.execute("SELECT name FROM sheet")}
+        self._before = {name for (name,) in db.execute("SELECT name FROM kept_cells")}
         self._new: set[bytes] = set()
         self._order: list[bytes] = []
 
@@ -52,20 +52,20 @@ class KeptCells:
         name = xxh3_128_digest(fingerprints)
         if name not in self._before and name not in self._new:
             row = (name, json.dumps(list(columns)), fingerprints, b"".join(cells))
-            self._db.execute("INSERT INTO sheet(name, columns, fingerprints, cells) VALUES (?, ?, ?, ?)", row)
+            self._db.execute("INSERT INTO kept_cells(name, columns, fingerprints, cells) VALUES (?, ?, ?, ?)", row)
             self._new.add(name)
         self._order.append(name)
 
     def close(self) -> None:
         """Forget the table as it was."""
         gone = self._before.difference(self._order)
-        self._db.executemany("DELETE FROM sheet WHERE name = ?", [(name,) for name in gone])
-        self._db.execute("DELETE FROM sheet_order")
-        self._db.executemany("INSERT INTO sheet_order VALUES (?, ?)", enumerate(self._order))
+        self._db.executemany("DELETE FROM kept_cells WHERE name = ?", [(name,) for name in gone])
+        self._db.execute("DELETE FROM kept_order")
+        self._db.executemany("INSERT INTO kept_order VALUES (?, ?)", enumerate(self._order))
 
     def rows_before(self, columns: Sequence[str]) -> Iterator[tuple[bytes, bytes]]:
         """Of each row of the table as it was, in order: its content in these columns (see `shared`), fingerprint."""
-        sql = "SELECT s.columns, fingerprints, cells FROM sheet_order o JOIN sheet s ON s.name = o.sheet ORDER BY o.nth"
+        sql = "SELECT columns, fingerprints, cells FROM kept_order JOIN kept_cells USING (name) ORDER BY nth"
         for had, fingerprints, cells in self._db.execute(sql):
             size = len(fingerprints) // WIDTH * CELL
             digests = {column: cells[nth * size : (nth + 1) * size] for nth, column in enumerate(json.loads(had))}

@@ -1,9 +1,11 @@
 """Rows in blocks: what was settled is read as it was, wherever its row stands and whatever was settled before."""
 
+import contextlib
 import json
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from zlib import crc32
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import ROOT
 
+from batchrun.checkpoint.anchoring.kept_cells import KeptCells
 from batchrun.checkpoint.damage import checked_records
 from batchrun.checkpoint.format import FORMAT
 from batchrun.checkpoint.gathering import blocks_of
@@ -181,6 +184,18 @@ def test_damage_of_an_old_file_is_found_in_it_and_after_it_was_converted(path, v
         with opened(path, write=write) as checkpoint:
             wrong = [first for first, _, why in checked_records(checkpoint.db, 9) if why]
         assert wrong == [1]
+
+
+def test_the_cells_that_late_files_of_format_2_keep_are_found_after_the_conversion(path):
+    shutil.copy(ROOT / "tests/data/checkpoint-v2.db", path)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE sheet_order(nth INTEGER PRIMARY KEY, sheet BLOB NOT NULL)")
+        db.execute("CREATE TABLE sheet(id INTEGER PRIMARY KEY, name BLOB, columns TEXT, fingerprints BLOB, cells BLOB)")
+        db.execute("INSERT INTO sheet VALUES (1, x'01', '[\"word\"]', ?, ?)", (b"f" * 32, b"c" * 16))
+        db.execute("INSERT INTO sheet_order VALUES (0, x'01')")
+    with opened(path, write=True) as checkpoint:
+        kept = list(KeptCells(checkpoint.db).rows_before(["word"]))
+    assert [fingerprint for _, fingerprint in kept] == [b"f" * 16] * 2
 
 
 def test_the_oldest_seal_is_that_of_the_files_that_have_it():
