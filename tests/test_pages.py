@@ -17,6 +17,7 @@ HOW_TO = [
         "cpu",
         "commands",
         "repair",
+        "inputs",
         "parquet",
         "notebooks",
         "ten-million-rows",

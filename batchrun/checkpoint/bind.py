@@ -12,11 +12,12 @@ from batchrun.checkpoint.anchoring.binding import bind
 from batchrun.core.suggest import listing
 from batchrun.errors import InputError, UsageError
 from batchrun.options.settings import Settings
+from batchrun.table.changes import changed, digest_of
 from batchrun.table.column_types import RULES
 from batchrun.table.detect import open_table
 from batchrun.table.doubts import Doubt
-from batchrun.table.files import changed, digest_of, files_of, unread_files
 from batchrun.table.interface import Table
+from batchrun.table.members import files_of, unread_files
 from batchrun.table.options import ReadOptions, task_columns
 from batchrun.table.scan import Scan
 from batchrun.task.spec import Spec, named_columns
@@ -83,6 +84,7 @@ def read_options(settings: Settings, spec: Spec | None = None) -> ReadOptions:
         skip_lines=settings.skip_lines,
         escape=settings.escape,
         content=named_columns(spec) if spec is not None else None,
+        file_column=settings.file_column,
     )
 
 
@@ -108,7 +110,8 @@ class Binder:
     def bind(self, places: Places, stop: Callable[[], int], *, keep_roll: bool = True) -> Bound:
         """Bind, inside the caller's transaction. `stop()` is the signal that asks to end, or 0."""
         if self.unchanged:
-            if not os.path.exists(self.checkpoint.get("input") or ""):  # it was moved
+            before = self.checkpoint.get("input") or ""
+            if before != str(places.input) and not os.path.exists(before):  # it was moved
                 self.checkpoint.put(**_whereabouts(places))
             return self._bound(Moved(0, 0, 0))
         # Positions, digest, types and the words for missing belong into one transaction. `unchanged` believes the

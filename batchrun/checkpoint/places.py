@@ -12,8 +12,23 @@ from pathlib import Path
 
 from batchrun.core.ownership import NotOurs, may_be_changed, unfit, whose
 from batchrun.errors import CheckpointError, UsageError
+from batchrun.table.members import PATTERN_ENDING, stand_in
 
 _LONGEST_SOCKET = 64
+_ENDINGS = (
+    PATTERN_ENDING,
+    ".gz",
+    ".bz2",
+    ".xz",
+    ".zst",
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".pq",
+    ".jsonl",
+    ".ndjson",
+    ".json",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +88,16 @@ class Places:
         return self._beside("report.html")
 
     def _beside(self, ending: str) -> Path:
-        stem = self.input.name
-        for suffix in (".gz", ".bz2", ".xz", ".zst", ".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson", ".json"):
+        table = stand_in(self.input)
+        stem = table.name
+        for suffix in _ENDINGS:
             stem = stem.removesuffix(suffix)
-        return self.input.parent / f"{stem or self.input.name}.{ending}"
+        return table.parent / f"{stem or table.name}.{ending}"
 
 
 def folder_of(input_path: Path, directory: Path | None) -> Path:
-    """`DIR/data.csv.batchrun/`, DIR being the input's own folder if none is given."""
-    path = Path(os.path.abspath(input_path))
+    """`DIR/data.csv.batchrun/`, DIR being the input's own folder if none is given; of a pattern, see `stand_in`."""
+    path = stand_in(Path(os.path.abspath(input_path)))
     return (directory or path.parent) / f"{path.name}.batchrun"
 
 

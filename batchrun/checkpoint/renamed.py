@@ -12,9 +12,10 @@ from batchrun.core.suggest import listing
 from batchrun.core.text import from_here
 from batchrun.errors import BatchrunError, UsageError
 from batchrun.options.settings import Settings
+from batchrun.table.changes import digest_of
 from batchrun.table.detect import open_table
-from batchrun.table.files import digest_of
 from batchrun.table.fingerprint import identities
+from batchrun.table.members import PATTERN_ENDING
 from batchrun.table.options import needed
 
 from .anchoring.align import split
@@ -68,6 +69,8 @@ def _goes_on(known: Mapping[str, Owner | None], settings: Settings, now: Owner) 
 def _is_alone(folder: Path, table: Path) -> bool:
     """Whether the table of a checkpoint's folder is gone: neither beside the folder nor beside the new table."""
     name = folder.name.removesuffix(".batchrun")
+    if name.endswith(PATTERN_ENDING):  # its table is no file
+        return False
     return not any(place.joinpath(name).exists() for place in {folder.absolute().parent, table.parent})
 
 

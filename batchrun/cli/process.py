@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command(name="process", rich_help_panel=RUN, epilog=_EXAMPLES)(process)
+    extra = {"allow_extra_args": True}  # so that a pattern without quotes is told as such
+    app.command(name="process", rich_help_panel=RUN, epilog=_EXAMPLES, context_settings=extra)(process)
 
 
 _EXAMPLES = examples(
@@ -31,19 +32,37 @@ _EXAMPLES = examples(
     "batchrun process data.csv --task tasks.py:match --dry-run",
     "batchrun process data.csv --prompt 'Is {a} the same as {b}?' --fields 'same bool' --model NAME",
     "batchrun process data.csv --command 'tool --id {id}' --timeout 30s",
+    "batchrun process 'logs/*.csv' --task tasks.py:match --file-column",
     "batchrun process data.parquet --task my.module:f --timeout 30s --retries 5 --retry all",
 )
 
 
-def process(**given: Any) -> None:
+def process(context: typer.Context, **given: Any) -> None:
     """Run a function over the rows of a table that are left; put each result on disk as it comes.
 
     After a crash, Ctrl-C or kill -9 the same command does what is left.
     """
+    _refuse_more(given["input"], context.args)
     for name, value in given.items():  # as text, where commas stand between names; a list is taken as it is
         if OPTIONS[name].read is parsing.names:
             given[name] = ",".join(value) if value else None
     raise typer.Exit(_run(given.pop("input"), given))
+
+
+def _refuse_more(table: Path | None, words: list[str]) -> None:
+    """Raise `UsageError` for further words: there is one table."""
+    if not words:
+        return
+    from batchrun.errors import UsageError
+
+    files = [path for word in words if (path := Path(word)).exists()]
+    folder = f"{files[0].parent}/" if files and str(files[0].parent) != "." else ""
+    raise UsageError(
+        f"one table is processed, {table}; what are {', '.join(words[:3])}{' and more' if words[3:] else ''}?",
+        f"the files of a pattern are one table if it is in quotes: '{folder}*{files[0].suffix}'"
+        if files
+        else "'batchrun process --help' has the options",
+    )
 
 
 def _parameter(option: TableOption) -> Parameter:
@@ -59,7 +78,8 @@ def _parameter(option: TableOption) -> Parameter:
 
 
 _KINDS: dict[Any, type] = {parsing.yes_no: bool, Path: Path}
-process.__signature__ = Signature([_parameter(option) for option in OPTIONS.values()])  # type: ignore[attr-defined]
+_CONTEXT = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+process.__signature__ = Signature([_CONTEXT, *(_parameter(option) for option in OPTIONS.values())])  # type: ignore[attr-defined]
 
 
 def _run(named: Path | None, given: dict[str, Any]) -> int:

@@ -63,7 +63,7 @@ class Options:
 
     # fmt: off
     input: Path | None = _option(
-        None, Path, None, "CSV, Parquet or JSON Lines file, or Parquet folder.",
+        None, Path, None, "CSV, Parquet or JSON Lines file; folder, or pattern in quotes, of such files.",
         usual="input of batchrun.toml", metavar="INPUT", anchor=from_folder.path)
 
     task: str | bytes | None = _option(
@@ -191,6 +191,8 @@ class Options:
         False, parsing.yes_no, READ, "The first line is a row: columns are column1, column2, …")
     skip_lines: int | None = _option(
         None, parsing.whole, READ, "Lines above the header; 0 insists that there are none.", metavar="N")
+    file_column: bool = _option(
+        False, parsing.yes_no, READ, "A column batchrun_file: which file of a folder or pattern a row is from.")
     escape: str | None = _option(
         None, str, READ, "What escapes quotes within quotes: '\\'.", usual="a quote", metavar="CHAR")
 

@@ -1,8 +1,10 @@
 """What a checkpoint says of its task: counts, the run that is going on, the last run. For machines and people."""
 
 import json
+import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,13 @@ from typing import Any
 from batchrun.checkpoint.checkpoint import Checkpoint, last_run
 from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.opening import NothingYet, opened
-from batchrun.checkpoint.places import check_folder, names_in, places_of, safe, tables_below
+from batchrun.checkpoint.places import check_folder, folder_of, names_in, places_of, safe, tables_below
 from batchrun.checkpoint.reading import spent_in_all
 from batchrun.core.states import SETTLED_NAMES, spoken
 from batchrun.core.suggest import meant
 from batchrun.core.text import counted, moment, percent, rate, whole_seconds
-from batchrun.errors import InputError, UsageError
+from batchrun.errors import BatchrunError, InputError, UsageError
+from batchrun.table.members import PATTERN_ENDING, is_pattern
 
 
 def all_statuses(input_path: Path | None, directory: Path | None, name: str | None = None) -> list[dict[str, Any]]:
@@ -25,8 +28,19 @@ def all_statuses(input_path: Path | None, directory: Path | None, name: str | No
     found = []
     for table, place in tables_below(directory or Path()):
         if name is None or safe(name) in names_in(places_of(table, place, "any").folder):
-            found.append({"input": str(table), "tasks": statuses(table, place, name)})
+            found.append({"input": str(_as_said(table, place)), "tasks": statuses(table, place, name)})
     return found
+
+
+def _as_said(table: Path, place: Path) -> Path:
+    """The pattern after which a checkpoint's folder is named, as a path from here; any other table as it is."""
+    folder = folder_of(table, place)
+    if table.name.endswith(PATTERN_ENDING):
+        for name in names_in(folder):
+            with suppress(BatchrunError), opened(folder / f"{name}.sqlite", write=False) as checkpoint:
+                if where := checkpoint.get("place"):
+                    return Path(os.path.normpath(folder / where))
+    return table
 
 
 def statuses(input_path: Path, directory: Path | None, name: str | None = None) -> list[dict[str, Any]]:
@@ -34,7 +48,7 @@ def statuses(input_path: Path, directory: Path | None, name: str | None = None) 
     folder = places_of(input_path, directory, "any").folder
     check_folder(folder)
     names = names_in(folder)
-    if not names and not input_path.exists():
+    if not names and not input_path.exists() and not is_pattern(input_path):
         beside = [path.name for path in input_path.absolute().parent.glob("*")]
         hint = f"{meant(input_path.name, beside)}'batchrun status' alone lists what is here"
         raise InputError(f"there is no {input_path}", hint)

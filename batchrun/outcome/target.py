@@ -25,6 +25,7 @@ from batchrun.outcome.export import outputs
 from batchrun.outcome.export.formats import format_of
 from batchrun.outcome.export.writing import ExportStopped, export
 from batchrun.table.detect import open_table
+from batchrun.table.members import files_of, would_belong
 
 _Answer = TypeVar("_Answer")
 _ENDINGS = {"csv": ".csv", "parquet": ".parquet"}
@@ -77,7 +78,7 @@ def _output_of(places: Places, settings: Settings) -> Path | None:
 def _ending(table: Path, settings: Settings) -> str:
     """A results file is of its table's format, but not compressed."""
     kind = open_table(table, read_options(settings)).kind
-    name = table.name.lower()
+    name = files_of(table)[0].name.lower()
     bare = os.path.splitext(name)[0] if name.endswith(_COMPRESSED) else name
     return ".tsv" if kind == "csv" and bare.endswith(".tsv") else _ENDINGS.get(kind, ".jsonl")
 
@@ -102,9 +103,9 @@ def _first_of_earlier_versions(places: Places) -> str:
 
 def refuse_input(table: Path, target: Path) -> None:
     """Raise `InputError` if `target` is the table, under whatever name, or lies in its folder."""
-    if target.exists() and os.path.samefile(table, target):
+    if target.exists() and table.exists() and os.path.samefile(table, target):
         raise InputError(f"{target} is the input itself", "give --output another name")
-    if table.is_dir() and os.path.samefile(table, target.parent):
+    if would_belong(table, target):
         raise InputError(f"{target} would be a part of the input", "give --output another place")
 
 

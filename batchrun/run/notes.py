@@ -13,6 +13,7 @@ from batchrun.errors import ChangedError
 from batchrun.options.settings import Settings
 from batchrun.table.doubts import dtype_options, named, sentences
 from batchrun.table.header import looks_separated
+from batchrun.table.interface import KINDS
 from batchrun.table.options import separator
 from batchrun.task.spec import Spec
 
@@ -84,8 +85,8 @@ def _doubts(bound: Bound, plan: Plan, spec: Spec) -> Iterator[str]:
         number = len(bound.unread)
         names = ", ".join(bound.unread[:3]) + (f" and {number - 3:,} more" if number > 3 else "")
         yield (
-            f"{were(number, 'file')} not read, for only Parquet files in {bound.table.path.name} itself are its "
-            f"rows, not other files or subfolders: {names}"
+            f"{were(number, 'file')} not read, for only {KINDS[bound.table.kind]} files in {bound.table.path.name} "
+            f"itself are its rows, not other files or subfolders: {names}"
         )
     if plan.to_run and not isinstance(spec, (str, bytes)) and (note := spec.note(bound.task_table()[0])):
         yield note

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from batchrun.errors import InputError
 
+from .changes import changed
 from .decoding import TextFile
 from .escapes import misplaced_quotes
-from .files import changed
 from .header import column_names
 from .interface import CHUNK_ROWS, Cells
-from .pages import PAGE_BYTES, Blocks, Page, Walk
+from .pages import PAGE_BYTES, Blocks, Known, Page, Walk
 from .ragged import Place, census, ragged
 from .tokens import NUL, Column, columns, reader_of, records
 from .top import Layout, Numbered, is_bare
@@ -43,6 +43,10 @@ class Piece(NamedTuple):
     text: str | None
     bad_rows: int = 0
     empty_rows: int = 0
+
+    @property
+    def rows(self) -> int:
+        return len(self.cells[0])
 
 
 @dataclass(slots=True)
@@ -86,19 +90,23 @@ class CsvTable:
 
     def column_chunks(self) -> Iterator[list[Column]]:
         """The same chunks by columns, one for each of `columns`. None is without a row."""
-        for piece in self.pieces(()):
+        for piece in self.pieces({}):
             if isinstance(piece, Piece):  # nothing is known
                 yield piece.cells
 
     def line_chunks(self, sep: str) -> Iterator[list[str] | list[Cells]]:
         """The same chunks as `chunks`; as lines, where these are what any writer makes of the cells with `sep`."""
+        return self.lines_of_pieces(self.pieces({}), sep)
+
+    def lines_of_pieces(self, pieces: Iterable[Page | Piece], sep: str) -> Iterator[list[str] | list[Cells]]:
+        """See `line_chunks`; of pieces of any file that is like this one."""
         plain = sep == self._sep and not self._dialect.escape and len(self.columns) > 1
-        for piece in self.pieces(()):
+        for piece in pieces:
             if isinstance(piece, Piece):
                 lines = _lines_of(piece.text) if plain and piece.text else []
-                yield lines if len(lines) == len(piece.cells[0]) else list(zip(*piece.cells, strict=True))
+                yield lines if len(lines) == piece.rows else list(zip(*piece.cells, strict=True))
 
-    def pieces(self, known: Iterable[Page]) -> Iterator[Page | Piece]:
+    def pieces(self, known: Known) -> Iterator[Page | Piece]:
         """All rows in order: known pages that are met again, and what is read between them.
 
         Rows of separators only are none where nothing but such rows is below them.
@@ -187,9 +195,13 @@ class CsvTable:
                 pass
         raise changed(self.path)
 
-    def line_of(self, row: int) -> int:
-        """The line on which a row starts (rows counted from 0, those left out not counted)."""
-        return self.lines_of([row])[row]
+    def is_like(self, other: "CsvTable") -> bool:
+        """Whether the same bytes are the same rows in both."""
+        return (self.columns, self._dialect) == (other.columns, other._dialect)
+
+    def where(self, row: int) -> str:
+        """The file and the line on which a row starts (rows counted from 0, those left out not counted)."""
+        return f"{self.path}, line {self.lines_of([row])[row]}"
 
     def lines_of(self, rows: Collection[int]) -> dict[int, int]:
         """The lines on which some rows start, found in one pass."""

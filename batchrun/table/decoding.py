@@ -12,7 +12,7 @@ from batchrun.errors import InputError
 from .blocks import Decoded
 from .compression import LARGEST_LINE, LongLineError, NulByteError, compression_of, open_bytes
 from .garbled import nul_error, wrong_encoding
-from .pages import Blocks, Page, Walk
+from .pages import Blocks, Known, Walk
 
 # UTF-32 first: its little-endian mark starts with that of UTF-16.
 _MARKS = (
@@ -43,7 +43,7 @@ class TextFile:
             yield _without_nul(stream) if wide else stream
 
     @contextmanager
-    def blocks(self, size: int, known: Iterable[Page] = ()) -> Iterator[Blocks]:
+    def blocks(self, size: int, known: Known) -> Iterator[Blocks]:
         """The text in blocks of whole lines, about `size` bytes or one longer line each. Raises like `lines`.
 
         Known pages are passed over where bytes need no decoder's memory: in UTF-8 that is not compressed.

@@ -4,16 +4,19 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import NoReturn
 
 from batchrun.errors import InputError
 
 from .compression import compression_of, open_bytes
+from .csv_files import CsvFiles
 from .csv_table import CsvTable
 from .decoding import TextFile, text_file
 from .files import PARQUET_MAGIC, check_reachable, head_of
-from .interface import Table
+from .interface import KINDS, Table
 from .json_lines import JsonLinesTable
 from .lookalikes import error_page, lookalike_of_bytes, lookalike_of_text, one_object, rows_within
+from .members import PARQUET_NAMES, files_of, is_pattern, is_several
 from .options import ReadOptions, check_columns, check_for_csv
 from .parquet import ParquetTable
 from .remedies import bare_name, converted
@@ -32,25 +35,60 @@ def open_table(path: Path, options: ReadOptions, columns: tuple[str, ...] | None
     Raises `InputError` for whatever cannot be read as a table.
     """
     path = Path(path)
-    check_reachable(path)
-    table = _open(path, options, columns)
+    if not is_pattern(path):
+        check_reachable(path)
+    table = _open_several(path, options, columns) if is_several(path) else _open(path, options, columns)
     if table.kind != "csv":
         check_for_csv(path, options)
+    if options.file_column and not is_several(path):
+        raise InputError(
+            f"--file-column is for folders and patterns of files, and {path} is one file", "Leave --file-column out."
+        )
     if table.columns:
         check_columns(table.columns, options)
     return table
 
 
+def _open_several(path: Path, options: ReadOptions, columns: tuple[str, ...] | None) -> Table:
+    """Several files as one table; of what kind, the first one says."""
+    files = files_of(path)
+    if files[0].name.lower().endswith(PARQUET_NAMES):
+        return ParquetTable(path, file_column=options.file_column)
+    first = _open(files[0], options, columns)
+
+    if isinstance(first, ParquetTable):
+        return ParquetTable(path, file_column=options.file_column)
+
+    def csv(file: Path) -> CsvTable:
+        table = _open(file, options, columns)
+        return table if isinstance(table, CsvTable) else _other_kind(file, table, files[0], first)
+
+    def json_lines(file: Path) -> TextFile:
+        table = _open(file, options, columns)
+        return text_file(file, options.encoding) if table.kind == "jsonl" else _other_kind(file, table, files[0], first)
+
+    if isinstance(first, CsvTable):
+        return CsvFiles(path, files, csv, options.missing, file_column=options.file_column)
+    return JsonLinesTable(
+        path, files, json_lines, columns, skip_bad_rows=options.skip_bad_rows, file_column=options.file_column
+    )
+
+
+def _other_kind(file: Path, table: Table, before: Path, first: Table) -> NoReturn:
+    raise InputError(
+        f"{file} is {KINDS[table.kind]}, and {before.name}, the first of the files, is {KINDS[first.kind]}",
+        "All files of a table must be of one kind: name those of one kind by a pattern in quotes.",
+    )
+
+
 def _open(path: Path, options: ReadOptions, columns: tuple[str, ...] | None) -> Table:
-    if path.is_dir():
-        return ParquetTable(path)
     magic = head_of(path, 512)
     if magic.startswith(PARQUET_MAGIC):
         return ParquetTable(path)
     _refuse_bytes(path, magic)
     text = text_file(path, options.encoding)
     if _is_json_lines(text):
-        return JsonLinesTable(text, columns, skip_bad_rows=options.skip_bad_rows)
+        return JsonLinesTable(path, [path], lambda _: text, columns, skip_bad_rows=options.skip_bad_rows)
     head = text.head(_HEAD)
     layout = layout_of(head, options, "\t" if bare_name(path).lower().endswith((".tsv", ".tab")) else ",")
     if columns is None and options.skip_lines is None:  # nobody has taken the first line for what it is
@@ -83,7 +121,7 @@ def _is_json_lines(text: TextFile) -> bool:
     if found := lookalike_of_text(head):
         raise InputError(f"{text.path} is {found.what}, not a table", found.hint)
     name = bare_name(text.path).lower()
-    if name.endswith((".parquet", ".parq", ".pq")):
+    if name.endswith(PARQUET_NAMES):
         raise InputError(
             f"{text.path} is not a Parquet file: it does not start with PAR1",
             "Copy or write it again; is it cut off?",

@@ -13,14 +13,14 @@ TIMES = "text"
 
 
 class Doubt(NamedTuple):
-    """Cells that a user should know of, each with the line where it is first met.
+    """Cells that a user should know of, each with the line where it is first met (of several files `b.csv, 7`).
 
     `dtype`: what the column would be but for these few words; nothing where it is a column of floats, and the cell
     has more digits than a float keeps; `TIMES` where the cell is one that Python cannot hold (with its row, not line).
     """
 
     column: str
-    lines: tuple[int, ...]
+    lines: tuple[int | str, ...]
     cells: tuple[str, ...]
     dtype: str
 
@@ -60,6 +60,15 @@ def named(columns: Sequence[str], one: str, some: str) -> str:
     return f"columns {names}{more} {some}" if len(columns) > 1 else f"column {names} {one}"
 
 
+def _said(number: int | str) -> str:
+    return f"{number:,}" if isinstance(number, int) else number
+
+
+def _line(where: int | str) -> str:
+    file, comma, number = where.rpartition(", ") if isinstance(where, str) else ("", "", where)
+    return f"{file}{comma}line {_said(number)}"
+
+
 def _what(doubt: Doubt) -> tuple[bool, list[str]]:
     return (True, []) if doubt.dtype == TIMES else (False, sorted(doubt.cells) if doubt.dtype else [])
 
@@ -68,7 +77,7 @@ def _on_times(alike: list[Doubt]) -> str:
     who, first = named([doubt.column for doubt in alike], "has", "have"), alike[0]
     return (
         f"{who} times that Python cannot hold: such a cell is given as text, {first.cells[0]!r} in row "
-        f"{first.lines[0]:,} (--columns names those to read, and leaves the others unread)"
+        f"{_said(first.lines[0])} (--columns names those to read, and leaves the others unread)"
     )
 
 
@@ -76,14 +85,14 @@ def _on_digits(alike: list[Doubt]) -> str:
     first = alike[0]
     return (
         f"{named([doubt.column for doubt in alike], 'has', 'have')} more digits than a float keeps: "
-        f"{first.cells[0]!r} (line {first.lines[0]:,}) becomes {float(first.cells[0])!r}. "
+        f"{first.cells[0]!r} ({_line(first.lines[0])}) becomes {float(first.cells[0])!r}. "
         f"{dtype_options((doubt.column, 'str') for doubt in alike)} keeps them, as text"
     )
 
 
 def _on_words(alike: list[Doubt]) -> str:
     first = alike[0]
-    where = ", ".join(f"{cell!r} (line {line:,})" for cell, line in zip(first.cells, first.lines, strict=True))
+    where = ", ".join(f"{cell!r} ({_line(line)})" for cell, line in zip(first.cells, first.lines, strict=True))
     words = [word for word in first.cells if any(not fits(word, doubt.dtype) for doubt in alike)]
     types = dtype_options((doubt.column, doubt.dtype) for doubt in alike)
     options = " ".join([types, *map(missing_option, words)])

@@ -14,6 +14,10 @@ CHUNK_BYTES = 1 << 20
 """A chunk of long rows ends here, or after one row: sixty rows of 5 MB are never in memory at once."""
 
 
+KINDS = {"csv": "CSV", "parquet": "Parquet", "jsonl": "JSON Lines"}
+"""The kinds of tables, as they are said."""
+
+
 class Table(Protocol):
     """A file (or folder of files) that can be read as often as need be. Made by `open_table`."""
 

@@ -11,6 +11,7 @@ from batchrun.errors import InputError
 
 from .header import column_places
 from .interface import Cells
+from .members import FILE_COLUMN
 
 DTYPES = ("str", "int", "float", "bool")
 _SEPARATORS = {"tab": "\t", "\\t": "\t"}
@@ -25,6 +26,7 @@ class ReadOptions:
     `dtypes`: column -> `str`, `int`, `float` or `bool`; `missing`: words that stand for no value in columns of numbers
     and booleans, beside the usual ones (both CSV only; other formats carry their own types).
     `no_header`, `skip_lines`, `escape` are for CSV, too. `skip_lines` None: nobody has said where the header is.
+    `file_column`: a column more says which of several files a row is from.
     """
 
     encoding: str | None = None
@@ -38,6 +40,12 @@ class ReadOptions:
     skip_lines: int | None = None
     escape: str | None = None
     content: tuple[str, ...] | None = None
+    file_column: bool = False
+
+    @property
+    def forced_types(self) -> Mapping[str, str]:
+        """The types of columns that are no matter of their cells."""
+        return {**self.dtypes, FILE_COLUMN: "str"} if self.file_column else self.dtypes
 
     @property
     def identity(self) -> tuple[str, ...] | None:
@@ -58,6 +66,7 @@ class ReadOptions:
             "no_header": self.no_header,
             "skip_lines": self.skip_lines or 0,
             "escape": self.escape,
+            **({"file_column": True} if self.file_column else {}),  # else as in checkpoints that know nothing of it
         }
 
     @classmethod
@@ -76,6 +85,7 @@ class ReadOptions:
             no_header=fact.get("no_header", False),
             skip_lines=fact.get("skip_lines", 0),
             escape=fact.get("escape"),
+            file_column=fact.get("file_column", False),
         )
 
 

@@ -5,7 +5,7 @@ whole records is remembered by its digest. A known page is recognised by its fir
 digest, and not read again; between pages, records are read until the next line that begins a known one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -38,6 +38,10 @@ class Page(NamedTuple):
     empty_rows: int = 0
 
 
+Known = Mapping[bytes, Sequence[Page]]
+"""Pages by what they start with; made by `by_start`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Memo:
     """What an earlier pass has found, and where this one writes down what it finds.
@@ -64,12 +68,10 @@ class Blocks(Protocol):
 class Walk:
     """See `Blocks`: a UTF-8 file from the stream's place on, in blocks of about `size` bytes."""
 
-    def __init__(self, stream: BinaryIO, size: int, known: Iterable[Page]) -> None:
+    def __init__(self, stream: BinaryIO, size: int, known: Known) -> None:
         self._stream = stream
         self._size = size
-        self._starts: dict[bytes, list[Page]] = {}
-        for page in known:
-            self._starts.setdefault(page.start, []).append(page)
+        self._starts = known
         self._bytes = b""
         self._at = 0
         self._more = True
@@ -125,6 +127,14 @@ class Walk:
         self._more = len(data) == _WINDOW  # whatever is appended from now on, this pass ends
         self._bytes = self._bytes[self._at :] + data
         self._at = 0
+
+
+def by_start(pages: Iterable[Page]) -> Known:
+    """The pages as they are looked for."""
+    found: dict[bytes, list[Page]] = {}
+    for page in pages:
+        found.setdefault(page.start, []).append(page)
+    return found
 
 
 def page_of(text: str, rows: int, bad_rows: int, said: Said, empty_rows: int = 0) -> Page | None:

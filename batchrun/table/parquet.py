@@ -1,16 +1,18 @@
 """Parquet: a file or a folder of files, by row batches. The only door to pyarrow's Parquet reader."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from batchrun.errors import InputError
 
+from .changes import changed
 from .doubts import TIMES, Doubt
-from .files import BLOCK, changed, files_of
+from .files import BLOCK
 from .header import check_distinct
 from .interface import CHUNK_BYTES, CHUNK_ROWS, Cells
+from .members import FILE_COLUMN, file_cell, files_of
 
 _READING = {
     "buffer_size": BLOCK,
@@ -25,8 +27,9 @@ Fields = dict[str, Any]
 
 
 class ParquetTable:
-    """One Parquet file, or the files of a folder in order of their names, all of the same columns.
+    """One Parquet file, or several in order of their names (see `files_of`), all of the same columns.
 
+    With `file_column` each row says which file it is from.
     `fields`: the types that hold the values of all files, by column. `required`: columns that can have no nulls.
     `doubts`: columns in which the last pass has met a time that Python cannot hold, and the first such row.
     """
@@ -34,11 +37,17 @@ class ParquetTable:
     kind = "parquet"
     missing: tuple[str, ...] = ()
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, file_column: bool = False) -> None:
         self.path = path
         self.bad_rows = 0
         self.chunk_rows = CHUNK_ROWS
         self.fields, self._own, self.required = _read_fields(path)
+        if file_column:
+            import pyarrow
+
+            check_distinct(path, (*self.fields, FILE_COLUMN))
+            self.fields = {**self.fields, FILE_COLUMN: pyarrow.string()}
+        self._file_column = file_column
         self.columns = tuple(self.fields)
         self._spelled: dict[str, Doubt] = {}
 
@@ -64,7 +73,21 @@ class ParquetTable:
                 if self._own.get(part) != _fields(file):
                     raise changed(self.path)
                 if file.metadata.num_rows:
-                    yield from ((part, batch) for batch in batches(file, rows, columns) if batch.num_rows)
+                    read = self._with_file(part) if self._file_column else batches
+                    yield from ((part, batch) for batch in read(file, rows, columns) if batch.num_rows)
+
+    def _with_file(self, part: Path) -> Callable[[Any, int, Sequence[str]], Iterator[Any]]:
+        """As `batches`, with the column that says which file it is."""
+        import pyarrow
+
+        def read(file: Any, rows: int, columns: Sequence[str]) -> Iterator[Any]:
+            own = [name for name in columns if name != FILE_COLUMN] or [next(iter(self._own[part]))]
+            for batch in batches(file, rows, own):
+                name = pyarrow.repeat(file_cell(self.path, part), batch.num_rows)
+                arrays = [name if column == FILE_COLUMN else batch.column(column) for column in columns]
+                yield pyarrow.RecordBatch.from_arrays(arrays, names=list(columns))
+
+        return read
 
     def _values(self, part: Path, before: int, name: str, array: Any) -> list[Any]:
         import pyarrow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batchrun.errors import InputError
 
-from .files import changed
+from .changes import changed
 from .remedies import with_double_quotes, with_first_name, with_longer_header, without_space_before_quotes
 from .top import Layout, Numbered, above_header, is_bare, title_said
 

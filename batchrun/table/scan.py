@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 from batchrun.errors import InputError
 
+from .changes import digest_of, unchanged
 from .column_types import ColumnTypes, OddCells, Said
+from .csv_files import CsvFiles, CsvRows
 from .csv_table import CsvTable, Piece
 from .doubts import Doubt, dtype_option, missing_option
-from .files import digest_of, unchanged
 from .fingerprint import Cut, cell_digests, cell_digests_by_column, identities, identities_by_column
 from .header import column_places
 from .interface import Table
 from .options import ReadOptions, check_columns, needed, present
-from .pages import Memo, Page, page_of
+from .pages import Memo, Page, by_start, page_of
 from .parquet import ParquetTable
 
 OnIdentities = Callable[[list[bytes], list[bytes] | None], None]
@@ -55,23 +56,23 @@ def scan(
     meanwhile.
     """
     with unchanged(table.path):
-        if isinstance(table, CsvTable):
+        if isinstance(table, CsvTable | CsvFiles):
             rows, types, doubts = _read_text(table, options, on_identities, memo, on_cells)
         else:
             rows, types = _read_native(table, options, on_identities, on_cells)
             doubts = table.doubts if isinstance(table, ParquetTable) else ()
         check_columns(table.columns, options)
         digest = digest_of(table.path)
-    empty_rows = table.empty_rows if isinstance(table, CsvTable) else 0
+    empty_rows = table.empty_rows if isinstance(table, CsvTable | CsvFiles) else 0
     return Scan(rows, table.columns, types, digest, table.bad_rows, doubts, empty_rows)
 
 
 def _read_text(
-    table: CsvTable, options: ReadOptions, on_identities: OnIdentities, memo: Memo | None, on_cells: OnCells | None
+    table: CsvRows, options: ReadOptions, on_identities: OnIdentities, memo: Memo | None, on_cells: OnCells | None
 ) -> tuple[int, tuple[str, ...], tuple[Doubt, ...]]:
-    types = ColumnTypes(table.columns, options.dtypes, options.missing)
+    types = ColumnTypes(table.columns, options.forced_types, options.missing)
     identify, rows = identities_by_column(table.columns, options), 0
-    for piece in table.pieces(memo.known if memo else ()):
+    for piece in table.pieces(by_start(memo.known if memo else ())):
         if isinstance(piece, Page):
             types.take(Said(piece.kinds, piece.odd), piece.rows)
             rows += piece.rows
@@ -87,8 +88,8 @@ def _read_text(
             cells = [piece.cells[place] for place in column_places(table.columns, chosen)]
             on_cells(fingerprints, chosen, cell_digests_by_column(cells))
         said = types.look(piece.cells)
-        types.take(said, len(piece.cells[0]))
-        rows += len(piece.cells[0])
+        types.take(said, piece.rows)
+        rows += piece.rows
         if memo and piece.text and (page := _page_of(piece, said)):
             memo.note(page)
     if table.bad_rows and not rows:
@@ -96,7 +97,7 @@ def _read_text(
     return rows, types.settled(), _with_lines(table, list(types.doubts()))
 
 
-def _with_lines(table: CsvTable, odd: list[OddCells]) -> tuple[Doubt, ...]:
+def _with_lines(table: CsvRows, odd: list[OddCells]) -> tuple[Doubt, ...]:
     lines = table.lines_of({row for cells in odd for row in cells.rows}) if odd else {}
     return tuple(
         Doubt(table.columns[cells.place], tuple(lines[row] for row in cells.rows), cells.cells, cells.dtype)
@@ -105,7 +106,7 @@ def _with_lines(table: CsvTable, odd: list[OddCells]) -> tuple[Doubt, ...]:
 
 
 def _page_of(piece: Piece, said: Said) -> Page | None:
-    return page_of(piece.text or "", len(piece.cells[0]), piece.bad_rows, said, piece.empty_rows)
+    return page_of(piece.text or "", piece.rows, piece.bad_rows, said, piece.empty_rows)
 
 
 def _read_native(
@@ -131,11 +132,11 @@ def _read_native(
     return rows, ("native",) * len(table.columns)
 
 
-def _no_fit(table: CsvTable, options: ReadOptions, cells: Cut, before: int, row: int, place: int) -> InputError:
+def _no_fit(table: CsvRows, options: ReadOptions, cells: Cut, before: int, row: int, place: int) -> InputError:
     column, cell = table.columns[place], cells[place][row][:80]
     dtype = options.dtypes[column]
     return InputError(
-        f"{table.path}, line {table.line_of(before + row)}: {cell!r} in column {column!r} is no {dtype}",
+        f"{table.where(before + row)}: {cell!r} in column {column!r} is no {dtype}",
         f"Correct the cell, treat it as missing with {missing_option(cell)}, or read the column as text with "
         f"{dtype_option(column, 'str')}.",
     )

@@ -14,7 +14,7 @@ import pytest
 
 from batchrun.errors import InputError
 from batchrun.table.detect import open_table
-from batchrun.table.files import files_of, unread_files
+from batchrun.table.members import files_of, unread_files
 from batchrun.table.options import ReadOptions
 from batchrun.table.parquet_schema import as_type, joined_schema
 from batchrun.table.scan import scan

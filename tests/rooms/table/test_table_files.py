@@ -12,8 +12,9 @@ import zstandard
 from tables import rows_of, scanned
 
 from batchrun.errors import InputError
+from batchrun.table.changes import digest_of
 from batchrun.table.detect import open_table
-from batchrun.table.files import digest_of, unreadable
+from batchrun.table.files import unreadable
 from batchrun.table.options import ReadOptions
 from batchrun.table.scan import scan
 

@@ -116,9 +116,9 @@ def test_a_file_of_another_schema_is_named(tmp_path: Path, other: dict[str, Any]
         scanned(tmp_path / "folder")
 
 
-def test_a_folder_without_parquet_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("a\n1\n")
-    with pytest.raises(InputError, match="folder without Parquet"):
+def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").write_text("a\n1\n")
+    with pytest.raises(InputError, match="folder without tables"):
         scanned(tmp_path)
 
 

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from batchrun.outcome.export.json_value import text_of
 from batchrun.outcome.export.view import Results, values
+from batchrun.table.csv_files import CsvFiles
 from batchrun.table.csv_table import CsvTable
 
 _AS_THEY_ARE = {str, int, float, type(None)}  # as csv writes them
@@ -34,7 +35,9 @@ def _write(results: Results, sink: IO[bytes], separator: str) -> int:
     names = (*results.table.columns, *columns.names, *columns.told)
     sink.write(_encoded([names], separator))
     rows, table = 0, results.table
-    chunks: Iterable[list[Any]] = table.line_chunks(separator) if isinstance(table, CsvTable) else table.chunks()
+    chunks: Iterable[list[Any]] = (
+        table.line_chunks(separator) if isinstance(table, CsvTable | CsvFiles) else table.chunks()
+    )
     for chunk, page in results.beside(chunks):
         found = values(page)
         if results.hasty:
