@@ -59,9 +59,9 @@ class OutOfMemory(StoppedError):
 
     def __init__(self) -> None:
         super().__init__(
-            "out of memory: the system has refused this process more of it",
-            "raise the limit (ulimit -v, that of the container or of the batch system), or give it less to hold: fewer "
-            "rows at once (--jobs), shorter cells. What was settled is kept: the same command resumes the run",
+            "out of memory: the system refused this process more memory",
+            "raise the limit (ulimit -v, the container's, or the batch system's), or make it hold less: fewer rows at "
+            "once (--jobs), shorter cells. What was settled is kept: the same command resumes the run",
         )
 
 

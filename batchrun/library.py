@@ -40,7 +40,7 @@ Task = str | Callable[[dict[str, Any]], Any]
 def process(
     table: "str | os.PathLike[str] | pd.DataFrame | SpeaksArrow", task: Task | None = None, **options: Any
 ) -> Summary:
-    """Apply `task` to each row of `table` that is left, and write the results; as `batchrun process` does.
+    """Apply `task` to each remaining row of `table`, and write the results; as `batchrun process` does.
 
     `table`: a path, or a DataFrame of pandas or polars, a relation of DuckDB, or whatever else has
     `__arrow_c_stream__` (kept as Parquet in the checkpoint's folder, under the working directory or `dir`; its rows
@@ -65,7 +65,7 @@ def results(
 
     Shape: one row for each row of the table; its columns, then the results' top-level keys, then
     `batchrun_status`, `batchrun_how` and `batchrun_error`. `task`, `name` and `dir` say which checkpoint, if there
-    are several. Works while a run goes on. Raises `CheckpointError` or `UsageError` if there is none, or several.
+    are several. Works during a run. Raises `CheckpointError` or `UsageError` if there is none, or several.
     """
     settings = _settings(task, options)
     if is_frame(table):
@@ -160,7 +160,7 @@ def _results_of_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings) -
     path = _frame_path(settings)
     directory, name = path.parent.parent, settings.checkpoint_name
     places = places_of(path, directory, name)
-    hint = "batchrun.process(df, ...) gives a DataFrame its results; say the same task, name and dir to both"
+    hint = "batchrun.process(df, ...) gives a DataFrame its results; give both the same task, name and dir"
     none = UsageError(f"no DataFrame has been processed as {name!r} in {directory}", hint)
     if not places.checkpoint.exists():
         raise none
@@ -172,4 +172,4 @@ def _results_of_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings) -
         except UsageError:
             raise none from None
         except InputError:
-            raise InputError(f"another DataFrame than this was processed as {name!r} in {directory}", hint) from None
+            raise InputError(f"a different DataFrame was processed as {name!r} in {directory}", hint) from None

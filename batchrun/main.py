@@ -2,7 +2,7 @@
 
 docs/architecture.md has the rooms, the processes and the way of a row.
 
-table           table/                 read once to know it, again for the rows that are left
+table           table/                 read once to know it, again for the remaining rows
 checkpoint      checkpoint/            what is known of the table's rows, bound to the table as it is now
 plan            run/plan.py            what is left?
 rows in flight  run/                   many at once; what becomes of each attempt that has ended
@@ -102,13 +102,13 @@ def process(
     nursery: Nursery | None = None,
     origin: Owner | None = None,
 ) -> Summary:
-    """Run the task over the rows that are left, and write the results.
+    """Run the task over the remaining rows, and write the results.
 
     `typed`: the command that the user typed, if there was one: what to do next is said in its words. `bring`: puts
     the table where it is read from, as soon as no other run can be reading it there. `nursery`: see `engine_of`.
     `origin`: where a function comes from that is given by value.
     Returns the summary of a run that did all it could. Raises a `BatchrunError` for what kept it from
-    running, or ended it early; everything settled until then is on disk, and the same call goes on.
+    running, or ended it early; everything settled until then is on disk, and the same call resumes.
     """
     say_misspelt(os.environ, OPTIONS, reporter.say)
     spec = settings.spec
@@ -207,9 +207,9 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
         from batchrun.run.reparse import reparse  # the ladder takes long to load, and runs in workers else
 
         changed = reparse(checkpoint, ledger, settings, job.spec, tally, lambda: job.signals.count > 0)
-        job.reporter.say(f"parsed the kept replies again: {changed:,} came out otherwise")
+        job.reporter.say(f"parsed the kept replies again: {changed:,} came out differently")
         if job.signals.count:
-            stopped = Interrupted(job.signals.first, "interrupted; --reparse begins anew")
+            stopped = Interrupted(job.signals.first, "interrupted; --reparse starts over")
     elif engine:
         stopped = _run_rows(job, engine, planned, ledger, tally)
     output = None
@@ -233,7 +233,7 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
 
 
 def _put_up(job: Job, planned: Planned) -> StartableEngine:
-    """The engine, ready for the rows that are left. Where it cannot be made ready there has been no run."""
+    """The engine, ready for the remaining rows. Where it cannot be made ready there has been no run."""
     bound, plan, version = planned.bound, planned.plan, planned.version
     settings, engine, is_async = job.settings, job.engine(), bool(version.is_async)
     engine.keep(version.sources)

@@ -41,7 +41,7 @@ class Retyped(NamedTuple):
 class Bound:
     """A table that the checkpoint is bound to. `types`: one a column. `stamp`: tells a later change of the file.
 
-    `unread`: where the table is a folder, files within that bear a table's name and are no part of it.
+    `unread`: where the table is a folder, files within that bear a table's name and are not part of it.
     """
 
     table: Table
@@ -166,7 +166,7 @@ class Binder:
             return
         if before and self._reading["key"] and os.path.exists(before) and not os.path.samefile(before, self.path):
             raise UsageError(
-                f"this checkpoint is that of {before}, and --key would give its results to rows of {self.path}",
+                f"this checkpoint belongs to {before}, and --key would give its results to rows of {self.path}",
                 "give this table another --name or --dir; if it is the same table, remove the old file",
             )
 
@@ -208,15 +208,15 @@ def open_bound(checkpoint: Checkpoint, path: Path) -> Bound:
         raise UsageError(f"no run of this task has read {path} yet", f"'batchrun process {path}' with its --task does")
     if checkpoint.get("digest") != digest_of(path):
         raise InputError(
-            f"{path} has changed since the last run, so that results could be joined to other rows",
-            "'batchrun process' takes the change in (with --limit 0 it runs nothing)",
+            f"{path} has changed since the last run, so results could be joined to the wrong rows",
+            "'batchrun process' picks up the change (with --limit 0 it runs nothing)",
         )
     options = ReadOptions.of(checkpoint.get("reading"))
     table = open_table(path, options, tuple(columns))
     if table.columns != tuple(columns):  # an earlier version took another line for the header
         raise InputError(
-            f"{path} is read otherwise by this version: its columns were taken to be {listing(columns)}",
-            "'batchrun process' reads it anew (with --limit 0 it runs nothing)",
+            f"{path} is read differently by this version: its columns were taken to be {listing(columns)}",
+            "'batchrun process' reads it again (with --limit 0 it runs nothing)",
         )
     types = tuple(checkpoint.get("types"))
     return Bound(table, options, checkpoint.get("rows"), types, stamp_of(path), Moved(0, 0, 0))

@@ -66,7 +66,7 @@ class Checkpoint:
         kept = self.db.execute("SELECT value FROM meta WHERE key = ?", (_FACTS_SEAL,)).fetchone()
         any_fact = self.db.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
         if any_fact and (kept is None or kept[0] != str(_seal_of_facts(self.db))):
-            raise damaged(self.path, "what it remembers of the table does not fit its checksum")
+            raise damaged(self.path, "what it remembers about the table does not match its checksum")
         self._facts_are_whole = True
 
     @contextmanager
@@ -116,8 +116,8 @@ class Checkpoint:
         """Commit settled rows and failed attempts of rows that will be tried again, in one transaction.
 
         `blocks`: further settled rows, which have come as sheets. `spent`: the tokens that the run has used so far, and
-        what they cost. `standing`: how the table stands with this commit, for those who look at the run while it goes
-        on.
+        what they cost. `standing`: how the table stands with this commit, for those who look at the run while it is
+        in progress.
         """
         settled = list(settled)
         failed = [_failure_row(run, failure) for failure in failures]

@@ -21,7 +21,7 @@ _MOST_ROWS = 1 << 24
 """More than any place has: what a flipped bit makes of a number must not be counted through."""
 
 _CHECKS = {
-    "rows in no known state": "block WHERE status NOT IN (1, 2, 3, 4, 5)",
+    "rows in an unknown state": "block WHERE status NOT IN (1, 2, 3, 4, 5)",
     "records of the wrong type": """block WHERE typeof(names) != 'blob' OR typeof(attempts) != 'integer'
         OR typeof(at) NOT IN ('real', 'null') OR typeof(lane) NOT IN ('integer', 'null')
         OR typeof(seconds) != 'text' OR NOT json_valid(seconds) OR hows IS NOT NULL AND NOT json_valid(hows)
@@ -35,7 +35,7 @@ _CHECKS = {
         typeof(reasoning), typeof(cost))""",
     "failures of the wrong type": """failure WHERE typeof(at) != 'real' OR typeof(attempt) != 'integer'
         OR typeof(seconds) NOT IN ('real', 'null') OR typeof(kind) != 'text' OR typeof(message) != 'text'""",
-    "results that are no JSON": "block WHERE bodies IS NOT NULL AND NOT json_valid(bodies)",
+    "results that are not JSON": "block WHERE bodies IS NOT NULL AND NOT json_valid(bodies)",
 }
 
 
@@ -79,7 +79,7 @@ def _misplaced(
     position: int, count: Any, number: Any, nth: Any, crc: Any, end: int, rows: int
 ) -> str | None:  # fmt: skip
     if not seal.fits_place(crc, position, count, number, nth):
-        return "the checksum of its place does not fit"
+        return "the checksum of its place does not match"
     if rows and position + count - 1 > rows:
         return f"the table has only {counted(rows, 'row')}"
     return "its place overlaps another one" if position <= end else None

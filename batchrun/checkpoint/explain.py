@@ -37,7 +37,7 @@ def damaged(path: Path, why: str) -> CheckpointError:
     """The error for a file that does not hold what was written."""
     return CheckpointError(
         f"{path} is damaged: {why}",
-        "'batchrun verify' says what can be saved; --fresh starts over and keeps the old file",
+        "'batchrun verify' says what can be recovered; --fresh starts over and keeps the old file",
     )
 
 
@@ -48,8 +48,8 @@ def damaged_records(path: Path, rows: Sequence[int]) -> DamagedRows:
     return DamagedRows(
         f"{path} is damaged: the {'record of row' if len(rows) == 1 else 'records of rows'} {shown} "
         f"{'is' if len(rows) == 1 else 'are'} not what was written",
-        "'batchrun process' with --retry damaged runs such rows again, --fresh starts over and keeps the old file; "
-        "'batchrun verify' says what is whole",
+        "run 'batchrun process' with --retry damaged to run these rows again; --fresh starts over and keeps the old "
+        "file; 'batchrun verify' says what is intact",
     )
 
 
@@ -60,14 +60,16 @@ def as_checkpoint_error(path: Path, error: Exception) -> BatchrunError:
         return OutOfMemory()
     if "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         so_far = "every settled row is kept" if _holds_a_checkpoint(path) else "nothing was run"
-        return CheckpointError(f"{path}: the disk is full; {so_far}", "make room and run the same command again")
+        return CheckpointError(f"{path}: the disk is full; {so_far}", "free some space and run the same command again")
     if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
         what = "read" if "unable to open" in text and path.exists() else "written"
         return CheckpointError(
             f"{path} cannot be {what}: {text}", "check its permissions and its folder's, or give --dir another folder"
         )
     if "locked" in text:
-        return CheckpointError(f"{path} is locked by another program", "close what has it open and run again")
+        return CheckpointError(
+            f"{path} is locked by another program", "close the program that has it open, and run again"
+        )
     if any(word in text for word in _SIGNS_OF_DAMAGE):
         return damaged(path, text)
     return CheckpointError(f"{path}: {text}", "check the disk, or give --dir another folder")

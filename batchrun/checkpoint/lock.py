@@ -11,7 +11,7 @@ from batchrun.core.ownership import open_own
 from batchrun.errors import CheckpointError, Interrupted, LockedError
 
 _PATIENCE_SECONDS = 0.1
-"""A reader that looks whether a run is going on holds the lock for an instant: no reason to refuse a run."""
+"""A reader that looks whether a run is in progress holds the lock for an instant: no reason to refuse a run."""
 
 
 class Held(LockedError):
@@ -44,10 +44,10 @@ def _take(path: Path, if_running: str, signalled: Callable[[], int]) -> int:
         if if_running == "fail":
             raise LockedError(
                 f"another run{_by(path)} holds {path.with_suffix('.sqlite')}",
-                "'batchrun status' shows it; --if-running wait waits for it, skip leaves quietly",
+                "'batchrun status' shows it; --if-running wait waits for it, skip exits quietly",
             )
         if if_running == "skip":
-            raise Held(f"another run{_by(path)} is going on; nothing to do (--if-running skip)")
+            raise Held(f"another run{_by(path)} is in progress; nothing to do (--if-running skip)")
         if signum := signalled():
             raise Interrupted(signum, "interrupted while another run held the checkpoint")
         time.sleep(_PATIENCE_SECONDS)
@@ -100,7 +100,7 @@ def holder(path: Path) -> int | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a run is going on now. Asks with a shared lock, so that any number may ask at once."""
+    """Whether a run is in progress now. Asks with a shared lock, so that any number may ask at once."""
     try:
         fd = open_own(path, os.O_RDONLY)
     except OSError:

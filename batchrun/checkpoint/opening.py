@@ -60,7 +60,7 @@ def _is_half_made(path: Path) -> bool:
 
 
 def _nothing_yet(path: Path) -> NothingYet:
-    return NothingYet(f"{path} is empty: no run of this task has begun yet", "'batchrun process' begins one")
+    return NothingYet(f"{path} is empty: no run of this task has begun yet", "'batchrun process' starts one")
 
 
 def _has_log(path: Path) -> bool:
@@ -77,7 +77,7 @@ def _prepare(db: sqlite3.Connection, path: Path, *, write: bool) -> None:
             "upgrade batchrun, or give --name to start another checkpoint",
         )
     if not empty and not is_known(version):
-        raise CheckpointError(f"{path} is not a checkpoint of batchrun", "move it away, or give --name or --dir")
+        raise CheckpointError(f"{path} is not a batchrun checkpoint", "move it away, or give --name or --dir")
     if write:
         mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":

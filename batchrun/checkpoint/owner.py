@@ -161,7 +161,7 @@ def refuse_other_task(before: Owner | None, now: Owner, places: Places) -> None:
         else ""
     )
     raise UsageError(
-        f"the checkpoint {places.checkpoint} belongs to another task: it is that of {before}, not of {now}",
+        f"the checkpoint {places.checkpoint} belongs to another task: {before}, not {now}",
         f"{own_name}{moved}",
     )
 

@@ -46,7 +46,7 @@ class Places:
 
     @property
     def lock(self) -> Path:
-        """Held by the run that is going on."""
+        """Held by the current run."""
         return self.folder / f"{self.name}.lock"
 
     @property
@@ -66,7 +66,7 @@ class Places:
 
     @property
     def socket(self) -> Path:
-        """Where the run that is going on listens (see `remote`); a socket's name has to be short."""
+        """Where the current run listens (see `remote`); a socket's name has to be short."""
         name = os.fsencode(self.name)
         short = self.name if len(name) <= _LONGEST_SOCKET else blake2b(name, digest_size=8).hexdigest()
         return self.folder / f"{short}.sock"
@@ -143,12 +143,10 @@ def check_folder(folder: Path, names: str = "") -> None:
                     raise NotOurs(Path(entry), why)
     except NotOurs as error:
         whole = error.filename == str(folder)
-        mend = (
-            f"if all that is in it is yours, 'chmod 700 {folder}' (and chown) makes it so; or give --dir another place"
-        )
+        mend = f"if everything in it is yours, run 'chmod 700 {folder}' (and chown); or give --dir another folder"
         raise CheckpointError(
-            f"{error.filename} {error.strerror}, so what is in {'it' if whole else folder} is not trusted",
-            mend if whole else "see what it is and remove it, or give --dir another folder",
+            f"{error.filename} {error.strerror}, so {'its contents are' if whole else f'{folder} is'} not trusted",
+            mend if whole else "check what it is and remove it, or give --dir another folder",
         ) from None
     except OSError:  # it is not there, or what opens it will say why it cannot
         return
@@ -160,7 +158,7 @@ def _check_place(folder: Path) -> None:
     if why := whose(link) or whose(found):
         raise NotOurs(folder, why)
     if may_be_changed(found):
-        raise NotOurs(folder, "may be changed by others")
+        raise NotOurs(folder, "can be changed by other users")
 
 
 def prepare(folder: Path) -> None:

@@ -129,18 +129,18 @@ def wrong_with(kept: Kept, failure: Failure | None) -> str | None:
     except (TypeError, AttributeError, ValueError):  # a flipped bit can change a value's type
         whole = False
     if not whole:
-        return "its checksum does not fit what is stored"
+        return "its checksum does not match what is stored"
     if not 0 < kept.status < len(STATE_NAMES):
         return f"row state {kept.status} is unknown"
     return None
 
 
 def places(db: sqlite3.Connection, after: int = 0) -> Iterator[Placed]:
-    """Where rows stand, in order, from behind row `after` on. The table may be written to between two."""
+    """Where rows stand, in order, from the first one after row `after`. The table may be written to between two."""
     while found := db.execute(_PLACES, (after, _PLACES_AT_ONCE)).fetchall():
         for position, rows, block, nth, crc in found:
             if not seal.fits_place(crc, position, rows, block, nth):
-                raise Corrupt(position, 1, "the checksum of its place does not fit")
+                raise Corrupt(position, 1, "the checksum of its place does not match")
             if rows < 1 or position <= after:
                 raise Corrupt(position, 1, "its place overlaps another one")
             yield Placed(position, rows, block, nth)
@@ -209,7 +209,7 @@ def _opened(kept: Kept, failure: Failure | None, place: Placed, *, raws: bool) -
     hows = None if kept.hows is None else orjson.loads(kept.hows)
     replies = None if kept.raws is None or not raws else orjson.loads(kept.raws)
     if any(column is not None and len(column) != kept.rows for column in (bodies, hows, replies)):
-        raise Corrupt(place.position, place.rows, "it has not as many results as rows")
+        raise Corrupt(place.position, place.rows, "it does not have as many results as rows")
     size = 128 * kept.rows + len(kept.bodies or b"") + len(kept.raws or b"")
     kept = kept._replace(bodies=None, hows=None, raws=None)
     return Opened(kept, failure, bodies, hows, replies, kept.rows, size)

@@ -63,7 +63,7 @@ def _goes_on(known: Mapping[str, Owner | None], settings: Settings, now: Owner) 
     own = [name for name, owner in known.items() if owner is not None and is_same(owner, now)]
     if own:
         return f"the same command with --name {own[0]}: it resumes"
-    return f"the same command again: this task begins beside {listing(tuple(known))}, whose results move with the table"
+    return f"the same command again: this task starts beside {listing(tuple(known))}, whose results move with the table"
 
 
 def _is_alone(folder: Path, table: Path) -> bool:

@@ -1,6 +1,6 @@
 """Rows that may take down what they run in: the whole run, with its machine's memory, or a machine of a cluster. Pure.
 
-A row that was there at a death is no culprit yet: somebody may have killed what died. A row that was there at three
+A row that was there at a death is not a culprit yet: somebody may have killed what died. A row that was there at three
 deaths runs alone from then on, after all others. One that has died alone as often as it may is to blame. What is known
 is how often each row was there: deaths in company, deaths alone.
 """

@@ -34,7 +34,7 @@ class Lost(NamedTuple):
     def __str__(self) -> str:
         noted, found = self.noted, self.found
         return (
-            f"it has lost what was committed last: {noted.results:,} results and {noted.failures:,} failed attempts "
+            f"it has lost its latest commits: {noted.results:,} results and {noted.failures:,} failed attempts "
             f"were written, {found.results:,} and {found.failures:,} are there. Its -wal file was deleted, or an older "
             "copy took its place"
         )
@@ -101,5 +101,5 @@ def check(path: Path, lock: Path) -> None:
         found = Reached("", 0, 0)
     if lost := missing(note, found):
         raise CheckpointError(
-            f"{path} is damaged: {lost}", f"put the file back; or delete {lock} to run again what is missing"
+            f"{path} is damaged: {lost}", f"put the file back; or delete {lock} to run the missing rows again"
         )

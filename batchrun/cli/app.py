@@ -84,7 +84,9 @@ def _unforeseen(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename is None and error.errno in _DISK:
         _print_no_more()
         complain(
-            CheckpointError(f"what is printed cannot be written: {error.strerror}", "make room, or print elsewhere")
+            CheckpointError(
+                f"the output cannot be written: {error.strerror}", "free some space, or send the output elsewhere"
+            )
         )
         return CheckpointError.exit_code
     if os.environ.get(DEBUG):

@@ -22,7 +22,7 @@ Input = Annotated[
 Dir = Annotated[Path | None, Option("--dir", help="Where checkpoints live.  \\[default: beside the input]")]
 Task = Annotated[str | None, Option("--task", "-t", help="Whose checkpoint, if there are several.")]
 Name = Annotated[str | None, Option("--name", help="Name of the checkpoint, if there are several.")]
-Json = Annotated[bool, Option("--json", help="For machines.")]
+Json = Annotated[bool, Option("--json", help="Print JSON, for programs.")]
 
 
 def examples(*commands: str) -> str:

@@ -25,15 +25,15 @@ def ctl(
     jobs: Annotated[
         str | None, Option("--jobs", "-j", help="Rows in flight at once from now on: N, N% of the CPUs, auto.")
     ] = None,
-    pause: Annotated[bool, Option("--pause", help="Hand out nothing more; rows in flight finish.")] = False,
-    resume: Annotated[bool, Option("--resume", help="Go on after --pause.")] = False,
+    pause: Annotated[bool, Option("--pause", help="Start no more rows; rows in flight finish.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Resume after --pause.")] = False,
     drain: Annotated[bool, Option("--drain", help="End the run when the rows in flight have finished.")] = False,
     dir: Dir = None,  # noqa: A002
     task: Task = None,
     name: Name = None,
     json: Json = False,
 ) -> None:
-    """Control a run that goes on; without an option, say what it does."""
+    """Control a running job; without an option, say what it is doing."""
     from json import dumps
 
     from batchrun.options.task_name import function_name

@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
 
 def errors(
     input: Input = None,  # noqa: A002
-    full: Annotated[bool, Option("--full", help="With a traceback for each group.")] = False,
+    full: Annotated[bool, Option("--full", help="Add a traceback for each group.")] = False,
     output: Annotated[
         str | None,
         Option("--output", "-o", help="Write the failed rows with their cells (.csv .parquet .jsonl .xlsx, or -)."),
@@ -71,6 +71,6 @@ def _say_written(rows: int, table: Path, target: Path | None) -> None:
         return
     tell(
         f"{counted(rows, 'failed row')} to {from_here(target, Path.cwd())}\n"
-        f"  next: mend these rows in {table} itself, and run the same command again",
+        f"  next: fix these rows in {table} itself, and run the same command again",
         err=True,
     )

@@ -49,15 +49,15 @@ client = Client()
 
 
 def lookup(row: dict) -> str:
-    """Text that holds JSON is parsed, also where it stands in prose or is slightly broken."""
+    """Text that holds JSON is parsed, even inside prose or slightly broken."""
     return client.ask(row["product"])
     # The service is busy:             raise batchrun.RetryLater(seconds)
-    # No sense in going on:            raise batchrun.Abort("the key has expired")
+    # No point in going on:            raise batchrun.Abort("the key has expired")
     # A name for this row's request:   batchrun.current().fingerprint
 '''
 
-_CONFIG = """# Options for batchrun in this folder and below. The command line beats them, and so does the environment
-# (BATCHRUN_JOBS=8). Every option of 'batchrun process --help' may stand here.
+_CONFIG = """# Options for batchrun in this folder and below. The command line and the environment override them
+# (BATCHRUN_JOBS=8). Every option of 'batchrun process --help' can be set here.
 input = "example.csv"
 task = "tasks.py:summary"
 
@@ -99,7 +99,7 @@ def init() -> None:
                 file.write(text)
             tell(f"wrote {path}")
         except FileExistsError:
-            tell(f"{path} is there already: left alone")
+            tell(f"{path} already exists: left alone")
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}", "go to a folder of your own") from None
     ready = "batchrun process example.csv --task tasks.py:summary" if own_config else "batchrun process"

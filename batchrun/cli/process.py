@@ -38,7 +38,7 @@ _EXAMPLES = examples(
 
 
 def process(context: typer.Context, **given: Any) -> None:
-    """Run a function over the rows of a table that are left; put each result on disk as it comes.
+    """Run a function over the remaining rows of a table; put each result on disk as it comes.
 
     After a crash, Ctrl-C or kill -9 the same command does what is left.
     """

@@ -27,9 +27,9 @@ def report(
     task: Task = None,
     name: Name = None,
 ) -> None:
-    """One page to look at: throughput, failures and rows in flight over time, latency, slowest rows, all runs.
+    """One page about all runs: throughput, failures and rows in flight over time, latency, slowest rows.
 
-    It is a single file that needs no network; it can be made while a run goes on.
+    It is a single file that needs no network; it can be made while a run is in progress.
     """
     from time import time
 

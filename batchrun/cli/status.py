@@ -27,15 +27,13 @@ def status(
         Path | None,
         Argument(metavar="INPUT", help="The table.  \\[default: all that have a checkpoint in this folder or below]"),
     ] = None,
-    watch: Annotated[
-        bool, Option("--watch", "-w", help="Show it again and again until the run ends, or Ctrl-C.")
-    ] = False,
+    watch: Annotated[bool, Option("--watch", "-w", help="Keep showing it until the run ends, or Ctrl-C.")] = False,
     dir: Dir = None,  # noqa: A002
     task: Task = None,
     name: Name = None,
     json: Json = False,
 ) -> None:
-    """Rows done, failed and left for each task of a table; works while a run goes on."""
+    """Rows done, failed and left for each task of a table; works while a run is in progress."""
     from json import dumps
 
     from batchrun.errors import UsageError
@@ -59,7 +57,7 @@ def status(
 
 
 def _watch(look: Callable[[], list[dict[str, Any]]]) -> None:
-    """Show it again until no run goes on. Looking takes a twentieth of the time at most."""
+    """Show it again until no run is in progress. Looking takes a twentieth of the time at most."""
     import os
 
     from batchrun.display.refresh import refreshed

@@ -20,7 +20,7 @@ def request_of(jobs: str | None, *, pause: bool, resume: bool, drain: bool) -> R
     if pause and resume:
         raise UsageError("--pause and --resume contradict each other", "leave one of them out")
     if drain and (pause or resume or jobs):
-        raise UsageError("--drain ends the run: nothing else can be asked with it", "leave the others out")
+        raise UsageError("--drain ends the run: no other option goes with it", "leave the others out")
     try:
         most = None if jobs is None else parsing.jobs(jobs)
     except ValueError as error:
@@ -39,11 +39,12 @@ def running_place(input_path: Path, directory: Path | None, name: str | None) ->
     if not running:
         which = f" of task {name!r}" if name else ""
         raise UsageError(
-            f"no run{which} is going on for {input_path}", f"'batchrun status {input_path}' says how the last one ended"
+            f"no run{which} is in progress for {input_path}",
+            f"'batchrun status {input_path}' says how the last one ended",
         )
     if len(running) > 1:
         which = ", ".join(place.name for place in running)
-        raise UsageError(f"several runs are going on for {input_path}: {which}", "say which with --task or --name")
+        raise UsageError(f"several runs are in progress for {input_path}: {which}", "say which with --task or --name")
     return running[0]
 
 
@@ -58,14 +59,14 @@ def steer(places: Places, request: Request, seconds: float = PATIENCE_SECONDS) -
             time.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise UsageError(
-                f"the run did not answer within {seconds:g} s; whether it will do this is not known",
+                f"the run did not answer within {seconds:g} s; it is not known whether it will do this",
                 "ask again without an option to see",
             ) from None
         else:
             if "error" in answer or not _is_whole(answer):
                 raise UsageError(str(answer.get("error", STRANGE)), "see 'batchrun --version', there and here")
             if answer["trouble"]:
-                raise UsageError(answer["trouble"], "the run goes on as before")
+                raise UsageError(answer["trouble"], "the run continues as before")
             return answer
 
 
@@ -75,19 +76,19 @@ def _is_whole(answer: Answer) -> bool:
 
 def _give_up(places: Places, *, over: bool) -> None:
     if not is_held(places.lock):
-        raise UsageError("the run has ended meanwhile", f"'batchrun status {places.input.name}' says how")
+        raise UsageError("the run has ended in the meantime", f"'batchrun status {places.input.name}' says how")
     if over:
         raise UsageError(
-            "the run does not listen: it reads its table, writes its results, or could make no socket",
-            "try again later; a run that could make no socket has said so when it began",
+            "the run is not listening: it is reading its table, writing its results, or could not create a socket",
+            "try again later; a run that could not create a socket said so when it began",
         )
 
 
 def answer_in_words(answer: Answer) -> str:
     """The answer for people: what the run does from now on."""
     if answer["draining"]:
-        return f"{answer['task']} (pid {answer['pid']}) ends with the rows in flight: {answer['in_flight']:,} now"
-    doing = f"runs at most {counted(answer['jobs'], 'row')} at once"
+        return f"{answer['task']} (pid {answer['pid']}) ends after the rows in flight: {answer['in_flight']:,} now"
+    doing = f"is limited to {counted(answer['jobs'], 'row')} at once"
     if answer["paused"]:
-        doing = "is paused: it hands out nothing"
+        doing = "is paused: it starts no rows"
     return f"{answer['task']} (pid {answer['pid']}) {doing}; {answer['in_flight']:,} in flight now"

@@ -40,7 +40,7 @@ def _proof(places: Any) -> Any:
     from batchrun.errors import CheckpointError, InputError
     from batchrun.outcome.proof import verify as prove
 
-    note = noted(places.lock)  # before the checkpoint is opened: a run may go on
+    note = noted(places.lock)  # before the checkpoint is opened: a run may be in progress
     with opened(places.checkpoint, write=False) as checkpoint:
         try:
             bound = open_bound(checkpoint, places.input)

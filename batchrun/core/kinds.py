@@ -45,7 +45,7 @@ class FailureKind:
         return (self.for_cells if task == "repair" else self.for_tasks) or self.remedy
 
 
-_FIX_CELLS = "fix these cells, or leave the column out: --columns names those that are read"
+_FIX_CELLS = "fix these cells, or leave the column out: list the ones to read with --columns"
 
 KINDS = {
     EXCEPTION: FailureKind("fix the task or these rows, and run the same command again; --full has the traceback"),
@@ -53,39 +53,39 @@ KINDS = {
     CRASH: FailureKind("fix what kills the worker, then run with --retry crashed"),
     UNENCODABLE: FailureKind("return what JSON can hold; the message says where it does not", hopeless=True),
     # of a service: by the HTTP status, see `of_status`
-    BAD_REQUEST: FailureKind("fix what the task sends: the service says that it cannot be answered as it is"),
-    CONTEXT_LENGTH: FailureKind("send less of these rows, or ask a model that takes more", hopeless=True),
+    BAD_REQUEST: FailureKind("fix what the task sends: the service cannot answer it as it is"),
+    CONTEXT_LENGTH: FailureKind("send less for these rows, or ask a model that accepts more", hopeless=True),
     AUTH: FailureKind("check the key and what it is allowed to do, then run again", hopeless=True),
     RATE_LIMITED: FailureKind("run again later, or with fewer --jobs"),
-    CONNECTION: FailureKind("see whether the service can be reached, then run again"),
-    SERVER: FailureKind("the service failed by itself: run again later"),
+    CONNECTION: FailureKind("check that the service can be reached, then run again"),
+    SERVER: FailureKind("the service itself failed: run again later"),
     # of a reply
     EMPTY: FailureKind(
-        "the reply holds nothing: ask otherwise, or run again",
-        for_tasks="the text that the task returned holds nothing: fix what writes it",
+        "the reply is empty: change the prompt, or run again",
+        for_tasks="the text that the task returned is empty: fix what writes it",
         for_cells=_FIX_CELLS,
     ),
     NO_JSON: FailureKind(
-        "ask for JSON more firmly; 'show' has the reply as it came",
-        for_tasks="fix what writes it: 'show' has the text as it came; --reply text takes text as it is",
+        "ask for JSON more firmly; 'show' prints the reply as it came",
+        for_tasks="fix what writes it: 'show' prints the text as it came; --reply text accepts text as it is",
         for_cells=_FIX_CELLS,
     ),
     AMBIGUOUS: FailureKind(
-        "ask for one answer; 'show' has the reply as it came",
-        for_tasks="let it write one value: 'show' has the text as it came; --reply text takes text as it is",
+        "ask for one answer; 'show' prints the reply as it came",
+        for_tasks="make it write one value: 'show' prints the text as it came; --reply text accepts text as it is",
         for_cells=_FIX_CELLS,
     ),
     TRUNCATED: FailureKind(
-        "let it write longer answers, or take them cut off: --accept-truncated (--reparse: with no new call)",
+        "allow longer answers, or accept those cut off: --accept-truncated (with --reparse: no new call)",
         hopeless=True,
-        for_tasks="fix what cuts it off, or take what there is: --accept-truncated (--reparse: with no new call)",
-        for_cells="take what there is: --accept-truncated; or leave the column out: --columns names the others",
+        for_tasks="fix what cuts it off, or accept what is there: --accept-truncated (with --reparse: no new call)",
+        for_cells="accept what is there: --accept-truncated; or leave the column out: list the others with --columns",
     ),
     FILTERED: FailureKind(
-        "the service's filter keeps the answer back: change what these rows say, or leave them out", hopeless=True
+        "the service's filter withheld the answer: change what these rows say, or leave them out", hopeless=True
     ),
     REFUSED: FailureKind("the model declined to answer: change what these rows ask, or leave them out", hopeless=True),
-    SCHEMA: FailureKind("the answer does not fit: fix the schema, or say in the prompt what is wanted"),
+    SCHEMA: FailureKind("the answer does not match the schema: fix the schema, or say in the prompt what is wanted"),
 }
 
 BUSY = frozenset({429, 503, 529})

@@ -27,7 +27,7 @@ def stranger_to(path: Path) -> str | None:
         if why := whose(found):
             return f"{place} {why}"
         if may_be_changed(found) and not (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX):
-            return f"{place} may be changed by others"
+            return f"{place} can be changed by other users"
     return None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def kill_group(pid: int) -> None:
-    """Kill a worker and everything in its group. A group that is gone is no error."""
+    """Kill a worker and everything in its group. A group that is gone is not an error."""
     try:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

@@ -1,7 +1,7 @@
 """Time in which this process stood still: stopped by a signal, in a paused container, on a machine that was suspended.
 
 Nobody tells a process of it; it sees its clock jump. What it does by itself may take long, too (a slow disk): that is
-learnt, and is no standing still. Pure: the time is an argument.
+learnt, and does not count as standing still. Pure: the time is an argument.
 """
 
 NOTICED_SECONDS = 1.0

@@ -59,7 +59,7 @@ def _headline(summary: Summary) -> str:
 def _mixed(summary: Summary) -> str:
     return (
         f"{summary.held_json:,} with JSON, {summary.kept_as_text:,} kept as text; "
-        "--reparse --reply json makes failures of the texts, to be tried again"
+        "--reparse --reply json turns the texts into failures, to be tried again"
     )
 
 
@@ -77,7 +77,7 @@ def _cost(cost: float, summary: Summary) -> str:
     if not (summary.left and summary.settled):
         return money(cost)
     rest = money(cost / summary.settled * summary.left)
-    return f"{money(cost)}; about {rest} more for the {counted(summary.left, 'row')} left"
+    return f"{money(cost)}; about {rest} more for the remaining {counted(summary.left, 'row')}"
 
 
 def _counts(summary: Summary) -> str:

@@ -26,7 +26,7 @@ def share_done(snap: Snapshot) -> str:
 
 def speed(snap: Snapshot) -> str:
     """The rate of fresh rows."""
-    return rate(snap.rate) if snap.fresh else "no row yet"
+    return rate(snap.rate) if snap.fresh else "no rows yet"
 
 
 def remaining(snap: Snapshot) -> str:
@@ -78,7 +78,7 @@ def workers(snap: Snapshot) -> list[str]:
 
 def jobs_by_ctl(most: int) -> str:
     """Rows at once, where the user has changed that."""
-    return f"at most {counted(most, 'row')} at once, by ctl"
+    return f"limited to {counted(most, 'row')} at once by ctl"
 
 
 def slowest_row(found: Slowest | None) -> str:
@@ -113,7 +113,7 @@ def error(last: LastError | None, times: str = "x") -> str:
 def pause(found: Pause, input_name: str) -> str:
     """Why nothing is handed out, and for how long."""
     if found.seconds is None:
-        return f"paused {found.reason}: rows in flight finish; 'batchrun ctl {input_name} --resume' goes on"
+        return f"paused {found.reason}: rows in flight finish; 'batchrun ctl {input_name} --resume' resumes"
     reason = f": {one_line(found.reason)}" if found.reason else ""
     return f"paused for {ceil_seconds(found.seconds)}{reason}"
 
@@ -124,18 +124,18 @@ def drain(found: Drain, in_flight: int, longest: Slowest | None) -> str:
     if found.killing:
         return f"ending {rows} now"
     if not in_flight:
-        return f"stopping: {rows}"
+        return "stopping"
     age = f" (longest: row {longest.row}, {whole_seconds(longest.seconds)})" if longest else ""
     if found.most is not None:
         rest = f", at most {ceil_seconds(found.most)} more"
     else:
-        waited = f", waited for {whole_seconds(found.seconds)}" if found.seconds >= 1 else ""
-        rest = f", however long they take{waited}"
+        waited = f", waited {whole_seconds(found.seconds)} so far" if found.seconds >= 1 else ""
+        rest = f", however long {'it takes' if in_flight == 1 else 'they take'}{waited}"
     if found.reason:
         how, reason = "Ctrl-C twice", f"; {one_line(found.reason.removeprefix('stopped early: '))}"
     else:
         how, reason = "Ctrl-C again" if found.signum == signal.SIGINT else "a second signal", ""
-    return f"stopping: {rows}{age}{rest}; {how} to end them now{reason}"
+    return f"stopping: {rows}{age}{rest}; {how} to end {'it' if in_flight == 1 else 'them'} now{reason}"
 
 
 def still_loading(found: Loading | None) -> str:
@@ -157,7 +157,7 @@ def running(rows: Sequence[tuple[int, Running]], now: float, waited_for: Loading
         for lane, row in ordered[:_MOST_RUNNING]
     ]
     more = len(rows) - _MOST_RUNNING
-    return [*lines, f"  and {more:,} more, for less long"] if more > 0 else lines
+    return [*lines, f"  and {more:,} more, for a shorter time"] if more > 0 else lines
 
 
 def line(snap: Snapshot) -> str:

@@ -224,7 +224,7 @@ def _last_error(tally: Tally) -> LastError | None:
     if tally.latest is None:
         return None
     kind, message = tally.latest
-    # A refusal is no failed attempt, so it is not among the counted errors.
+    # A refusal is not a failed attempt, so it is not among the counted errors.
     return LastError(kind, message, tally.errors.count(kind, message) or max(1, tally.refusals))
 
 

@@ -111,7 +111,7 @@ def worker_setup(settings: Settings, spec: Spec, places: Places, stack: ExitStac
 
 
 def reading_of(settings: Settings, spec: Spec) -> Reading:
-    """What text that the task returns is. Of a model's answer in words, its thinking is no part."""
+    """What text that the task returns is. Of a model's answer in words, its thinking is not part."""
     if schema_of(spec) is not None:
         return "json"
     if settings.reply == "text":

@@ -130,7 +130,7 @@ class Frames:
         self._needed = HEADER.size
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """Yield each message that `data` completes. Raises `ValueError` for bytes that are no frame."""
+        """Yield each message that `data` completes. Raises `ValueError` for bytes that are not a frame."""
         if self._rest:
             self._rest += data
             if len(self._rest) < self._needed:  # a frame of many pieces is put together once
@@ -141,7 +141,7 @@ class Frames:
         while end - start >= wide:
             magic, size = header(data, start)
             if magic != MAGIC:
-                raise ValueError("something else than a frame came out of a worker's pipe")
+                raise ValueError("a worker's pipe delivered something other than a frame")
             stop = start + wide + size
             if stop > end:
                 needed += size

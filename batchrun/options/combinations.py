@@ -48,7 +48,7 @@ def _without_weaker(rivals: tuple[str, ...], said: dict[str, OptionValue]) -> di
     first = [name for name, strength in strengths.items() if strength == min(strengths.values())]
     if len(first) > 1:
         both = " and ".join(OPTIONS[name].flag for name in first)
-        raise UsageError(f"{both} exclude each other ({said[first[0]].source})", "leave all but one of them out")
+        raise UsageError(f"{both} cannot be combined (from {said[first[0]].source})", "leave all but one of them out")
     return {name: each for name, each in said.items() if name not in strengths or name in first}
 
 
@@ -58,7 +58,7 @@ def _without_args(said: dict[str, OptionValue]) -> dict[str, OptionValue]:
         if made in said and "args" in said and said["args"].value:
             if said["args"].strength <= said[made].strength:
                 raise UsageError(
-                    f"--arg is for a function's arguments, and --{made} has none ({said['args'].source})",
+                    f"--arg is for a function's arguments, and --{made} has none (from {said['args'].source})",
                     "leave it out",
                 )
             return {name: each for name, each in said.items() if name != "args"}
@@ -75,7 +75,7 @@ def _without_reply(said: dict[str, OptionValue]) -> dict[str, OptionValue]:
     reply = said["reply"]
     if reply.strength <= said[form].strength:
         raise UsageError(
-            f"--{form} asks for JSON, and --reply {reply.value} takes replies that are none ({reply.source})",
+            f"--{form} asks for JSON, and --reply {reply.value} takes replies that are not JSON (from {reply.source})",
             f"leave one of them out: with --{form}, replies are read as --reply json does",
         )
     return {name: each for name, each in said.items() if name != "reply"}
@@ -94,18 +94,18 @@ def _check_rows_asked_for(said: Mapping[str, OptionValue]) -> None:
     """Raise `UsageError` where some rows are named and more would run, or be lost, or none would run."""
     for name in ("fresh", "reparse"):
         if _value(said, "redo") and _value(said, name):
-            does = "runs all rows anew" if name == "fresh" else "runs no row"
-            raise UsageError(f"--redo runs some rows anew, {OPTIONS[name].flag} {does}", "leave one of them out")
+            does = "runs all rows" if name == "fresh" else "runs no row"
+            raise UsageError(f"--redo runs some rows again, {OPTIONS[name].flag} {does}", "leave one of them out")
     some = [name for name in ("limit", "rows") if name in said]
     if _value(said, "redo") and not some:
         raise UsageError(
-            "--redo runs rows again that are done: which?",
+            "--redo runs done rows again: which ones?",
             "add --limit N (the table's first N) or --rows 3,17-20; for all rows: --fresh",
         )
     if _value(said, "fresh") and some:
         flag = OPTIONS[some[0]].flag
         raise UsageError(
-            f"--fresh starts over with all rows, {flag} asks for some",
+            f"--fresh starts over with all rows, {flag} asks for only some",
             f"to run these again and keep all other results: {flag} with --redo. To start over: --fresh without {flag}",
         )
 
@@ -126,7 +126,7 @@ def _check_guests(said: Mapping[str, OptionValue]) -> None:
     for host, panel in GUESTS.items():
         for name in said:
             if OPTIONS[name].panel == panel and host not in said and _by_caller(said, name):
-                raise UsageError(f"{OPTIONS[name].flag} belongs to --{host}, and there is none", "leave it out")
+                raise UsageError(f"{OPTIONS[name].flag} belongs to --{host}, which is not given", "leave it out")
 
 
 def _value(said: Mapping[str, OptionValue], name: str) -> Any:

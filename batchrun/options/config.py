@@ -41,8 +41,8 @@ def find_config(folder: Path, known: Collection[str], named: Path | None = None)
 def _refuse_strangers(path: Path, folder: Path) -> None:
     if why := stranger_to(path):
         raise UsageError(
-            f"the options in {path} do not count, because others could have written them: {why}",
-            f"if they are yours, take the right to write from others (chmod go-w), or say that they count: --config "
+            f"the options in {path} are not trusted, because others could have written them: {why}",
+            f"if they are yours, take write permission from others (chmod go-w), or name the file yourself: --config "
             f"{path}, for all commands BATCHRUN_CONFIG={path}. If not, an empty {folder / _OWN} keeps them out",
         )
 
@@ -72,7 +72,7 @@ def _toml(path: Path) -> dict[str, Any]:
             raise ValueError(f"more than {_MOST_BYTES:,} bytes")
         return tomllib.loads(text.decode())
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", "mend or remove it") from None
+        raise UsageError(f"{path} cannot be read: {error}", "fix or remove it") from None
 
 
 def _ours(project: Path) -> dict[str, Any] | None:

@@ -87,7 +87,9 @@ def _plain(value: Any, name: str) -> Any:
         return [_plain(item, name) for item in value]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {str(key): _plain(item, name) for key, item in value.items()}
-    raise ValueError(f"{name!r} holds {value!r:.100}, which JSON has not: give it as text, and read it in the function")
+    raise ValueError(
+        f"{name!r} holds {value!r:.100}, which JSON does not have: give it as text, and read it in the function"
+    )
 
 
 def _json_or_text(text: str) -> Any:
@@ -100,4 +102,4 @@ def _json_or_text(text: str) -> Any:
 
 
 def _no_constant(_: str) -> None:
-    raise ValueError("NaN and infinities are no JSON")
+    raise ValueError("NaN and infinities are not JSON")

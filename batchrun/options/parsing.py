@@ -163,7 +163,7 @@ def one_of(*choices: Word) -> Callable[[Any], Word]:
         for choice in choices:
             if str(value) == choice:
                 return choice
-        raise ValueError(f"{str(value)!r} is none of {', '.join(choices)}. {meant(str(value), choices)}".strip())
+        raise ValueError(f"{str(value)!r} is not one of {', '.join(choices)}. {meant(str(value), choices)}".strip())
 
     return read
 

@@ -54,7 +54,7 @@ class Settings(Options):
 
     @property
     def names_no_task(self) -> bool:
-        """Whether nobody has said what to do: the built-in task is all that is left."""
+        """Whether nobody has said what to do: the built-in task is all that remains."""
         return self.task is None and not self.ready_made
 
     @property

@@ -25,9 +25,7 @@ def here(given: Mapping[str, Any]) -> Settings:
     try:
         folder = Path.cwd()
     except OSError as error:
-        raise UsageError(
-            f"the working directory cannot be read: {error.strerror}", "go to one that is there"
-        ) from error
+        raise UsageError(f"the working directory cannot be read: {error.strerror}", "go to one that exists") from error
     return resolve(given, os.environ, folder)
 
 

@@ -71,14 +71,14 @@ class Options:
         usual="repair, if a cell holds JSON", short="-t", anchor=from_folder.task)
     args: Mapping[str, Any] = _option(
         named_values.NOTHING, named_values.arguments, WHAT,
-        "An argument of the function, beside the row; several times. A value that is JSON is that value.",
+        "An argument of the function, besides the row; repeatable. A JSON value is parsed.",
         flag="--arg", metavar="NAME=VALUE", several=True)
     key: tuple[str, ...] | None = _option(
         None, parsing.names, WHAT, "Column(s) that name a row; otherwise its content does.", several=True)
     columns: tuple[str, ...] | None = _option(
         None, parsing.names, WHAT, "Only these columns are given to the task and make up a row's identity.",
         several=True)
-    limit: int | None = _option(None, parsing.whole, WHAT, "Only the first N rows left.")
+    limit: int | None = _option(None, parsing.whole, WHAT, "Only the first N remaining rows.")
     rows: frozenset[int] | None = _option(None, parsing.rows, WHAT, "Only these rows: 3,17-20.")
     dry_run: bool = _option(False, parsing.yes_no, WHAT, "Print the plan and stop.")
 
@@ -86,36 +86,36 @@ class Options:
         None, str, PROGRAM, "Run a program for each row: its arguments with {column} in them.")
     shell: bool = _option(False, parsing.yes_no, PROGRAM, "Let /bin/sh read the command.")
     stdin: str | None = _option(
-        None, str, PROGRAM, "The cell that the program reads from its stdin.", metavar="COLUMN")
+        None, str, PROGRAM, "The cell that the program gets on its stdin.", metavar="COLUMN")
 
     prompt: str | None = _option(
         None, str, PROMPT, "Ask a model about each row: text with {column} in it, or @FILE.", anchor=from_folder.text)
-    model: str | None = _option(None, str, PROMPT, "Which model is asked.")
+    model: str | None = _option(None, str, PROMPT, "The model to ask.")
     system: str | None = _option(
         None, str, PROMPT, "System text before the prompt, or @FILE.", anchor=from_folder.text)
     schema: str | Mapping[str, Any] | None = _option(
-        None, parsing.json_schema, PROMPT, "JSON Schema that each reply must fit.",
+        None, parsing.json_schema, PROMPT, "JSON Schema that each reply must match.",
         metavar="FILE", anchor=from_folder.path)
     fields: str | None = _option(
         None, parsing.listed, PROMPT,
         "The reply's fields, not a schema: 'same bool, reason' (str, int, float, bool, list, object).")
     param: Mapping[str, Any] = _option(
         named_values.NOTHING, named_values.parameters, PROMPT,
-        "A further field of the request, several times: temperature=0.", several=True)
+        "An extra field of the request; repeatable: temperature=0.", several=True)
     base_url: str | None = _option(
         None, str, PROMPT, "An OpenAI-compatible server: http://host:8000/v1.",
         usual="OPENAI_BASE_URL, else OpenAI")
     api_key_env: str = _option(
         "OPENAI_API_KEY", str, PROMPT, "The environment variable with the key.", usual="OPENAI_API_KEY")
     skip_empty: tuple[str, ...] | None = _option(
-        None, parsing.names, PROMPT, "Skip rows that have nothing in this column.", metavar="COLUMN", several=True)
+        None, parsing.names, PROMPT, "Skip rows whose cell in this column is empty.", metavar="COLUMN", several=True)
 
-    rpm: float | None = _option(None, parsing.positive, COST, "At most N attempts started a minute.", metavar="N")
-    tpm: float | None = _option(None, parsing.positive, COST, "At most about N tokens a minute.", metavar="N")
+    rpm: float | None = _option(None, parsing.positive, COST, "Start at most N attempts a minute.", metavar="N")
+    tpm: float | None = _option(None, parsing.positive, COST, "Use at most about N tokens a minute.", metavar="N")
     price_in: float | None = _option(
-        None, parsing.amount, COST, "Price of a million tokens of prompts.", metavar="PRICE")
+        None, parsing.amount, COST, "Price of a million prompt tokens.", metavar="PRICE")
     price_out: float | None = _option(
-        None, parsing.amount, COST, "Price of a million tokens of answers.", metavar="PRICE")
+        None, parsing.amount, COST, "Price of a million answer tokens.", metavar="PRICE")
     max_cost: float | None = _option(
         None, parsing.positive, COST, "Stop before it costs more than this.", metavar="COST")
 
@@ -131,46 +131,46 @@ class Options:
         usual="rerun")
     threads: int = _option(
         1, parsing.at_least_one, HOW, "Run a plain function in T threads per worker process.",
-        usual="a process a row", metavar="T")
+        usual="one process per row", metavar="T")
     preload: str = _option(
         "imports", parsing.one_of("imports", "module", "no"), HOW,
-        "What is loaded once, not in each worker: imports (the task's libraries), module (its own code, too), no.",
+        "What to load once for all workers: imports (the task's libraries), module (its own code too), no (nothing).",
         usual="imports")
     timeout: Timeout | None = _option(
         None, parsing.timeout, HOW, "Limit for one attempt: 30, 30s, 5m; 10x the median.", usual="none")
     retries: int = _option(2, parsing.whole, HOW, "Further attempts after a failure.", usual="2")
     reply: Literal["auto", "json", "text"] | None = _option(
-        None, parsing.reply, HOW, "What text is that a task returns: auto, json, text.",
+        None, parsing.reply, HOW, "How to read text that a task returns: auto, json, text.",
         usual="auto; json where JSON is asked for")
-    strict_json: bool = _option(False, parsing.yes_no, HOW, "No repair of replies.")
-    accept_truncated: bool = _option(False, parsing.yes_no, HOW, "Take replies that were cut off, closed up.")
+    strict_json: bool = _option(False, parsing.yes_no, HOW, "Do not repair replies.")
+    accept_truncated: bool = _option(False, parsing.yes_no, HOW, "Accept replies that were cut off, and close them.")
 
     retry: str = _option(
         "failed", parsing.one_of("failed", "crashed", "damaged", "all", "none"), AGAIN,
-        "Settled failures to take up again: failed, crashed, damaged, all, none.", usual="failed")
+        "Settled failures to run again: failed, crashed, damaged, all, none.", usual="failed")
     max_failures: MaxFailures | None = _option(
         None, parsing.max_failures, AGAIN, "Stop early at N or N% failed rows.",
         usual="when the first 25 fail, or 10 alike")
     redo: bool = _option(
         False, parsing.yes_no, AGAIN,
-        "With --limit or --rows: these rows run anew, done ones too; all others keep their results.")
+        "With --limit or --rows: run these rows again, even if done; all others keep their results.")
     on_change: str = _option(
         "keep", parsing.one_of("keep", "redo", "stop"), AGAIN,
-        "Rows settled under other task code or content: keep, redo, stop.",
+        "Rows settled under different task code or content: keep, redo, stop.",
         usual="keep; stop with --prompt and --command")
     fresh: bool = _option(
         False, parsing.yes_no, AGAIN, "Start over; the old checkpoint is moved aside, never deleted.")
     task_version: str | None = _option(
-        None, str, AGAIN, "Say by hand when the task has changed.", usual="its source's digest")
+        None, str, AGAIN, "The task's version, set by hand.", usual="its source's digest")
     reparse: bool = _option(False, parsing.yes_no, AGAIN, "Parse the kept replies again; the task is not called.")
 
     if_running: str = _option(
         "fail", parsing.one_of("fail", "skip", "wait"), WRITE,
-        "Another run holds the checkpoint: fail, skip, wait.", usual="fail")
+        "If another run holds the checkpoint: fail, skip, wait.", usual="fail")
     output: Path | None = _option(
         None, Path, WRITE, "Results file (.csv .parquet .jsonl .xlsx).",
         usual="data.results.csv beside data.csv", short="-o", anchor=from_folder.path)
-    no_output: bool = _option(False, parsing.yes_no, WRITE, "No results file.")
+    no_output: bool = _option(False, parsing.yes_no, WRITE, "Write no results file.")
     overwrite: bool = _option(
         False, parsing.yes_no, WRITE, "Replace a results file that batchrun did not write.")
     dir: Path | None = _option(
@@ -181,27 +181,27 @@ class Options:
     dtype: Mapping[str, str] = _option(
         named_values.NOTHING, named_values.pairs, READ, "Type of a column: col=str|int|float|bool.", several=True)
     missing: tuple[str, ...] = _option(
-        (), parsing.words, READ, "Stands for no value among numbers, as NA and its like do.",
+        (), parsing.words, READ, "A word for a missing number, like NA.",
         metavar="WORD", several=True)
     encoding: str | None = _option(None, str, READ, "Text encoding.", usual="UTF-8")
-    sep: str | None = _option(None, str, READ, "What separates cells: ';', tab.")
+    sep: str | None = _option(None, str, READ, "The character between cells: ';', tab.")
     bad_rows: str = _option(
         "stop", parsing.one_of("stop", "skip"), READ, "Rows with too few or too many cells: stop, skip.")
     no_header: bool = _option(
         False, parsing.yes_no, READ, "The first line is a row: columns are column1, column2, …")
     skip_lines: int | None = _option(
-        None, parsing.whole, READ, "Lines above the header; 0 insists that there are none.", metavar="N")
+        None, parsing.whole, READ, "Skip N lines above the header; 0 insists that there are none.", metavar="N")
     file_column: bool = _option(
-        False, parsing.yes_no, READ, "A column batchrun_file: which file of a folder or pattern a row is from.")
+        False, parsing.yes_no, READ, "Add a column batchrun_file: which file of a folder or pattern a row is from.")
     escape: str | None = _option(
-        None, str, READ, "What escapes quotes within quotes: '\\'.", usual="a quote", metavar="CHAR")
+        None, str, READ, "The character that escapes quotes: '\\'.", usual="a quote", metavar="CHAR")
 
     config: Path | None = _option(
-        None, Path, SHOW, "The file whose options count.", usual="batchrun.toml here or above", metavar="FILE")
+        None, Path, SHOW, "The configuration file to use.", usual="batchrun.toml here or above", metavar="FILE")
     progress: str = _option(
         "auto", parsing.one_of("auto", "live", "plain", "none"), SHOW, "auto, live, plain, none.", usual="auto")
-    quiet: bool = _option(False, parsing.yes_no, SHOW, "Only errors.", short="-q")
-    json: bool = _option(False, parsing.yes_no, SHOW, "One start and one done record on stdout.")
+    quiet: bool = _option(False, parsing.yes_no, SHOW, "Print only errors.", short="-q")
+    json: bool = _option(False, parsing.yes_no, SHOW, "Print one start and one done record on stdout.")
     # fmt: on
 
 

@@ -43,4 +43,4 @@ def _check_place(task: str) -> None:
     if name.endswith("()"):
         raise UsageError(f"{task!r} calls the function", f"write --task {shlex.quote(task[:-2])}")
     if place and ("/" in place or os.sep in place) and not place.endswith(".py"):
-        raise UsageError(f"{place} is a path, and not one of a .py file", "--task takes file.py:function")
+        raise UsageError(f"{place} is a path, but not to a .py file", "--task takes file.py:function")

@@ -21,4 +21,4 @@ def say_misspelt(environment: Mapping[str, str], options: Collection[str], say: 
             # Without what all of them begin with: that alone would make any two alike.
             close = alike(name.removeprefix(PREFIX), options)
             hint = f"did you mean {variable(close[0])}?" if close else "'batchrun process --help' lists the options"
-            say(f"note: {name} is no setting of batchrun: {hint}")
+            say(f"note: {name} is not a batchrun setting: {hint}")

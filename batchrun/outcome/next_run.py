@@ -18,8 +18,8 @@ _SETTLED = {
 class Standing:
     """What is known of a row that matters for the next run.
 
-    `attempts`: failed ones of a row that is left. `deaths`: attempts that killed their worker. `executing`: for
-    so many seconds, in a run that goes on. `run_goes_on`: whether there is one. `left_in_flight`: it ran when
+    `attempts`: failed ones of a remaining row. `deaths`: attempts that killed their worker. `executing`: for
+    so many seconds, in a running job. `run_goes_on`: whether there is one. `left_in_flight`: it ran when
     the last run died. `task_changed`, `content_changed`: since it was settled.
     """
 
@@ -41,11 +41,11 @@ class Standing:
 def runs_next_time(row: Standing, retry: str, on_change: str) -> tuple[bool, str]:
     """Whether the next run takes the row up, and the reason. `retry` and `on_change`: the options of that run."""
     if row.executing is not None:
-        return True, f"it is executing now, for {duration(row.executing)}"
+        return True, f"it has been running for {duration(row.executing)}"
     if row.status == LEFT:
         return True, _left(row)
     if row.stale and on_change == "redo":
-        return True, f"{_since(row)}: the next run runs it anew (--on-change redo)"
+        return True, f"{_since(row)}: the next run runs it again (--on-change redo)"
     again = taken_up(row.status, retry)
     verdict = _settled(row, retry, again=again)
     if row.stale and not again:
@@ -57,11 +57,11 @@ def runs_next_time(row: Standing, retry: str, on_change: str) -> tuple[bool, str
 
 def _left(row: Standing) -> str:
     if row.run_goes_on:
-        who = "the run that goes on takes it up"
+        who = "the current run will run it"
     elif row.left_in_flight:
-        who = "it ran when the last run died: the next run takes it up first of all, uncharged"
+        who = "it was running when the last run died: the next run starts with it, not counted as an attempt"
     else:
-        who = "the next run takes it up"
+        who = "the next run runs it"
     if row.attempts:
         failed = f"{counted(row.attempts, 'attempt')} failed and it is not settled"
         return f"{failed}: {who}, with attempt {row.attempts + 1}"
@@ -72,12 +72,12 @@ def _settled(row: Standing, retry: str, *, again: bool) -> str:
     if row.status == CRASHED:
         died = f"it killed its worker {'once' if row.deaths == 1 else f'{row.deaths} times'}"
         if again:
-            return f"{died}: the next run takes it up again (--retry {retry})"
+            return f"{died}: the next run tries it again (--retry {retry})"
         return f"quarantined: {died}, and runs again only with --retry crashed"
     what = _SETTLED[row.status]
     if again:
         default = ", the default" * (retry == "failed")
-        return f"{what}: the next run takes it up again (--retry {retry}{default})"
+        return f"{what}: the next run tries it again (--retry {retry}{default})"
     if row.status in (FAILED, TIMED_OUT):
         return f"{what} and stays so (--retry {retry}): --retry failed runs it again"
     return f"{what}: it will not run again"
@@ -90,5 +90,5 @@ def _since(row: Standing) -> str:
 
 def _stays(on_change: str) -> str:
     if on_change == "stop":
-        return "the next run stops over it (--on-change stop); redo runs it anew, keep keeps it"
-    return "--on-change redo runs it anew"
+        return "the next run stops because of it (--on-change stop); redo runs it again, keep keeps it"
+    return "--on-change redo runs it again"

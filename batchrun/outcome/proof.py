@@ -73,7 +73,7 @@ def _note(proof: Proof, check: Any) -> None:
         proof.damage.extend(check())
         return
     except sqlite3.Error as error:
-        found = f"the database cannot be read to its end: {error}"
+        found = f"the database cannot be read to the end: {error}"
     except CheckpointError as error:
         found = str(error)
     if found not in proof.damage:
@@ -120,10 +120,10 @@ def _fingerprints(checkpoint: Checkpoint, bound: Bound) -> Iterator[str]:
             position += 1
             if expected and expected[0] == position:
                 if expected[1] != (name if keys else occurrence_of(name, twins.occurrence(position))):
-                    yield f"row {position:,}: its record belongs to a row with other content"
+                    yield f"row {position:,}: its record belongs to a row with different content"
                 expected = next(settled, None)
     if position != bound.rows:
-        yield f"the table has {position:,} rows, the checkpoint knows of {bound.rows:,}"
+        yield f"the table has {position:,} rows, the checkpoint {bound.rows:,}"
 
 
 def _names(checkpoint: Checkpoint) -> Iterator[tuple[int, bytes]]:
@@ -137,7 +137,7 @@ def proof_in_words(proof: Proof, name: str) -> str:
     if proof.damage:
         shown = "\n".join(f"  {text}" for text in proof.damage[:_SHOWN])
         more = f"\n  and {len(proof.damage) - _SHOWN:,} more" if len(proof.damage) > _SHOWN else ""
-        saved = f"  {proof.whole:,} settled rows can be read and are whole"
+        saved = f"  {proof.whole:,} settled rows can be read and are intact"
         again = "\n  'batchrun process' with --retry damaged runs the damaged rows again" if proof.damaged_rows else ""
         return f"{name}: DAMAGED, {counted(len(proof.damage), 'finding')}\n{shown}{more}\n{saved}{again}"
     text = f"{name}: {proof.settled:,} of {proof.rows:,} rows have one settled record each; checksums agree"

@@ -36,7 +36,9 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
     `settings`: what the next run is to be told, as far as it is known without its command line.
     """
     if not 1 <= row <= bound.rows:
-        raise UsageError(f"there is no row {row:,}: the table has {counted(bound.rows, 'row')}", "the first row is 1")
+        raise UsageError(
+            f"row {row:,} does not exist: the table has {counted(bound.rows, 'row')}", "the first row is 1"
+        )
     with naming_damage(checkpoint.path, checkpoint.db):
         found = reading.row_at(checkpoint.db, row)
     version = reading.task_version(checkpoint.db, found.task) if found else ""

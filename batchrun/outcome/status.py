@@ -1,4 +1,4 @@
-"""What a checkpoint says of its task: counts, the run that is going on, the last run. For machines and people."""
+"""What a checkpoint says of its task: counts, the current run, the last run. For machines and people."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def statuses(input_path: Path, directory: Path | None, name: str | None = None) 
     if not names and not input_path.exists() and not is_pattern(input_path):
         beside = [path.name for path in input_path.absolute().parent.glob("*")]
         hint = f"{meant(input_path.name, beside)}'batchrun status' alone lists what is here"
-        raise InputError(f"there is no {input_path}", hint)
+        raise InputError(f"{input_path} does not exist", hint)
     if name is not None:
         if names and safe(name) not in names:
             raise UsageError(f"{input_path} has no checkpoint {name!r}", f"it has: {', '.join(names)}")
@@ -60,7 +60,7 @@ def statuses(input_path: Path, directory: Path | None, name: str | None = None) 
 
 
 def status_of(input_path: Path, directory: Path | None, name: str) -> dict[str, Any]:
-    """Rows by state, and whether a run goes on, its pid, rate (rows a second) and ETA (seconds)."""
+    """Rows by state, and whether a run is in progress, its pid, rate (rows a second) and ETA (seconds)."""
     places = places_of(input_path, directory, name)
     running = is_held(places.lock)
     try:
@@ -152,7 +152,7 @@ def _before(record: dict[str, Any]) -> str:
     if last is None:
         return "never run"
     if last["ended"] is None:
-        return f"the last run, started {_here(last['started'])}, died; the same command goes on"
+        return f"last run, started {_here(last['started'])}, was killed; run the same command to resume"
     return f"last run ended {_here(last['ended'])} with exit code {last['exit']}"
 
 
@@ -166,5 +166,5 @@ def _tokens(tokens: dict[str, int], cost: float | None) -> str:
 
 
 def any_running(records: Sequence[dict[str, Any]]) -> bool:
-    """Whether a run goes on for any task of these tables."""
+    """Whether a run is in progress for any task of these tables."""
     return any(task["running"] for record in records for task in record["tasks"])

@@ -106,7 +106,7 @@ def refuse_input(table: Path, target: Path) -> None:
     if target.exists() and table.exists() and os.path.samefile(table, target):
         raise InputError(f"{target} is the input itself", "give --output another name")
     if would_belong(table, target):
-        raise InputError(f"{target} would be a part of the input", "give --output another place")
+        raise InputError(f"{target} would become part of the input", "give --output another place")
 
 
 def refuse_replacing(folder: Path, target: Path, *, named: bool, overwrite: bool) -> None:
@@ -119,7 +119,7 @@ def refuse_replacing(folder: Path, target: Path, *, named: bool, overwrite: bool
     if outputs.has_written(folder, target):
         what = f"{target} has been changed since it was written, and would be replaced"
     else:
-        what = f"{target} is there already, and batchrun did not write it for this table"
+        what = f"{target} already exists, and batchrun did not write it for this table"
     raise UsageError(what, "move it away, give --output another name, or --overwrite to replace it")
 
 
@@ -161,7 +161,8 @@ def _refuse_way_through(target: Path, *, named: bool) -> None:
     if not named and not stat.S_ISREG(found.st_mode):
         what = "a link" if is_link else "not a regular file"
         raise UsageError(
-            f"{target} is {what}, and results are written through one only if you name it", f"--output {target} does"
+            f"{target} is {what}: results are written through it only if you name it",
+            f"to do so, give --output {target}",
         )
 
 

@@ -26,8 +26,8 @@ def advice(summary: Summary, typed: Sequence[str], *, again: bool = True, damage
     `damaged`: rows of the table still have records that are not what was written.
     """
     if not typed:
-        goes_on = "the same call with retry='damaged' resumes" if damaged else "the same call goes on"
-        return [goes_on] if summary.exit_code > 1 else []
+        how = "make the same call again, with retry='damaged', to resume"
+        return [how if damaged else "make the same call again to resume"] if summary.exit_code > 1 else []
     steps = []
     if summary.failed or summary.timed_out or summary.crashed:
         steps.append(f"see why: {_errors(summary, typed)}")
@@ -35,13 +35,13 @@ def advice(summary: Summary, typed: Sequence[str], *, again: bool = True, damage
         command = _again(typed, "--retry", "damaged", without=_SELECTING | {"--reparse", "--retry"})
         return [*steps, f"run the damaged rows: {command}"]
     if summary.exit_code > 1:
-        return [*steps, f"go on: {_again(typed)}"]
+        return [*steps, f"resume: {_again(typed)}"]
     if summary.left:
         # Takes up failed rows as well, which the same command with --limit would mix with new ones.
-        return [*steps, f"run the other {summary.left:,}: {_again(typed, without=_SELECTING | {'--reparse'})}"]
+        return [*steps, f"run the remaining {summary.left:,}: {_again(typed, without=_SELECTING | {'--reparse'})}"]
     if summary.kept_as_text:
         command = _again(typed, "--reparse", "--reply", "json", without=_SELECTING | {"--reparse", "--reply"})
-        steps.append(f"make failures of the {counted(summary.kept_as_text, 'text')}: {command}")
+        steps.append(f"turn the {counted(summary.kept_as_text, 'text')} into failures: {command}")
     return [*steps, *_retry(summary, typed)] if again else steps
 
 

@@ -74,12 +74,12 @@ class Allowance:
         """What has been spent, and what to do, for people."""
         if self._blind:
             return (
-                f"stopped early: the replies tell no tokens, so --max-cost {self.most:g} cannot be kept",
-                "leave --max-cost out, or have tokens told (a server's usage, batchrun.count_tokens in a task)",
+                f"stopped early: the replies report no tokens, so --max-cost {self.most:g} cannot be enforced",
+                "leave --max-cost out, or have tokens reported (a server's usage, batchrun.count_tokens in a task)",
             )
         return (
             f"stopped early: {self.spent:.4g} has been spent, another row could exceed --max-cost {self.most:g}",
-            "raise --max-cost; the same command goes on too, and may spend as much once more",
+            "raise --max-cost; the same command resumes too, and may spend as much again",
         )
 
     def cost(self, tokens: tuple[int, int, int, int]) -> float | None:
@@ -92,11 +92,11 @@ class Allowance:
             return BOUNDLESS
         if not self._dearest:
             return 0 if in_flight else 1
-        # The sums are of rounded numbers: a hair's breadth is no excess.
+        # The sums are of rounded numbers: a hair's breadth is not an excess.
         return int((self.most - self.spent) / self._dearest + 1e-9) - in_flight
 
     def due(self, now: float, at_most: float) -> float:
-        """Seconds until more rows may be handed out; `at_most` if that is no matter of time."""
+        """Seconds until more rows may be handed out; `at_most` if that is not a matter of time."""
         # The longest, since all of them must allow a row. Where a refusal or a price has to be learnt first, no time
         # helps: the next reply ends the wait.
         waits = [bucket.due(units, now) for bucket, units in ((self._rpm, 1.0), (self._tpm, 1e-3)) if bucket]
@@ -113,7 +113,7 @@ class Allowance:
         if self._affordable(in_flight) <= 0:
             return "--max-cost"
         if self.throttle.refused_at is not None and not self.throttle.open:
-            return "the server takes no more"
+            return "throttled by the server"
         return ""
 
     def handed_out(self, rows: int, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What the user has asked of a run that goes on: how many rows at once, to pause, to end. See `remote` for how."""
+"""What the user has asked of a running job: how many rows at once, to pause, to end. See `remote` for how."""
 
 import os
 import signal
@@ -82,7 +82,7 @@ class Helm:
         wanted = min(jobs, run.engine.busy() + len(run.backlog))
         if wanted > self._places:
             if not isinstance(run.engine, Elastic):
-                return f"this engine has {counted(self._places, 'place')}, and cannot be made larger"
+                return f"this engine has {counted(self._places, 'place')}, and cannot grow"
             try:
                 run.engine.grow(wanted)
             except BatchrunError as error:
@@ -94,10 +94,10 @@ class Helm:
         return ""
 
     def _in_words(self, request: Request) -> str:
-        parts = [f"at most {counted(self.jobs, 'row')} at once"] if request.jobs else []
-        parts += ["ends with the rows in flight"] if request.drain else []
+        parts = [f"limited to {counted(self.jobs, 'row')} at once"] if request.jobs else []
+        parts += ["ending after the rows in flight"] if request.drain else []
         if request.paused is not None:
-            parts.append("paused; rows in flight finish" if request.paused else "goes on")
+            parts.append("paused; rows in flight finish" if request.paused else "resumed")
         return ", ".join(parts)
 
     def _state(self, run: Steered, trouble: str = "", *, draining: bool) -> Answer:

@@ -67,9 +67,9 @@ def all_alike(error: Error, columns: Sequence[str], sources: Collection[str]) ->
     at = f"\n  at {where}" if where else ""
     looks_like = _looks_like(message, kind, columns)
     return StoppedError(
-        f"stopped early: the first {ENOUGH} attempts have all ended in the same error: {shown}{at}",
-        f"{looks_like}{'Mend' if looks_like else 'mend'} the task and run the same command again; "
-        "with --max-failures 100% the other rows run nevertheless",
+        f"stopped early: the first {ENOUGH} attempts all failed with the same error: {shown}{at}",
+        f"{looks_like}{'Fix' if looks_like else 'fix'} the task and run the same command again; "
+        "with --max-failures 100% the other rows run anyway",
     )
 
 

@@ -46,13 +46,13 @@ def notes_on(
         notes.append(f"the {which} damaged: {'it runs' if len(damaged) == 1 else 'they run'} again")
     if plan.stale and settings.on_change != "redo":
         notes.append(
-            f"{were(plan.stale, 'row')} settled under another version of the task or other content; results are kept "
-            "(--on-change redo runs such rows again)"
+            f"{were(plan.stale, 'row')} settled under another version of the task, or with different content; results "
+            "are kept (--on-change redo runs these rows again)"
         )
     if bound.moved.moved:
         notes.append(f"the input has changed: {counted(bound.moved.moved, 'result')} moved with their rows")
     if bound.moved.back:
-        notes.append(f"{have(bound.moved.back, 'row')} come back to the input, and so have the results")
+        notes.append(f"{have(bound.moved.back, 'row')} come back to the input, with their results")
     if bound.bad_rows:
         notes.append(f"{were(bound.bad_rows, 'malformed row')} left out of the input (--bad-rows skip)")
     if bound.empty_rows:
@@ -60,17 +60,21 @@ def notes_on(
     return notes
 
 
+_FREE = "which does not count as an attempt"
+
+
 def _run_again(died: LostRows, where: str) -> Iterator[str]:
     """Which rows run again, and may have had their effects."""
     if died.running:
-        who, again = ("row", "it runs again") if len(died.running) == 1 else ("rows", "they run again")
-        yield f"the last run died while {who} {numbers(died.running)}{where} ran; {again}, uncharged"
+        one = len(died.running) == 1
+        who, ran, again = ("row", "was", "it runs again") if one else ("rows", "were", "they run again")
+        yield f"the last run died while {who} {numbers(died.running)}{where} {ran} running; {again}, {_FREE}"
     if died.started:
         one = len(died.started) == 1 and not died.more
         who, are, again = ("row", "is", "it runs again") if one else ("rows", "are", "they run again")
         others = ", and perhaps others," if died.more else ""
         rows = numbers(died.started) + where
-        yield f"{who} {rows}{others} had started in the last run and {are} not in the checkpoint; {again}, uncharged"
+        yield f"{who} {rows}{others} had started in the last run and {are} not in the checkpoint; {again}, {_FREE}"
 
 
 def _doubts(bound: Bound, plan: Plan, spec: Spec) -> Iterator[str]:
@@ -80,7 +84,7 @@ def _doubts(bound: Bound, plan: Plan, spec: Spec) -> Iterator[str]:
     if one_column and sep is not None and looks_separated(columns[0], separator(bound.options, sep)):
         yield f"the only column is named {columns[0]!r}: is the separator right? (--sep)"
     if bound.table.kind == "csv" and columns[0].startswith("# ") and bound.options.skip_lines is None:
-        yield f"the first column is named {columns[0]!r}: if that line is a comment, --skip-lines N passes over it"
+        yield f"the first column is named {columns[0]!r}: if that line is a comment, --skip-lines N skips it"
     if bound.unread:
         number = len(bound.unread)
         names = ", ".join(bound.unread[:3]) + (f" and {number - 3:,} more" if number > 3 else "")
@@ -111,12 +115,12 @@ def _retyped(columns: list[str], before: str, now: str) -> str:
     as_text = f"; {dtype_options((column, 'str') for column in columns)} keeps text" if before == "text" else ""
     return (
         f"{named(columns, 'is', 'are')} {now} in the table as it is now, and {'were' if columns[1:] else 'was'} "
-        f"{before} for rows that ran before: their results are kept (--fresh runs all of them anew{as_text})"
+        f"{before} for rows that ran before: their results are kept (--fresh runs all of them again{as_text})"
     )
 
 
 def _named_anew(change: Change, settings: Settings) -> str:
-    """Why rows are named otherwise than before; nothing where that is no matter to the user."""
+    """Why rows are named otherwise than before; nothing where that does not matter to the user."""
     before, now = change.before, change.now
     if before.key != now.key:
         return f"rows are named by --key {','.join(now.key)} now" if now.key else "rows are named without --key now"
@@ -124,9 +128,7 @@ def _named_anew(change: Change, settings: Settings) -> str:
         return ""
     if before.chosen or now.chosen:
         return (
-            f"rows are made of --columns {','.join(now.content)} now"
-            if now.chosen
-            else "--columns is not said any more"
+            f"rows are made of --columns {','.join(now.content)} now" if now.chosen else "--columns is no longer given"
         )
     return ", ".join([*_told("gone", change.went), *_told("come", change.came)])
 
@@ -142,7 +144,7 @@ def _known_again(moved: Moved, change: Change) -> str:
     one = moved.kept == 1
     place = "its place" if one else "their place"
     by = place if change.by == BY_PLACE else "the columns that both tables have"
-    text = f"{counted(moved.kept, 'row')}, known by {by}, {'keeps its' if one else 'keep their'} results"
+    text = f"{counted(moved.kept, 'row')}, recognised by {by}, {'keeps its' if one else 'keep their'} results"
     if moved.unclear:
         text += f"; {counted(moved.unclear, 'row')} could be any of several that were different, and "
         text += "is new" if moved.unclear == 1 else "are new"
@@ -156,11 +158,12 @@ def has_changed(plan: Plan, settings: Settings, moved: Moved) -> ChangedError:
     if settings.ready_made:
         what = "prompt" if settings.prompt is not None else "command"
         return ChangedError(
-            f"{were(plan.stale, 'row')} settled under another {what}, or with other content{because}; nothing was run",
+            f"{were(plan.stale, 'row')} settled under another {what}, or with different content{because}; "
+            "nothing was run",
             "--on-change keep keeps their results, --on-change redo runs them again, "
             "--name NAME gives this one results of its own",
         )
     return ChangedError(
-        f"{were(plan.stale, 'row')} settled under another version of the task, or with other content{because}",
-        "--on-change keep keeps their results, redo runs them again; --task-version says by hand what counts",
+        f"{were(plan.stale, 'row')} settled under another version of the task, or with different content{because}",
+        "--on-change keep keeps their results, redo runs them again; --task-version sets the version by hand",
     )

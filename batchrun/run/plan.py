@@ -75,7 +75,7 @@ class Plan:
         if again:
             parts.append(f"{again:,} to retry ({_by_state(self.retry)})")
         if self.redone:
-            parts.append(f"{self.redone:,} to run anew")
+            parts.append(f"{self.redone:,} to run again")
         still = {state: count for state, count in self.kept.items() if state != "done"}
         parts += [f"{count:,} {spoken(state)}" for state, count in still.items()]
         held = self.new + again + self.redone - self.to_run

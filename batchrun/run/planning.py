@@ -15,7 +15,7 @@ from batchrun.task.spec import Spec
 
 
 def plan_of(checkpoint: Checkpoint, settings: Settings, bound: Bound, task: int) -> Plan:
-    """What is left. Raises `ChangedError` where `--on-change stop` forbids to go on."""
+    """What is left. Raises `ChangedError` where `--on-change stop` forbids going on."""
     policy = Policy(settings.retry, settings.on_change == "redo", settings.limit, settings.rows, settings.redo)
     changed, gone = reading.changed_rows(checkpoint.db), reading.gone_rows(checkpoint.db)
     plan = make_plan(bound.rows, checkpoint.stretches(), policy, task=task, changed=changed, gone=gone)

@@ -1,4 +1,4 @@
-"""Control of a run that goes on: `batchrun ctl` speaks to it through a Unix socket in the checkpoint's folder.
+"""Control of a running job: `batchrun ctl` speaks to it through a Unix socket in the checkpoint's folder.
 
 One connection is one request and one answer, each a line of JSON. Nobody but the owner can connect: the socket
 has mode 0600 in a folder of mode 0700, and the kernel is asked who is at the other end. Whatever arrives, the run
@@ -25,7 +25,7 @@ LOOK_EVERY_SECONDS = 0.05
 _MOST_BYTES = 4096
 _MOST_CALLERS = 16
 STRANGE = "what answers is not a run of this version of batchrun"
-_NOT_UNDERSTOOD = "the run does not understand this; is it of another version of batchrun?"
+_NOT_UNDERSTOOD = "the run does not understand this; is it another version of batchrun?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _listening(path: Path) -> Remote:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        return Remote(None, f"{path}: no socket can be made here ({error})")
+        return Remote(None, f"{path}: a socket cannot be created here ({error})")
     return Remote(listener)
 
 
@@ -188,7 +188,7 @@ def ask(path: Path, request: Request, seconds: float) -> Answer:
                 line.settimeout(max(0.001, until - time.monotonic()))
                 came = line.recv(_MOST_BYTES)
                 if not came:
-                    raise NotListening("the run has ended meanwhile")
+                    raise NotListening("the run has ended in the meantime")
                 told += came
         except TimeoutError:
             raise

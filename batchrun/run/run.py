@@ -125,8 +125,8 @@ class Run:
             elif self.backlog.missing:
                 self.stop(
                     InputError(
-                        f"the table was changed while the run went on: {counted(self.backlog.missing, 'row')} gone",
-                        "run again to take the change in",
+                        f"the table was changed during the run: {counted(self.backlog.missing, 'row')} gone",
+                        "run again to pick up the change",
                     )
                 )
 

@@ -114,7 +114,7 @@ class Settling:
 
     def condemned(self, ticket: Ticket) -> None:
         """The row is not to run any more: it has taken whole runs with it."""
-        told = (kinds.CRASH, "the run died each time that this row ran, at last alone", None, None, None)
+        told = (kinds.CRASH, "the run died every time this row ran, finally when it ran alone", None, None, None)
         self._failed(0, ticket, 0.0, told, CRASHED, final=True)
 
     def _otherwise(self, lane: int, ticket: Ticket, reply: Reply) -> None:

@@ -15,8 +15,8 @@ STILLBORN_LIMIT = 3
 def has_been_edited(files: Sequence[str]) -> tuple[str, str]:
     """What to say, and what to do, where a worker has loaded other code than the run began with."""
     return (
-        f"{', '.join(files)}: changed since the run began, and a new worker has loaded it; no row was run by it",
-        "the same command goes on with the task as it is now; --on-change redo also runs anew what the old one did",
+        f"{', '.join(files)}: changed since the run began, and a new worker has loaded it; no row ran with it",
+        "the same command resumes with the task as it is now; --on-change redo also runs again what the old one did",
     )
 
 
@@ -52,7 +52,7 @@ def stillborn(event: Stillborn) -> TaskError:
         where = f"; it was here:\n{event.tail}" if event.tail else ""
         return TaskError(
             f"{event.cause}{where}",
-            "see what the module waits for while it is imported; if it needs that long, raise --timeout: loading may "
+            "check what the module waits for while it is imported; if it needs that long, raise --timeout: loading may "
             "take ten times as long",
         )
     said = f"\nIts last lines:\n{event.tail}" if event.tail else ""

@@ -106,7 +106,7 @@ def summarise(
 
 
 def _returned_nothing(settings: Settings, tally: Tally) -> bool:
-    """Whether the task's function seems to lack its `return`. What returns no plain value is no function's own."""
+    """Whether the task's function seems to lack its `return`. Only plain values are a function's own."""
     results = tally.hows.total()
     return tally.only_nulls and results >= _ENOUGH_NULLS and tally.hows["value"] == results and not settings.ready_made
 

@@ -51,4 +51,4 @@ def tickets(
 def check_rows(asked: frozenset[int] | None, rows: int) -> None:
     """Raise `InputError` for a row that the table does not have."""
     if asked and max(asked) > rows:
-        raise InputError(f"there is no row {max(asked):,}: the table has {counted(rows, 'row')}", "mend --rows")
+        raise InputError(f"row {max(asked):,} does not exist: the table has {counted(rows, 'row')}", "correct --rows")

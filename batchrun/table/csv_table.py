@@ -1,4 +1,4 @@
-"""CSV: it is never padded, shifted or retyped, and what is no table is named with its line.
+"""CSV: it is never padded, shifted or retyped, and what is not a table is named with its line.
 
 Blocks of whole lines are cut into cells by `tokens`. Whatever is wrong is looked for again, record by record,
 so that only errors pay for counting lines.
@@ -84,7 +84,7 @@ class CsvTable:
             self.columns = tuple(f"column{place}" for place in range(1, len(self._header[1]) + 1))
 
     def chunks(self, _columns: Collection[str] | None = None) -> Iterator[list[Cells]]:
-        """See `Table`. Blank lines are no rows, as in pandas."""
+        """See `Table`. Blank lines are not rows, as in pandas."""
         for cells in self.column_chunks():
             yield list(zip(*cells, strict=True))
 
@@ -302,7 +302,7 @@ class CsvTable:
         line = self._layout.above + number
         if escape := self._dialect.escape:
             return InputError(
-                f"{self.path}, line {line}: text follows a closing quote although --escape {escape} is said",
+                f"{self.path}, line {line}: text follows a closing quote although --escape {escape} is given",
                 "Drop --escape if quotes are doubled; otherwise correct the cell.",
             )
         if not escaped:

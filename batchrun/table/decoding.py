@@ -35,7 +35,7 @@ class TextFile:
     def lines(self, newline: str = "") -> Iterator[Iterable[str]]:
         """The file's lines with their line ends; for `newline` see `open`.
 
-        Raises `InputError`, naming the line, for NUL and for bytes that are no text in this encoding.
+        Raises `InputError`, naming the line, for NUL and for bytes that are not text in this encoding.
         """
         wide = is_wide(self.encoding)
         bytes_of = open_bytes(self.path, nul_allowed=wide)
@@ -65,7 +65,7 @@ class TextFile:
         except LongLineError as error:
             raise InputError(
                 f"{self.path}: the line from byte {error.start + 1:,} on is longer than {LARGEST_LINE >> 20} MiB",
-                "Probably it is not the table that is meant, or has no line ends: write it with shorter rows.",
+                "is it the right file? If it is, it may have no line ends: write it with shorter rows",
             ) from None
         except UnicodeError as error:
             raise wrong_encoding(self.path, self.encoding, error) from None
@@ -84,7 +84,7 @@ def text_file(path: Path, encoding: str | None) -> TextFile:
     if encoding is None:
         return TextFile(path, marked or "utf-8")
     name = _known(encoding)
-    # The mark is no part of the first column's name, whichever way the encoding was said.
+    # The mark is not part of the first column's name, whichever way the encoding was said.
     same = marked is not None and name.startswith(marked.removesuffix("-sig"))
     return TextFile(path, marked if marked and same else name)
 
@@ -96,7 +96,7 @@ def is_wide(encoding: str) -> bool:
 
 def _known(encoding: str) -> str:
     try:
-        b"a".decode(encoding, "replace")  # unlike lookup(), refuses those that are no text, such as rot13
+        b"a".decode(encoding, "replace")  # unlike lookup(), refuses those that are not text, such as rot13
         return codecs.lookup(encoding).name
     except (LookupError, ValueError):
         raise InputError(

@@ -105,7 +105,7 @@ def _refuse_bytes(path: Path, magic: bytes) -> None:
         with open_bytes(path, nul_allowed=True) as stream:
             magic = stream.read(512)
         if magic.startswith(PARQUET_MAGIC):
-            hint = f"Parquet is compressed within. Unpack it: {converted(path, '', '.parquet')}"
+            hint = f"Parquet is compressed internally. Unpack it: {converted(path, '', '.parquet')}"
             raise InputError(f"{path} is a Parquet file that was compressed as a whole", hint)
         found = lookalike_of_bytes(magic)
     if found:
@@ -113,7 +113,7 @@ def _refuse_bytes(path: Path, magic: bytes) -> None:
 
 
 def _is_json_lines(text: TextFile) -> bool:
-    """Raises `InputError` for an empty file, and for what is no table though it is called one."""
+    """Raises `InputError` for an empty file, and for what is not a table though it is called one."""
     head = text.head(_HEAD)
     start = head.lstrip("\ufeff \t\r\n")
     if not head.strip("\ufeff"):
@@ -124,7 +124,7 @@ def _is_json_lines(text: TextFile) -> bool:
     if name.endswith(PARQUET_NAMES):
         raise InputError(
             f"{text.path} is not a Parquet file: it does not start with PAR1",
-            "Copy or write it again; is it cut off?",
+            "Is it cut off? Copy or write it again.",
         )
     if _ARRAY.match(start) or (name.endswith(_JSON_NAMES) and start.startswith("[") and "\n" not in start.strip()):
         raise InputError(

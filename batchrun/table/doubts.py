@@ -26,7 +26,7 @@ class Doubt(NamedTuple):
 
 
 def sentences(doubts: Iterable[Doubt]) -> Iterator[str]:
-    """One sentence for all columns that lose digits, one for all with times that Python cannot hold, and one for
+    """One sentence for all columns that lose digits, one for all with times that Python cannot represent, and one for
     those in whose way the same words are.
     """
     ordered = sorted(doubts, key=_what)
@@ -76,8 +76,8 @@ def _what(doubt: Doubt) -> tuple[bool, list[str]]:
 def _on_times(alike: list[Doubt]) -> str:
     who, first = named([doubt.column for doubt in alike], "has", "have"), alike[0]
     return (
-        f"{who} times that Python cannot hold: such a cell is given as text, {first.cells[0]!r} in row "
-        f"{_said(first.lines[0])} (--columns names those to read, and leaves the others unread)"
+        f"{who} times that Python cannot represent: such a cell is given as text, {first.cells[0]!r} in row "
+        f"{_said(first.lines[0])} (to skip such a column, list the others with --columns)"
     )
 
 
@@ -99,4 +99,4 @@ def _on_words(alike: list[Doubt]) -> str:
     missing = f", with {', '.join(map(repr, words))} as missing" if words else ""
     who = named([doubt.column for doubt in alike], "is", "are")
     keep = "keeps" if len(first.cells) == 1 else "keep"
-    return f"{who} text: only {where} {keep} it from being numbers. {options} reads them{missing}"
+    return f"{who} text: only {where} {keep} it from being numeric. {options} reads them{missing}"

@@ -34,7 +34,7 @@ _Chunk = TypeVar("_Chunk")
 def identities(columns: Sequence[str], options: ReadOptions) -> Callable[[Sequence[Cells]], Identified]:
     """A function from full rows to their fingerprints (16 bytes each) and, with `--key`, their keys' ones.
 
-    Neither depends on the order of the columns, nor on columns that are no part of a row's content. Names that
+    Neither depends on the order of the columns, nor on columns that are not part of a row's content. Names that
     the table does not have are taken as null.
     """
     return _identified(columns, options, _Chosen.of_rows)

@@ -70,11 +70,11 @@ def keep_frame(frame: "pd.DataFrame | SpeaksArrow", path: Path) -> None:
     except OSError as error:
         raise CheckpointError(
             f"the DataFrame cannot be kept in {path}: {error}",
-            "make room, check permissions, or give dir= another folder",
+            "free some space, check permissions, or give dir= another folder",
         ) from error
     except (ValueError, TypeError, NotImplementedError, OverflowError) as error:  # pyarrow's own are of these kinds
         raise InputError(
-            f"the DataFrame cannot be kept as Parquet: {error}",
+            f"the DataFrame cannot be stored as Parquet: {error}",
             "give each column a name of its own and values of one type, such as frame['x'].astype(str)",
         ) from error
 
@@ -88,7 +88,7 @@ def _check_periods(frame: "pd.DataFrame") -> None:
     for name, dtype in frame.dtypes.items():
         if str(dtype).startswith("period"):  # Parquet keeps their bare numbers
             raise InputError(
-                f"column {name!r} has periods, and cannot be kept as Parquet", f"give frame[{name!r}].astype(str)"
+                f"column {name!r} has periods, and cannot be stored as Parquet", f"give frame[{name!r}].astype(str)"
             )
 
 
@@ -97,7 +97,7 @@ def _check_objects(frame: Any) -> None:
     columns = getattr(getattr(frame, "schema", None), "items", dict)
     for name, dtype in columns():
         if str(dtype) == "Object":
-            raise InputError(f"column {name!r} holds Python objects, which cannot be kept as Parquet", "make it text")
+            raise InputError(f"column {name!r} holds Python objects, which cannot be stored as Parquet", "make it text")
 
 
 def _reader(frame: Any) -> Any:
@@ -159,7 +159,7 @@ def _check_kept(field: Any) -> None:
         ParquetWriter(pyarrow.BufferOutputStream(), pyarrow.schema([field])).close()
     except (pyarrow.ArrowException, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"column {field.name!r} is of type {field.type}, and cannot be kept as Parquet", "make it text first"
+            f"column {field.name!r} is of type {field.type}, and cannot be stored as Parquet", "make it text first"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Explains bytes that are no text: where they are, and in which encodings that line could be read.
+"""Explains bytes that are not text: where they are, and in which encodings that line could be read.
 
 Only after an error, so each explanation reads the file again from its start. Latin-1 gives one character
 for each byte, hence lines can be found and numbered in bytes of any encoding the way the parser does it.
@@ -79,7 +79,7 @@ def _readings(line: bytes, at: int, encoding: str) -> str:
     tried = codecs.lookup(encoding.removesuffix("-sig")).name
     found = {name: _reading(line, at, name) for name in _CANDIDATES if codecs.lookup(name).name != tried}
     shown = "; ".join(f"{name}: {text!r}" for name, text in found.items() if text)
-    return f"That line can be read as {shown}." if shown else "None of the common ones can read that line."
+    return f"That line can be read as {shown}." if shown else "None of the common encodings can read that line."
 
 
 def _reading(line: bytes, at: int, encoding: str) -> str | None:

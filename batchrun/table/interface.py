@@ -8,7 +8,7 @@ Cells = tuple[Any, ...]
 """One row as it stands in the file: text in a CSV file, native values in Parquet and JSON Lines."""
 
 CHUNK_ROWS = 1000
-"""Rows a chunk. No result depends on it; larger chunks are no faster and hold more memory."""
+"""Rows a chunk. No result depends on it; larger chunks are not faster and hold more memory."""
 
 CHUNK_BYTES = 1 << 20
 """A chunk of long rows ends here, or after one row: sixty rows of 5 MB are never in memory at once."""

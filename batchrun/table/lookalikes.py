@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 _EXPORT = "Export the table as CSV, Parquet or JSON Lines and give that file."
 _AGAIN = "Look at it, and download the table again: you may have to sign in first."
-_UNPACK = f"Unpack it and give the table within. {_EXPORT}"
+_UNPACK = f"Unpack it and give the table inside. {_EXPORT}"
 _SHOWN = 100
 
 
@@ -38,15 +38,15 @@ _BINARY = (
     (0, b"<stata_dta>", "a Stata file", _EXPORT),
     (0, b"\x80\x04\x95", "a Python pickle", _EXPORT),
     (0, b"\x80\x05\x95", "a Python pickle", _EXPORT),
-    (0, b"\x89PNG\r\n", "a picture (PNG)", _EXPORT),
-    (0, b"\xff\xd8\xff", "a picture (JPEG)", _EXPORT),
-    (0, b"GIF8", "a picture (GIF)", _EXPORT),
+    (0, b"\x89PNG\r\n", "an image (PNG)", _EXPORT),
+    (0, b"\xff\xd8\xff", "an image (JPEG)", _EXPORT),
+    (0, b"GIF8", "an image (GIF)", _EXPORT),
     (0, b"7z\xbc\xaf", "a 7z archive", _UNPACK),
     (0, b"Rar!\x1a", "a RAR archive", _UNPACK),
     (0, b"\x04\x22\x4d\x18", "compressed with lz4", _UNPACK),
     (0, b"\x1f\x9d", "compressed with compress (.Z)", _UNPACK),
     (0, b"PK\x05\x06", "an empty zip archive", _EXPORT),
-    (257, b"ustar", "a tar archive", "Unpack it (tar xf) and give the table within."),
+    (257, b"ustar", "a tar archive", "Unpack it (tar xf) and give the table inside."),
 )
 _ORC_NAMES = re.compile(rb"ORC[ -~\r\n]")
 _IN_ZIP = (
@@ -96,7 +96,7 @@ def lookalike_of_text(head: str) -> Lookalike | None:
     if "\n" not in whole and (_STATUS.fullmatch(whole) or _REFUSED.fullmatch(whole)):
         return Lookalike(f"a server's error{_said(whole)}", _AGAIN)
     if re.match(r"-- (?:MySQL|MariaDB|PostgreSQL|SQLite)\b|--\n-- PostgreSQL|PRAGMA foreign_keys", start):
-        return Lookalike("a dump of a database, in SQL", _EXPORT)
+        return Lookalike("a database dump, in SQL", _EXPORT)
     return None
 
 

@@ -109,7 +109,7 @@ def escape_of(options: ReadOptions, sep: str) -> str | None:
         return None
     if len(escape) != 1 or escape in f"{sep}\r\n\0":
         raise InputError(
-            f"--escape {escape!r} cannot stand before a quote",
+            f"--escape {escape!r} cannot come before a quote",
             "Give one character that is neither the separator nor a line break, such as --escape '\\'.",
         )
     return escape

@@ -171,7 +171,7 @@ def _fields(file: Any) -> Fields:
 
 
 def _unnamed_index(pandas: dict[str, Any]) -> set[str]:
-    """What pandas keeps of an index without a name: where the rows once stood, which is no content of theirs."""
+    """What pandas keeps of an index without a name: where the rows once stood, which is not part of their content."""
     levels = [level for level in pandas.get("index_columns", ()) if isinstance(level, str)]
     return {level for level in levels if level.startswith("__index_level_")}
 

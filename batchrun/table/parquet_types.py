@@ -4,7 +4,7 @@ Nanoseconds are the trouble: pyarrow makes them pandas objects if it can. Micros
 the standard `datetime`, so nanoseconds are cut to them, also within lists, structs and maps.
 
 The other trouble are the ends of time. Years before 1 and after 9999, which databases use for "always" and "never",
-are no dates to Python: such a cell, and no other, becomes text.
+are not dates to Python: such a cell, and no other, becomes text.
 """
 
 from datetime import UTC, date, datetime, timedelta

@@ -99,14 +99,17 @@ def _causes(place: Place, found: Census) -> Iterator[tuple[str, str]]:
     if at := next(spaced, 0):
         command = without_space_before_quotes(path, sep, encoding)
         yield (
-            f"A space stands before a quote in line {at}, which is then a part of the cell",
+            f"In line {at} a space comes before a quote, which makes the quote part of the cell",
             f"Remove such spaces: {command}",
         )
     if not place.layout.dialect.escape and any(_broken_off(record) for _, record in found.first):
         yield f"In line {line} a quote seems to be escaped by a backslash", "Read such quotes with --escape '\\'."
     if any(_in_single_quotes(record) for _, record in found.first):
         command = with_double_quotes(path, sep, encoding)
-        yield f"In line {line} cells seem to be quoted by ', which is not a quote here", f'Quote them with ": {command}'
+        yield (
+            f"In line {line} cells seem to be quoted with ', which is not a quote here",
+            f'Quote them with ": {command}',
+        )
     if place.layout.header:
         yield from _about_header(place, found, whole=whole)
     leave = "" if whole else ", or skip such rows with --bad-rows skip"
@@ -119,7 +122,7 @@ def _about_header(place: Place, found: Census, *, whole: bool) -> Iterator[tuple
     if whole and found.one_too_many == found.bad:
         yield (
             "Each row ends with a separator, but the header does not",
-            f"End the header with one, too: {with_longer_header(path, place.ends, sep, encoding)}",
+            f"End the header with one too: {with_longer_header(path, place.ends, sep, encoding)}",
         )
     usual = found.widths.most_common(1)[0][0]
     first_cells = [record[0] for _, record in found.first]

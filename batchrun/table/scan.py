@@ -136,7 +136,7 @@ def _no_fit(table: CsvRows, options: ReadOptions, cells: Cut, before: int, row: 
     column, cell = table.columns[place], cells[place][row][:80]
     dtype = options.dtypes[column]
     return InputError(
-        f"{table.where(before + row)}: {cell!r} in column {column!r} is no {dtype}",
+        f"{table.where(before + row)}: {cell!r} in column {column!r} is not a valid {dtype}",
         f"Correct the cell, treat it as missing with {missing_option(cell)}, or read the column as text with "
         f"{dtype_option(column, 'str')}.",
     )

@@ -59,7 +59,7 @@ def check_top(path: Path, head: str, layout: Layout, encoding: str, *, whole: bo
         return
     if spaced := _spaced(found, head, layout.dialect.sep):
         raise InputError(
-            f"{path}, line {spaced[0]}: a space stands before the quote of {spaced[1]!r}, "
+            f"{path}, line {spaced[0]}: a space comes before the quote of {spaced[1]!r}, "
             "which makes the quote part of the cell",
             f"Remove such spaces: {without_space_before_quotes(path, layout.dialect.sep, encoding)}",
         )
@@ -83,7 +83,7 @@ def above_header(path: Path, first: Numbered, header: Numbered, also: str = "") 
     """The error for a first line that is a title or a comment, and the likely header below it."""
     return InputError(
         f"{path}, {title_said(first, header)}",
-        f"Read it with --skip-lines {header[0] - 1}{also}, or where line {header[0]} is a row, with --no-header, too; "
+        f"Read it with --skip-lines {header[0] - 1}{also}; if line {header[0]} is a row, add --no-header; "
         f"if line {first[0]} names the columns, insist with --skip-lines {first[0] - 1}.",
     )
 

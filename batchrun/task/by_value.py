@@ -42,7 +42,7 @@ def _stuck(function: Callable[..., Any], error: Exception) -> UsageError:
     return UsageError(
         f"{name} cannot be sent to the workers, which are processes of their own: {culprit.words} "
         f"({described}){within} cannot be pickled: {said}",
-        "make it within the function; or write both to a file, which each worker loads once, and name the function "
+        "create it inside the function; or write both to a file, which each worker loads once, and name the function "
         f"there: {there}",
     )
 

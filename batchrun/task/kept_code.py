@@ -37,7 +37,7 @@ def load_as_begun(sources: Mapping[str, bytes]) -> None:
         linecache.cache[path] = (len(content), None, lines, path)
     names = ", ".join(sorted(Path(path).name for path in changed))
     say_notice(
-        f"note: {names} changed since the run began; it goes on with what it began with, the next run takes it in"
+        f"note: {names} changed during the run; this run continues with the old version, the next run uses the new one"
     )
 
 
@@ -50,7 +50,7 @@ def contents_as_begun(sources: Sequence[tuple[str, str]]) -> dict[str, bytes]:
     for path, digest in sources:
         content = _on_disk(path)
         if (content_digest(content) if content is not None else "") != digest:
-            raise ChangedError(f"{path} was changed before a row was run", "run the same command again")
+            raise ChangedError(f"{path} was changed before the first row ran", "run the same command again")
         if content is not None:
             found[path] = content
     return found if sum(map(len, found.values())) <= MOST_BYTES else {}

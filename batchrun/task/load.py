@@ -43,7 +43,7 @@ def load(
 
     `args`: what the function is given beside the row, by name. `spec` is `file.py:function` or
     `package.module:function`, the name of a built-in, a function pickled by value, or a ready-made task. `strict`,
-    `accept_truncated`: how a built-in reads what it finds. Raises `TaskError`; its message says what to mend,
+    `accept_truncated`: how a built-in reads what it finds. Raises `TaskError`; its message says what to fix,
     `__cause__` is the user's own exception.
     """
     if isinstance(spec, bytes):

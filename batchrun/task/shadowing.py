@@ -45,7 +45,7 @@ def _blamed(error: BaseException) -> str | None:
 def _words(name: str, file: str) -> str:
     if name in sys.stdlib_module_names:
         return not_imported(name, file)
-    return f"{file} stands in the way of the installed module {name!r}: rename it"
+    return f"{file} shadows the installed module {name!r}: rename it"
 
 
 def not_imported(name: str, file: str) -> str:

@@ -54,8 +54,8 @@ def _refuse_factory(function: Callable[..., Any], name: str) -> None:
     """A class whose objects are to be called would give an object for each row."""
     if inspect.isclass(function) and any("__call__" in vars(base) for base in function.__mro__):
         raise TaskError(
-            f"{name} is a class, and its objects are what takes a row",
-            f"make one in the module, task = {name}(...), and name that: task",
+            f"{name} is a class; a task is a function, or an object of such a class",
+            f"create one in the module, task = {name}(...), and give its name: task",
         )
 
 
@@ -86,7 +86,7 @@ def _check_name(arg: str, signature: Signature, wrapped: Signature, taken: str |
         return
     if arg in known and known[arg].kind is Parameter.POSITIONAL_ONLY:
         raise TaskError(f"--arg {arg}: {shown} takes {arg!r} by position only", "remove the / from its parameters")
-    hint = suggest(arg, names, "It accepts") if names else "It takes nothing but the row."
+    hint = suggest(arg, names, "It accepts") if names else "It takes only the row."
     raise TaskError(f"--arg {arg}: {shown} has no parameter {arg!r}", hint)
 
 
@@ -109,7 +109,7 @@ def _check_complete(signature: Signature, args: Mapping[str, Any], taken: str | 
     if taken in ("self", "cls") and len(missing) == 1:
         raise TaskError(
             f"{shown} is a method, and there is no object to call it on",
-            "make an object in the module, and name that one's method: file.py:object.method",
+            "create an object in the module, and name its method: file.py:object.method",
         )
     if any(parameter.kind is Parameter.POSITIONAL_ONLY for parameter in missing):
         raise TaskError(f"{shown} also needs {names}, by position", f"{_GIVE}; give the others a default")

@@ -61,7 +61,7 @@ def schema_of(spec: Spec) -> str | None:
 
 
 def asks_for_json(spec: Spec) -> bool:
-    """Whether a task's own words ask for JSON, so that other text is no answer."""
+    """Whether a task's own words ask for JSON, so that other text is not an answer."""
     return not isinstance(spec, (str, bytes)) and spec.asks_for_json
 
 

@@ -152,11 +152,14 @@ def test_a_column_that_comes_makes_other_content_and_nothing_is_paid_again_unask
     with_column(table, ROWS)
     stopped = run(table, "--on-change", "stop")
     assert stopped.returncode == 2
-    assert "other content (column note has come)" in stopped.stderr
+    assert "different content (column note has come)" in stopped.stderr
     kept = run(table)
     assert ran(kept) == 0
-    assert "column note has come: 4 rows, known by the columns that both tables have, keep their results" in kept.stderr
-    assert "4 rows were settled under another version of the task or other content" in kept.stderr
+    assert (
+        "column note has come: 4 rows, recognised by the columns that both tables have, keep their results"
+        in kept.stderr
+    )
+    assert "4 rows were settled under another version of the task, or with different content" in kept.stderr
     assert ran(run(table)) == 0
     assert "checksums agree" in batchrun("verify", table).stdout
     assert ran(run(table, "--on-change", "redo")) == 4
@@ -171,7 +174,7 @@ def test_an_index_column_comes_and_goes_and_every_row_is_what_it_was(folder):
     write_table(table, reversed(ROWS))
     back = run(table)
     assert ran(back) == 0
-    assert "other content" not in back.stderr
+    assert "different content" not in back.stderr
     assert "checksums agree" in batchrun("verify", table).stdout
 
 
@@ -204,7 +207,7 @@ def test_rows_that_cannot_be_told_from_each_other_any_more_are_new_unless_all_st
     write_table(table, [("same",), ("a",), ("same",)], ("text",))
     done = run(table)
     assert ran(done) == 2
-    assert "1 row, known by the columns that both tables have, keeps its results" in done.stderr
+    assert "1 row, recognised by the columns that both tables have, keeps its results" in done.stderr
     assert "2 rows could be any of several that were different, and are new" in done.stderr
 
 
@@ -221,7 +224,9 @@ def test_another_table_that_has_but_one_word_in_common_gets_no_results(folder):
     write_table(table, [("en", "Title 1"), ("en", "Title 2")], ("lang", "title"))
     refused = run(table)
     assert refused.returncode == 2
-    assert "columns 'id', 'text' have gone, and in the others rows that were different are alike" in refused.stderr
+    assert (
+        "columns 'id', 'text' have gone, and in the other columns rows that were different look alike" in refused.stderr
+    )
     assert len(lines_of(folder / "started")) == 2
 
 
@@ -231,7 +236,7 @@ def test_where_nothing_is_left_to_know_rows_by_nothing_runs(folder):
     write_table(table, ROWS, ("ID", "Text"))
     refused = run(table)
     assert refused.returncode == 2
-    assert "none of its rows can be known again" in refused.stderr
+    assert "none of its rows can be recognised" in refused.stderr
     assert len(lines_of(folder / "started")) == 4
     write_table(table, ROWS)
     assert ran(run(table)) == 0
@@ -300,7 +305,7 @@ def test_key_and_columns_may_be_said_later(folder):
     run(table)
     keyed = run(table, "--key", "id")
     assert ran(keyed) == 0
-    assert "rows are named by --key id now: 3 rows, known by their place, keep their results" in keyed.stderr
+    assert "rows are named by --key id now: 3 rows, recognised by their place, keep their results" in keyed.stderr
     assert ran(run(table, "--columns", "id")) == 0
     assert ran(run(table, "--columns", "id", "--key", "id")) == 0
     write_table(table, [(3, "other"), (1, "text")])

@@ -224,20 +224,20 @@ def test_a_cell_stays_one_argument_in_whatever_a_shell_substitutes(shell, inner,
         ({"command": "tool { name }"}, "the command has { name }", "or {{name}} for the text"),
         ({"command": "tool {My Name}"}, "the command has {My Name}", "write {my name} for the cell"),
         ({"command": "tool {name|lower}", "shell": True}, "the command has {name|lower}", "write {name} for the cell"),
-        ({"command": "tool {my name}"}, "{my name} is cut into words at its space", "put it in quotes: '{my name}'"),
-        ({"command": "tool '{name}'", "shell": True}, "{name} stands inside single quotes", ""),
-        ({"command": r"tool \{name}", "shell": True}, "{name} stands behind a backslash", "leave the backslash out"),
-        ({"command": r'tool "\{name}"', "shell": True}, "{name} stands behind a backslash", "leave the backslash out"),
-        ({"command": "echo $(( {id} + 1 ))", "shell": True}, "{id} stands inside ((...))", "let expr or awk count"),
-        ({"command": 'echo "$(((2)*{id}))"', "shell": True}, "{id} stands inside ((...))", "let expr or awk count"),
-        ({"command": "x={id}; echo $((x + 1))", "shell": True}, "{id} stands inside ((...)), or where bash counts", ""),
-        ({"command": "for n in {id} 2; do echo $[n]; done", "shell": True}, "{id} stands inside ((...))", ""),
-        ({"command": "if (( 1 < {id} )); then a; fi", "shell": True}, "{id} stands inside ((...))", "let expr or awk"),
+        ({"command": "tool {my name}"}, "{my name} is split at its space", "put it in quotes: '{my name}'"),
+        ({"command": "tool '{name}'", "shell": True}, "{name} is inside single quotes", ""),
+        ({"command": r"tool \{name}", "shell": True}, "{name} comes after a backslash", "leave the backslash out"),
+        ({"command": r'tool "\{name}"', "shell": True}, "{name} comes after a backslash", "leave the backslash out"),
+        ({"command": "echo $(( {id} + 1 ))", "shell": True}, "{id} is inside ((...))", "let expr or awk count"),
+        ({"command": 'echo "$(((2)*{id}))"', "shell": True}, "{id} is inside ((...))", "let expr or awk count"),
+        ({"command": "x={id}; echo $((x + 1))", "shell": True}, "{id} is inside ((...)), or where bash evaluates", ""),
+        ({"command": "for n in {id} 2; do echo $[n]; done", "shell": True}, "{id} is inside ((...))", ""),
+        ({"command": "if (( 1 < {id} )); then a; fi", "shell": True}, "{id} is inside ((...))", "let expr or awk"),
         ({"command": "cat <<'EOF'\n{id}\nEOF", "shell": True}, "or in a here-document that begins with quotes", ""),
         ({"command": "cat <<-\\EOF\n{id}\n\tEOF", "shell": True}, "or in a here-document that begins with quotes", ""),
-        ({"command": "echo \"$(echo '{id}')\"", "shell": True}, "{id} stands inside single quotes", ""),
+        ({"command": "echo \"$(echo '{id}')\"", "shell": True}, "{id} is inside single quotes", ""),
         ({"command": "tool", "stdin": "nmae"}, "--stdin: the task is given no column 'nmae'", "Did you mean 'name'?"),
-        ({"command": "tool", "task": "repair"}, "--task and --command exclude each other", ""),
+        ({"command": "tool", "task": "repair"}, "--task and --command cannot be combined", ""),
         ({"stdin": "name"}, "--stdin belongs to --command", ""),
     ],
 )  # fmt: skip
@@ -251,8 +251,8 @@ def test_a_command_that_cannot_be_right_is_refused(tmp_path, options, message, h
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("no-such-tool-anywhere {id}", "'no-such-tool-anywhere' is not there"),
-        ("./data.csv {id}", "'./data.csv' may not be executed"),
+        ("no-such-tool-anywhere {id}", "there is no program 'no-such-tool-anywhere'"),
+        ("./data.csv {id}", "'./data.csv' is not executable"),
         ("tool {nmae}", "Did you mean 'name'?"),
     ],
 )
@@ -416,7 +416,7 @@ def test_a_dry_run_shows_the_command_of_the_first_row_and_runs_nothing(tmp_path)
 
 
 def test_each_worker_says_that_the_program_is_missing_where_it_runs():
-    with pytest.raises(TaskError, match="is not there"):
+    with pytest.raises(TaskError, match="there is no program"):
         runner(Program("no-such-tool-anywhere {id}"))
     assert runner(Program("echo {id}"))({"id": 3}) == "3"
     with pytest.raises(UsageError, match="no column 'x'"):

@@ -127,7 +127,7 @@ def test_the_next_run_says_which_rows_were_in_flight(folder):
     wait_for(lambda: len(lines_of(folder / "started")) == 2)
     kill(run)
     again = batchrun(*command, cwd=folder)
-    assert "the last run died while rows 1, 2 ran" in again.stderr
+    assert "the last run died while rows 1, 2 were running" in again.stderr
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

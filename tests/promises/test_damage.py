@@ -142,7 +142,7 @@ def test_whatever_is_changed_in_a_block_is_found_and_costs_no_row_of_another(don
     db.close()
     told = batchrun("verify", done)
     check(told, 4)
-    assert "checksum does not fit what is stored" in told.stdout
+    assert "checksum does not match what is stored" in told.stdout
     assert f"{ROWS - len(rows)} settled rows can be read" in told.stdout
     again = process(done, "--retry", "damaged")
     check(again, 1)
@@ -190,7 +190,7 @@ def test_whatever_is_changed_in_what_is_kept_is_found(done, statement):
     db.close()
     told = batchrun("verify", done)
     check(told, 4)
-    assert "settled rows can be read and are whole" in told.stdout
+    assert "settled rows can be read and are intact" in told.stdout
     check(process(done), 1, 4)
 
 
@@ -200,7 +200,7 @@ def test_damage_that_several_checks_meet_is_one_finding(done):
     db.close()
     told = batchrun("verify", done)
     check(told, 4)
-    assert told.stdout.count("does not fit its checksum") == 1
+    assert told.stdout.count("does not match its checksum") == 1
     assert "DAMAGED, 1 finding\n" in told.stdout
 
 
@@ -248,7 +248,7 @@ def test_somebody_elses_database_is_not_touched(done):
         check(batchrun(*command), 4)
     ran = process(done)
     check(ran, 4)
-    assert "not a checkpoint of batchrun" in ran.stderr
+    assert "not a batchrun checkpoint" in ran.stderr
     assert path.read_bytes() == before
 
 
@@ -331,7 +331,7 @@ def test_an_older_copy_of_a_checkpoint_is_not_taken_for_the_newest(done):
     told = batchrun("verify", done)
     check(told, 4)
     assert "older copy" in told.stdout
-    assert f"{ROWS} settled rows can be read and are whole" in told.stdout
+    assert f"{ROWS} settled rows can be read and are intact" in told.stdout
     check(process(done), 4)
 
 
@@ -483,10 +483,10 @@ def test_a_run_leaves_its_old_results_file_rather_than_write_a_damaged_one_and_d
     check(ran, 4)
     assert f"{records_of(rows)} not what was written" in ran.stderr
     assert results.read_bytes() == before
-    assert ": its checksum does not fit what is stored" in batchrun("verify", done).stdout
+    assert ": its checksum does not match what is stored" in batchrun("verify", done).stdout
     other = process(done, "--retry", "damaged", "--rows", str(min({*range(1, ROWS)} - {*rows})))
     assert "run again" not in other.stderr
-    assert ": its checksum does not fit what is stored" in batchrun("verify", done).stdout
+    assert ": its checksum does not match what is stored" in batchrun("verify", done).stdout
     again = run_next(other, "run the damaged rows", done)
     check(again, 1)
     assert f"{records_of(rows, 'was', 'were')} damaged" in again.stderr
@@ -502,7 +502,7 @@ def test_where_only_some_of_the_damaged_rows_were_asked_for_the_next_command_run
     check(ran, 4)
     assert f"{records_of(rows[1:])} not what was written, so " in ran.stderr
     assert "data.results.csv was not written; what has run is in the checkpoint" in ran.stderr
-    assert "go on:" not in ran.stderr
+    assert "resume:" not in ran.stderr
     check(run_next(ran, "run the damaged rows", done), 1)
     assert batchrun("verify", done).returncode == 0
 

@@ -273,7 +273,7 @@ def test_workers_that_are_killed_cost_only_their_rows_and_new_ones_are_used(fold
     _, err = going.communicate(timeout=90)
     assert going.returncode == 0, err
     assert "was lost" in err
-    assert "run again, uncharged" in err
+    assert "run again, which does not count as an attempt" in err
     assert doubles(folder, "short") == all_doubled(400)
     attempts = Counter(len(times) for times in notes(folder).values())
     again = sum(count for times, count in attempts.items() if times > 1)

@@ -56,7 +56,7 @@ def test_workers_that_start_later_run_the_code_that_the_run_began_with(folder, e
     assert {position: value["code"] for position, (_, value) in kept.items() if value} == dict.fromkeys(
         set(range(1, 13)) - {4, 7, 9}, "oldoldold"
     )
-    assert "changed since the run began; it goes on with what it began with" in ran.stderr
+    assert "changed during the run; this run continues with the old version" in ran.stderr
     assert 'raise ValueError("look at this line")' in batchrun("show", table, 9).stdout
 
 
@@ -67,7 +67,7 @@ def test_the_next_run_takes_the_edit_in_as_another_version(folder):
     again = batchrun(*command, "--on-change", "redo", "--retry", "all", cwd=folder)
     kept = settled(table, "task")
     assert kept[1][1] == {"code": "newernewernewer"}
-    assert "it goes on with what it began with" not in again.stderr
+    assert "this run continues with the old version" not in again.stderr
 
 
 def test_what_was_edited_before_the_first_row_is_said_and_nothing_runs(tmp_path):
@@ -109,7 +109,7 @@ def test_a_worker_with_other_code_gets_no_row_and_the_run_ends_with_the_way_on(f
     ran = batchrun(*command, cwd=folder)
     assert ran.returncode == 2
     assert f"{folder / 'work.py'}: changed since the run began" in ran.stderr
-    assert "the same command goes on" in ran.stderr
+    assert "the same command resumes" in ran.stderr
     assert lines_of(started) == ["old"] * 3
     again = batchrun(*command, cwd=folder)
     assert again.returncode == 1  # row 3 has crashed

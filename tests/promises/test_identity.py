@@ -115,7 +115,7 @@ def test_with_a_key_a_row_stays_the_same_row_when_its_content_changes(folder):
     write_table(table, [(3, "c"), (2, "edited"), (1, "a")])
     kept = run(table, "--key", "id")
     assert records(kept.stdout)[1]["ran"] == 0
-    assert "1 row was settled under another version of the task or other content" in kept.stderr
+    assert "1 row was settled under another version of the task, or with different content" in kept.stderr
     assert run(table, "--key", "id", "--on-change", "stop").returncode == 2
     redone = run(table, "--key", "id", "--on-change", "redo")
     assert records(redone.stdout)[1]["ran"] == 1

@@ -83,7 +83,7 @@ def test_results_that_would_be_a_part_of_the_table_are_refused(folder):
     csv(folder / "logs" / "1.csv", 1)
     done = process(folder, "logs/*.csv", "-o", "logs/out.csv")
     assert done.returncode == 2
-    assert "would be a part of the input" in done.stderr
+    assert "would become part of the input" in done.stderr
     assert not starts(folder)
 
 

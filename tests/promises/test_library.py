@@ -148,7 +148,7 @@ def test_results_are_not_joined_to_another_data_frame_than_was_processed(folder,
     frame = pd.DataFrame({"id": [1, 2]})
     batchrun.process(frame, task="tasks.py:echo", quiet=True)
     for other in (frame.head(1), frame.iloc[::-1], frame + 1):
-        with pytest.raises(InputError, match="another DataFrame than this was processed as 'echo'") as raised:
+        with pytest.raises(InputError, match="a different DataFrame was processed as 'echo'") as raised:
             batchrun.results(other, task="tasks.py:echo")
         assert "batchrun.process(df, " in raised.value.hint
     assert list(batchrun.results(frame.copy(), task="tasks.py:echo")["id"]) == [1, 2]
@@ -196,6 +196,6 @@ def test_a_dry_run_of_a_data_frame_leaves_what_is_kept_as_it_is(folder, monkeypa
 )
 def test_a_frame_that_parquet_cannot_hold_is_refused_with_the_remedy(folder, monkeypatch, frame):
     monkeypatch.chdir(folder)
-    with pytest.raises(InputError, match="cannot be kept as Parquet") as refused:
+    with pytest.raises(InputError, match="cannot be stored as Parquet") as refused:
         batchrun.process(frame, task="tasks.py:echo")
     assert "astype(str)" in refused.value.hint

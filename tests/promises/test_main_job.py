@@ -440,7 +440,7 @@ def test_show_tells_all_of_one_row_and_whether_it_will_run_again(folder):
     record = json.loads(batchrun("show", table, 3, "--json", cwd=folder).stdout)
     assert (record["status"], record["attempts"], record["input"]) == ("failed", 2, {"id": 3, "text": "text 3"})
     assert [attempt["attempt"] for attempt in record["failed_attempts"]] == [1, 2]
-    assert "takes it up again" in record["next"]
+    assert "tries it again" in record["next"]
     told = batchrun("show", table, 3, cwd=folder).stdout
     assert "ValueError: no luck with 3" in told
     assert "it is done" in batchrun("show", table, 1, cwd=folder).stdout

@@ -113,7 +113,7 @@ def test_results_do_not_become_a_part_of_a_folder_that_is_the_table(folder):
     pandas.DataFrame({"id": [1], "text": ["a"]}).to_parquet(folder / "parts" / "1.parquet")
     ran = batchrun("process", "parts", "--task", "tasks.py:double", "-o", "parts/2.parquet", cwd=folder)
     assert ran.returncode == 2
-    assert "would be a part of the input" in ran.stderr
+    assert "would become part of the input" in ran.stderr
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -142,7 +142,7 @@ def test_records_that_nobody_can_keep_are_no_success(folder, unbuffered):
     script = f'PYTHONUNBUFFERED={unbuffered} "$@" > /dev/full'
     ran = shell(script, "process", table, "--task", "tasks.py:double", "--json", cwd=folder)
     assert ran.returncode == 4
-    assert "what is printed cannot be written" in ran.stderr
+    assert "the output cannot be written" in ran.stderr
     assert "Exception ignored" not in ran.stderr
     assert json.loads(batchrun("status", table, "--json", cwd=folder).stdout)["tasks"][0]["done"] == 3
 

@@ -130,7 +130,7 @@ def test_the_remedy_goes_on_with_the_checkpoint_that_is_the_tasks_whatever_its_n
 def test_a_task_that_is_new_to_a_renamed_table_is_not_said_to_go_on(project):
     (project / "data.csv").rename(project / "new.csv")
     refused = process(project, table="new.csv", task="tasks.py:short")
-    command = re.search(r"'(mv .*)', then the same command again: this task begins beside double", refused.stderr)[1]
+    command = re.search(r"'(mv .*)', then the same command again: this task starts beside double", refused.stderr)[1]
     subprocess.run(command, shell=True, check=True, cwd=project)
     assert ran(process(project, table="new.csv", task="tasks.py:short")) == 20
     assert ran(process(project, table="new.csv")) == 10

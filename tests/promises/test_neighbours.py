@@ -48,7 +48,7 @@ def test_options_that_another_user_has_planted_do_not_count(shared, name):
     for command in (("process", "data.csv", "-t", "repair"), ("status",), ("export", "data.csv", "-o", "-")):
         refused = batchrun(*command, cwd=shared / "mine")
         assert refused.returncode == 2
-        assert f"{shared / name} do not count" in refused.stderr
+        assert f"{shared / name} are not trusted" in refused.stderr
         assert "belongs to nobody" in refused.stderr
         assert "--config" in refused.stderr
     assert not (shared / "hacked").exists()
@@ -65,7 +65,7 @@ def test_options_in_a_folder_that_others_may_write_to_do_not_count(shared):
         folder.chmod(mode)
         ran = batchrun("process", "data.csv", cwd=folder)
         assert (ran.returncode == 0) == counts, ran.stderr
-        assert ("may be changed by others" in ran.stderr) != counts
+        assert ("can be changed by other users" in ran.stderr) != counts
     os.chown(folder, -1, 65534)
     folder.chmod(0o775)
     assert batchrun("process", "data.csv", cwd=folder).returncode == 2
@@ -139,7 +139,7 @@ def test_our_own_link_to_a_folder_of_ours_is_followed(shared):
 def test_a_folder_that_others_may_write_to_is_refused(used, mode):
     place = used / "data.csv.batchrun"
     place.chmod(mode)
-    refused_by_each_command(used, "data.csv.batchrun may be changed by others", f"chmod 700 {place}")
+    refused_by_each_command(used, "data.csv.batchrun can be changed by other users", f"chmod 700 {place}")
     place.chmod(0o700)  # as the message says
     assert all(ran.returncode in (0, 2) for _, ran in each_command(used))
 

@@ -85,7 +85,7 @@ def test_libraries_are_imported_once_by_default_and_the_file_and_the_environment
     (folder / "batchrun.toml").write_text('preload = "module"\n')
     run(folder, "--fresh")
     assert times(noted)[0]["module"] == 1
-    assert "none of imports, module, no" in run(folder, "--preload", "all").stderr
+    assert "not one of imports, module, no" in run(folder, "--preload", "all").stderr
 
 
 BY_VALUE = """
@@ -152,12 +152,12 @@ OBSTACLES = {
     "a folder": ("os.chdir('..'); os.chdir('site-packages') if os.path.isdir('site-packages') else None", "directory"),
     "a seed of numpy's": ("import numpy; numpy.random.seed(3)", "numpy.random.seed() has been called"),
     "a seed": ("import random; random.seed(3)", "random.seed() has been called"),
-    "a generator": ("import numpy; G = numpy.random.default_rng()", "generator of numpy's"),
+    "a generator": ("import numpy; G = numpy.random.default_rng()", "a numpy random generator"),
     "a system that does not tell": (
         "LISTED = os.listdir\ndef listdir(path='.'):\n"
         "    if str(path).startswith('/proc/self'): raise PermissionError(path)\n    return LISTED(path)\n"
         "os.listdir = listdir",
-        "cannot be seen here",
+        "does not show what a process has open",
     ),
     "a module of the user's": ("import beside", "beside.py has been imported by a library"),
 }
@@ -170,7 +170,7 @@ def test_what_would_not_survive_a_fork_is_seen_and_each_worker_imports_once_for_
     (folder / "beside.py").write_text("")
     ran = run(folder, task=str(folder / "work.py:task"))
     assert ran.returncode == 0, ran.stderr
-    assert ran.stderr.count("libraries are imported in each worker, not once for all of them") == 1
+    assert ran.stderr.count("libraries are imported in each worker, not once for all: ") == 1
     assert why in ran.stderr
     counts, most = times(noted)
     assert (counts["library"], counts["module"], most) == (4, 4, 1)

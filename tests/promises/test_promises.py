@@ -73,7 +73,7 @@ def test_secrets_never_reach_checkpoint_log_results_or_screen(folder):
         "import os, sys\n\ndef leaky(row):\n    key = os.environ['SERVICE_API_KEY']\n    print('using', key)\n"
         "    if row['id'] == 1:\n        raise ValueError(f'401 for {key}')\n"
         "    if row['id'] == 2:\n        os.abort()\n"
-        "    return {'echo': key} if row['id'] == 3 else 'Sorry, ' + key + ' is no JSON'\n"
+        "    return {'echo': key} if row['id'] == 3 else 'Sorry, ' + key + ' is not JSON'\n"
     )
     table = numbered(folder / "data.csv", 4)
     command = ("process", table, "--task", "leaky.py:leaky", "--jobs", 1, "--retries", 0)
@@ -259,7 +259,7 @@ def test_a_command_that_runs_nothing_leaves_it_to_the_next_to_say_which_row_ran_
         header, *rows = table.read_text().splitlines()
         table.write_text("\n".join([header, "9,new", *rows]) + "\n")
     assert batchrun(*command, "--rows", 99, cwd=folder).returncode == 2
-    note = f"the last run died while row 3{where} ran; it runs again, uncharged"
+    note = f"the last run died while row 3{where} was running; it runs again, which does not count as an attempt"
     again = batchrun(*command, cwd=folder)
     assert (again.returncode, note in again.stderr) == (0, True), again.stderr
     assert "the last run died" not in batchrun(*command, cwd=folder).stderr

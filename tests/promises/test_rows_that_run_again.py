@@ -54,7 +54,7 @@ WAYS = {
 
 def named(stderr):
     """The rows that a run says run again."""
-    notes = [line for line in stderr.splitlines() if "again, uncharged" in line]
+    notes = [line for line in stderr.splitlines() if "again, which does not count as an attempt" in line]
     lists = [re.search(r"rows? (\d[\d, -]*\d|\d)", note)[1] for note in notes]
     return set().union(*(parsing.rows(found.replace(" ", "")) for found in lists))
 

@@ -84,7 +84,7 @@ def test_ctrl_c_in_a_terminal_lets_rows_finish_and_shows_what_is_waited_for(fold
     shown = terminal.seen
     assert "Ctrl-C again to end them now" in shown
     assert re.search(r"[1-3] rows? in flight \(longest: row \d+, [^)]+\)", shown)
-    assert "go on: " in shown
+    assert "resume: " in shown
     assert "Traceback" not in shown
 
 
@@ -106,7 +106,7 @@ def test_a_drain_counts_how_long_it_has_waited_where_rows_may_run_for_ever(folde
     terminal = Terminal(*command, cwd=folder, env=env)
     wait_for(lambda: terminal.read() and len(lines_of(folder / "started")) == 3)
     terminal.type(b"\x03")
-    wait_for(lambda: len(set(re.findall(r"waited for (\d+) s", terminal.read()))) >= 2)
+    wait_for(lambda: len(set(re.findall(r"waited (\d+) s so far", terminal.read()))) >= 2)
     terminal.type(b"\x03")
     assert terminal.wait(10) == 130
 

@@ -36,7 +36,7 @@ def test_the_same_rows_are_tried_again_after_a_fix_and_then_all_others(folder):
     write(folder, 2)
     again = process(folder, "--limit", 3, "--redo")
     assert records(again.stdout)[1]["ran"] == 3
-    assert "0 done, 3 new, 3 to run anew; 3 of them asked for" in again.stderr
+    assert "0 done, 3 new, 3 to run again; 3 of them asked for" in again.stderr
     assert versions(folder) == [2, 2, 2, None, None, None]
     assert records(process(folder).stdout)[1]["ran"] == 3
     assert versions(folder) == [2] * 6
@@ -65,7 +65,7 @@ def test_a_changed_command_is_tried_on_the_same_rows_though_others_hold_results_
     ("options", "said"),
     [
         (["--redo"], "add --limit N (the table's first N) or --rows"),
-        (["--fresh", "--redo", "--rows", 1], "--fresh runs all rows anew\n  → leave one of them out"),
+        (["--fresh", "--redo", "--rows", 1], "--fresh runs all rows\n  → leave one of them out"),
         (["--reparse", "--redo", "--rows", 1], "--reparse runs no row\n  → leave one of them out"),
         (["--fresh", "--limit", 3], "--limit with --redo"),
         (["--fresh", "--rows", "2-3"], "--rows with --redo"),

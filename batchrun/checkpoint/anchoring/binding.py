@@ -131,23 +131,23 @@ def _settled(checkpoint: Checkpoint) -> bool:
 def _why_nothing(change: Change, cells: KeptCells, unclear: int) -> str:
     """Why not one row was found again."""
     if not change.went:
-        return "--key is another one than before, and no row is as it was"
+        return "--key has changed, and so has every row"
     gone = f"{_columns(change.went)} {_have(change.went)} gone"
     if not change.shared:
         return f"{gone}, and no other column is as it was"
     if unclear:
-        return f"{gone}, and in the others rows that were different are alike"
+        return f"{gone}, and in the other columns rows that were different look alike"
     if not cells:
-        return f"{gone}, and an earlier version of batchrun has kept rows by all their columns only"
-    return f"{gone}, and no row is as it was in the others"
+        return f"{gone}, and an earlier version of batchrun identified rows only by all their columns"
+    return f"{gone}, and every row has changed in the others"
 
 
 def _unknown(why: str) -> UsageError:
     return UsageError(
-        f"the table, or how it is read, has changed so that none of its rows can be known again: {why}. "
+        f"the table, or how it is read, has changed so much that none of its rows can be recognised: {why}. "
         "Nothing was run",
         "to keep the results, make the table and the options what they were, run once with --limit 0, and change one "
-        "thing at a time; --fresh starts over, --name NAME begins another checkpoint",
+        "thing at a time; --fresh starts over, --name NAME starts another checkpoint",
     )
 
 

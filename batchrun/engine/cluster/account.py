@@ -164,7 +164,9 @@ class Account:
         guilty = tuple(row for row in tickets if self._fail_lost or is_guilty(self._deaths, row.position, ALONE))
         victims = tuple(row for row in tickets if row not in guilty)
         rows = f"row{'s' * (len(tickets) > 1)} {numbers(host.sent)}"
-        end = "count as crashed (--on-lost fail)" if self._fail_lost else "run again, uncharged"
+        end = (
+            "count as crashed (--on-lost fail)" if self._fail_lost else "run again, which does not count as an attempt"
+        )
         self._say(f"the cluster's worker {host.name} was lost ({why}): {rows} may have run; they {end}")
         for ticket in guilty:
             # With --on-lost fail, whatever retries are left: it may have run, and is not to run twice.

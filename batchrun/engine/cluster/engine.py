@@ -27,7 +27,7 @@ from .link_events import HostLeft, HostSaid, LinkEvent, SchedulerLost, WorkersLe
 from .task_bundle import bundle_of
 
 WORKERLESS_SECONDS = 5.0
-_GO_ON = "the same command goes on where this run ended; --engine local does so on this machine"
+_GO_ON = "the same command resumes where this run ended; --engine local does so on this machine"
 
 
 class Cluster:

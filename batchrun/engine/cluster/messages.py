@@ -71,7 +71,7 @@ def understood(said: Iterable[Any], sent: Mapping[int, Ticket]) -> Iterator[Host
             if (message := _made(kind, fields, sent)) is not None:
                 yield message
     except (TypeError, KeyError, IndexError) as error:
-        raise ValueError(f"a host says what nobody understands: {error}") from error
+        raise ValueError(f"unknown message from a host: {error}") from error
 
 
 def _made(kind: str, fields: list[Any], sent: Mapping[int, Ticket]) -> HostMessage | None:

@@ -79,7 +79,7 @@ def _zipped(folders: Mapping[str, Iterator[tuple[Path, Path]]]) -> bytes:
                 files, size = files + 1, size + path.stat().st_size
                 if files > MOST_FILES or size > MOST_BYTES:
                     raise UsageError(
-                        f"the folder of {path} is too big to be sent to the cluster "
+                        f"the folder of {path} is too large to send to the cluster "
                         f"(more than {MOST_FILES:,} files or {MOST_BYTES >> 20} MB)",
                         "put the task into a folder of its own, and run batchrun in it",
                     )

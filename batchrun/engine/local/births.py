@@ -94,7 +94,7 @@ class Births:
             if self._nurseries > NURSERY_LIMIT:
                 raise StoppedError(
                     f"the process that starts workers was killed {NURSERY_LIMIT} times",
-                    "see whether a row kills its parent, the machine runs out of memory, "
+                    "check whether a row kills its parent, the machine runs out of memory, "
                     f"or {sys.executable} does not start",
                 )
             if self._nursery:
@@ -118,7 +118,7 @@ class Births:
             if self._barren >= BARREN_LIMIT:
                 return StoppedError(
                     f"{BARREN_LIMIT} workers in a row died before they had started a row: {cause}",
-                    "see whether the task's module starts threads that end the process",
+                    "check whether the task's module starts threads that end the process",
                 )
         return None
 

@@ -48,7 +48,7 @@ class Forkable:
         if _children():
             return "a program is running"
         if getattr(sys.modules.get("tempfile"), "_name_sequence", None) is not None:
-            return "temporary files have been made"  # the first worker that ends would remove them for all
+            return "temporary files have been created"  # the first worker that ends would remove them for all
         if _handlers() != self._handlers:
             return "a signal's handler has been changed"
         if _folder() != self._folder:

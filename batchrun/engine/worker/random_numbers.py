@@ -48,7 +48,7 @@ class RandomNumbers:
             if getattr(known, "seed_seq", known) is None:
                 return "numpy.random.seed() has been called"
             if any(issubclass(type(made), numpy.BitGenerator) and made is not known for made in gc.get_objects()):
-                return "a random generator of numpy's has been made"
+                return "a numpy random generator has been created"
         return None
 
     def reseed(self) -> None:

@@ -77,13 +77,13 @@ def become_template(
         if obstacle is None:
             _tend(channel, pipes, answer, partial(_born, numbers, task))
         if took > _WORTH_SAYING_SECONDS:
-            say_notice(f"note: libraries are imported in each worker, not once for all of them: {obstacle}")
+            say_notice(f"note: libraries are imported in each worker, not once for all: {obstacle}")
     _say_no(channel, obstacle or "")
     return task
 
 
 def _unseen(error: OSError) -> str:
-    return f"what a process holds cannot be seen here ({error})"
+    return f"this system does not show what a process has open ({error})"
 
 
 def _born(numbers: RandomNumbers, task: LoadedTask | None) -> LoadedTask | None:

@@ -1,7 +1,7 @@
 """Which columns the results of a table have: a first pass over all of them.
 
 An object's top-level keys are columns, in order of first appearance in the table; any other result goes to
-the column `result`. Results with more than 1,000 different keys are no table: all go to `result` as JSON.
+the column `result`. Results with more than 1,000 different keys are not a table: all go to `result` as JSON.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ MAX_COLUMNS = 1000
 PREFIX = "result_"
 STATUS, HOW, ERROR = "batchrun_status", "batchrun_how", "batchrun_error"
 WHOLE = None
-"""Stands for the key of a result that is no object."""
+"""Stands for the key of a result that is not an object."""
 
 Key = str | None
 
@@ -38,7 +38,7 @@ class ResultColumns:
     packed: bool
 
     def check(self, values: Iterable[Any]) -> None:
-        """Raise `LateColumn` if there is no column for some of these results."""
+        """Raise `LateColumn` if some of these results have no column."""
         known = set(self.keys)
         if not self.packed and not all(known.issuperset(shape) for shape in _shapes(values)):
             raise LateColumn

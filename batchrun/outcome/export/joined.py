@@ -2,7 +2,7 @@
 
 snapshot   one state of the checkpoint for all that is read within
 bodies     the results of settled rows and no more
-pages      what the ledger says beside a table's chunks, rows that are left included, column by column
+pages      what the ledger says beside a table's chunks, remaining rows included, column by column
 """
 
 import os
@@ -114,7 +114,7 @@ def pages(
 ) -> Iterator[tuple[AnyChunk, Outcomes]]:
     """Each chunk of the table beside the outcomes of its rows.
 
-    Raises `InputError` if the ledger knows of rows beyond the table's last one, and `CheckpointError` for a record that
+    Raises `InputError` if the checkpoint has rows beyond the table's last one, and `CheckpointError` for a record that
     is not what was written.
     """
     with naming_damage(checkpoint_path(db), db):
@@ -125,8 +125,8 @@ def pages(
         beyond = reader.beyond
     if beyond is not None:
         raise InputError(
-            f"{checkpoint_path(db)} knows of row {beyond:,}, but the table has only {counted(end, 'row')}",
-            "the table has changed since the last run: run 'batchrun process' again, it finds the rows anew",
+            f"{checkpoint_path(db)} has row {beyond:,}, but the table has only {counted(end, 'row')}",
+            "the table has changed since the last run: run 'batchrun process' again to match the rows",
         )
 
 

@@ -22,7 +22,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def value_of(body: bytes, row: int) -> Any:
-    """The value of a stored result. Raises `DamagedRows`, naming the row, if it is no JSON any more."""
+    """The value of a stored result. Raises `DamagedRows`, naming the row, if it is not JSON any more."""
     try:
         return orjson.loads(body) if _LONG_NUMBER not in body.translate(_DIGITS_AS_0) else _exactly(body)
     except ValueError:
@@ -71,7 +71,7 @@ def _slowly(body: bytes, row: int) -> Any:
     except (ValueError, RecursionError) as error:
         raise DamagedRows(
             f"row {row:,}: its stored result is damaged ({error})",
-            "'batchrun process' with --retry damaged runs such rows again; 'batchrun verify' names them all",
+            "'batchrun process' with --retry damaged runs these rows again; 'batchrun verify' names them all",
         ) from error
 
 

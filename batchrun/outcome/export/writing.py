@@ -109,12 +109,12 @@ def write_errors_explained(target: Path) -> Iterator[None]:
         why = os.strerror(error.errno) if error.errno else str(error)
         if error.errno == errno.EIO:
             raise CheckpointError(
-                f"{target}: the disk fails: {why}", "the results are safe in the checkpoint"
+                f"{target}: the disk reports an error: {why}", "the results are safe in the checkpoint"
             ) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise CheckpointError(
                 f"{target}: the disk is full; the results are safe in the checkpoint",
-                "make room and give the same command again, or give --output another disk",
+                "free some space and run the same command again, or give --output another disk",
             ) from error
         raise UsageError(
             f"{target} cannot be written: {why}",

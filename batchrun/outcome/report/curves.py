@@ -30,7 +30,7 @@ def over_time(facts: Facts) -> Markup | None:
         return None
     notes = ["The time between runs is left out." if sum(run.busy for run in facts.runs) > 1 else ""]
     if facts.timeless:
-        notes.append(f"Not shown: {counted(facts.timeless, 'row')} settled by a version that kept no times.")
+        notes.append(f"Not shown: {counted(facts.timeless, 'row')} settled by a version that recorded no times.")
     return section(
         "Over time", note(*notes), _throughput(facts, course), _failures(facts, course), _flight(facts, course)
     )

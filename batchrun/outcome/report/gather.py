@@ -26,7 +26,7 @@ OTHER_KINDS = "other kinds"
 
 
 def read_facts(checkpoint: Checkpoint, *, table: str, task: str, now: float, goes_on: bool) -> Facts:
-    """All facts of one moment; a run may go on beside. `now`: seconds since 1970.
+    """All facts of one moment; a run may be in progress. `now`: seconds since 1970.
 
     Raises `CheckpointError` if the checkpoint is damaged.
     """

@@ -19,7 +19,7 @@ _TOLD = {CRASH: "Last lines of the worker"}
 _ENDS = {
     0: "all done",
     1: "not all done",
-    2: "wrong use or input",
+    2: "wrong usage or input",
     3: "stopped early",
     4: "disk or checkpoint failed",
     129: "interrupted (SIGHUP)",
@@ -90,7 +90,7 @@ def _spent_cells(spent: Spent) -> list[str]:
 def runs(facts: Facts) -> Markup:
     """Each run, the latest first, and the settings and versions of all of them."""
     if not facts.runs:
-        return section("Runs", element("p", "No run has begun to settle rows."))
+        return section("Runs", element("p", "No run has settled a row yet."))
     shown = facts.runs[: -MOST_RUNS - 1 : -1]
     earlier = len(facts.runs) - len(shown)
     more = f"And {counted(earlier, 'run')} before them." if earlier else ""
@@ -103,7 +103,7 @@ def runs(facts: Facts) -> Markup:
 
 
 def _run(run: Ran) -> list[object]:
-    end = "goes on" if run.goes_on else "died" if run.exit is None else _ENDS.get(run.exit, "ended")
+    end = "in progress" if run.goes_on else "died" if run.exit is None else _ENDS.get(run.exit, "ended")
     code = "" if run.exit is None else f", exit code {run.exit}"
     attempts = "" if run.attempts is None else f"{run.attempts:,}"
     return [run.number, date_and_time(run.started), took(run.seconds), attempts, f"{run.settled:,}", end + code]

@@ -28,7 +28,7 @@ def verdict(facts: Facts) -> Markup:
         left = [f"{counts['left']:,} left"] if counts["left"] else []
         said = f"{counts['done']:,} of {counted(facts.rows, 'row')} done, {', '.join([*bad, *others, *left])}."
     if facts.runs and facts.runs[-1].goes_on:
-        said += f" Run {facts.runs[-1].number} was going on when this page was made."
+        said += f" Run {facts.runs[-1].number} was in progress when this page was made."
     return element("p", said, class_="verdict bad" if bad else "verdict")
 
 

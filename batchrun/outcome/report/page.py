@@ -48,5 +48,5 @@ def _footer(facts: Facts) -> Markup:
     return element(
         "footer",
         f"Made {date_and_time(facts.made)} by batchrun {VERSION}. Times are in {zone(facts.made)}. ",
-        "Counted are the rows that are in the table now, each as it was settled last.",
+        "Only rows that are in the table now are counted, each as it was settled last.",
     )

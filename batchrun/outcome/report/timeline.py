@@ -94,7 +94,7 @@ def timeline(spans: Iterable[Span], most: int = MOST_BINS) -> Timeline | None:
         return None
     width = next((width for width in WIDTHS if _count(ordered, width) <= most), None)
     if width is None:
-        raise OverflowError("a run lasted for longer than can be")
+        raise OverflowError("a run lasted longer than is possible")
     bins = tuple(n for run in _stretches(ordered, width) for n in run)
     return Timeline(width, bins, tuple(_covered(ordered, width, bins)))
 

@@ -104,13 +104,13 @@ class Words:
         return None if "{" in self._words[0] else self._words[0]
 
     def check(self) -> None:
-        """Raise `UsageError` for a name in braces that is no column, or nearly one, or is cut at its space."""
+        """Raise `UsageError` for a name in braces that is not a column, or only nearly one, or is cut at its space."""
         for template in (*self._templates, Template(self._text, self._columns)):  # the whole: before it is cut
             template.check(what="command")
         for column in self._columns:
             if f"{{{column}}}" in self._text and column not in self.used and len(shlex.split(f"x{column}x")) > 1:
                 raise UsageError(
-                    f"the command's {{{column}}} is cut into words at its space", f"put it in quotes: '{{{column}}}'"
+                    f"the command's {{{column}}} is split at its space", f"put it in quotes: '{{{column}}}'"
                 )
 
     def of(self, row: dict[str, Any]) -> list[str]:
@@ -137,23 +137,23 @@ class ByShell:
         )
 
     def check(self) -> None:
-        """Raise `UsageError` for a name in braces that is no column, or one where a variable is not what is meant."""
+        """Raise `UsageError` for a name in braces that is not a column, or stands where a variable would be wrong."""
         self._template.check(what="command")
         marked = self._template.render({column: f"\0{number}\0" for number, column in enumerate(self.used)})
         if found := _COUNTED.search(marked) or _counted_later(marked):
             self._refuse(
                 found,
-                "stands inside ((...)), or where bash counts with it all the same, which may read a cell as code",
+                "is inside ((...)), or where bash evaluates it as arithmetic anyway: a cell could be read as code",
                 "let expr or awk count",
             )
         if found := _CODE.search(marked):
-            self._refuse(found, "stands where a shell reads code, or a variable's name", "pass it as an argument")
+            self._refuse(found, "is where a shell reads code, or a variable's name", "pass it as an argument")
         if found := _ESCAPED.search(marked):
-            self._refuse(found, "stands behind a backslash: the shell inserts nothing there", "leave the backslash out")
+            self._refuse(found, "comes after a backslash: the shell inserts nothing there", "leave the backslash out")
         if found := _literal(marked):
             self._refuse(
                 found,
-                "stands inside single quotes, or in a here-document that begins with quotes: "
+                "is inside single quotes, or in a here-document that begins with quotes: "
                 "the shell inserts nothing there",
                 "leave the quotes out (a cell needs none), or use double quotes around {name}",
             )

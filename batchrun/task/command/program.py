@@ -103,5 +103,5 @@ def found(name: str) -> str:
     if path is not None:
         return os.path.abspath(path)
     if os.sep in name and os.path.exists(name):
-        raise TaskError(f"the program {name!r} may not be executed", f"make it executable: chmod +x {name}")
-    raise TaskError(f"the program {name!r} is not there", "check --command: its first word is the program")
+        raise TaskError(f"the program {name!r} is not executable", f"make it executable: chmod +x {name}")
+    raise TaskError(f"there is no program {name!r}", "check --command: its first word is the program")

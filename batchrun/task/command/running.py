@@ -196,14 +196,14 @@ def _why_not(words: Sequence[bytes], error: OSError) -> str:
     name = words[0].decode("utf-8", "backslashreplace")
     if error.errno == errno.E2BIG:
         longest = max(map(len, words))
-        return f"{name} cannot be started: an argument of {longest:,} bytes is too long; --stdin takes any length"
+        return f"{name} cannot be started: an argument of {longest:,} bytes is too long; --stdin accepts any length"
     return f"{name!r} cannot be started: {error.strerror}"
 
 
 def _argument(word: str) -> bytes:
     data = _bytes(word)
     if 0 in data:
-        raise ProgramError("a cell holds a NUL character, which no argument can hold; --stdin takes it")
+        raise ProgramError("a cell contains a NUL character, which an argument cannot contain; --stdin accepts it")
     return data
 
 

@@ -115,7 +115,7 @@ def _text(choice: dict[str, Any], accept_truncated: bool) -> str:
     message, reason = choice["message"], choice.get("finish_reason")
     text = _joined(message.get("content"))
     if reason == "error":
-        raise CallError(SERVER, "the service broke the reply off (finish_reason error)")
+        raise CallError(SERVER, "the service cut the reply off (finish_reason error)")
     if reason == "content_filter":
         raise ReplyError(FILTERED, "the service filtered the reply (finish_reason content_filter)", text)
     if refusal := message.get("refusal"):

@@ -39,8 +39,8 @@ async def _refuse_another_server(response: Any) -> None:
     target = asked.join(response.headers["location"])
     if is_another_server(str(asked), str(target)):
         raise _SentElsewhere(
-            f"{place_of(str(asked))} sends requests on to another server, {place_of(str(target))}. No row went there: "
-            "if it is meant, name it with --base-url"
+            f"{place_of(str(asked))} redirects to another server, {place_of(str(target))}. No row was sent there: "
+            "if that server is right, name it with --base-url"
         )
 
 

@@ -26,7 +26,7 @@ _PLAIN = str.maketrans(_SIGNS, " " * len(_SIGNS))
 def as_schema(fields: str) -> dict[str, Any]:
     """The schema of an object with exactly these fields, each a name and a type (`str` if none is said).
 
-    Raises `UsageError` for what is no such list.
+    Raises `UsageError` for what is not such a list.
     """
     properties: dict[str, Any] = {}
     for part in fields.split(","):
@@ -51,7 +51,7 @@ def _name_and_type(part: str) -> tuple[str, str]:
     if not words:
         raise UsageError("--fields has nothing between two commas, or at an end", "for example: 'same bool, reason'")
     if len(words) > 2:
-        hint = "a comma stands between fields: 'same bool, reason'"
+        hint = "separate fields by commas: 'same bool, reason'"
         raise UsageError(f"--fields: {part.strip()!r} is not a name and a type", hint)
     kind = words[1] if len(words) == 2 else "str"
     if kind in TYPES:

@@ -16,7 +16,7 @@ from .prompt import DEADLINE_SECONDS, Prompt
 
 _OURS = {
     "model": "give it with --model",
-    "messages": "they are made of --prompt and --system",
+    "messages": "the messages come from --prompt and --system",
     "stream": "an answer is taken as a whole",
     "n": "a row has one answer",
     "api_key": "the key is read from the environment: --api-key-env names the variable",

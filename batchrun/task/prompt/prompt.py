@@ -43,7 +43,7 @@ class Prompt:
 
     @property
     def version(self) -> str:
-        """Digest of model, template, system text, schema and parameters; the server's address is no part of it."""
+        """Digest of model, template, system text, schema and parameters; the server's address is not part of it."""
         schema = None if self.schema is None else json.loads(self.schema)
         said = [self.model, self.text, self.system, schema, dict(self.params)]
         return xxhash.xxh3_128_hexdigest(json.dumps(said, sort_keys=True).encode())

@@ -42,7 +42,7 @@ class Template:
         return {part.column for part in self._parts if isinstance(part, _Place)}
 
     def check(self, also: Iterable[str] = (), what: str = "prompt") -> None:
-        """Raise `UsageError` for a name in braces, or one of `also` (of `--skip-empty`), that is no column, and for
+        """Raise `UsageError` for a name in braces, or one of `also` (of `--skip-empty`), that is not a column, and for
         braces that nearly name one.
 
         `what`: what the template is, for the message.
@@ -56,7 +56,7 @@ class Template:
             if column := meant_column(inside, self._columns):
                 text = inside.strip()  # with spaces, doubled braces are taken for those of other languages
                 raise UsageError(
-                    f"the {what} has {{{inside}}}, which is not filled in: braces take a column's name alone",
+                    f"the {what} has {{{inside}}}, which is not filled in: braces take only a column's name",
                     f"write {{{column}}} for the cell as it is, or {{{{{text}}}}} for the text {{{text}}}",
                 )
         for name in also:

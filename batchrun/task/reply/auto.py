@@ -1,6 +1,6 @@
 """What a task's text is, as `--reply` says: always JSON, never, or (`auto`) where JSON was meant.
 
-In `auto`, prose with brackets in it, code and lists of numbers are no JSON that cannot be read: they are kept.
+In `auto`, prose with brackets in it, code and lists of numbers are not JSON that cannot be read: they are kept.
 """
 
 import re
@@ -100,7 +100,7 @@ def _without_code(text: str) -> str:
 
 
 def _was_meant(text: str) -> bool:
-    """Whether what is no JSON as it stands was meant as such, and is not prose or code with brackets in it."""
+    """Whether what is not JSON as it stands was meant as such, and is not prose or code with brackets in it."""
     return bool(_JSON_FENCE.search(text) or _KEYED.search(text)) or _has_nothing_else(text)
 
 

@@ -97,7 +97,7 @@ def _no_schema(schema: Any) -> tuple[str, str] | None:
     if "properties" not in schema and schema.get("type") == "object":
         lost = [name for name in others if isinstance(schema[name], dict) and schema[name].keys() & _KEYWORDS]
         if lost:
-            return f"{lost[0]!r} stands beside 'type', where it means nothing", 'put the fields into "properties": {…}'
+            return f"{lost[0]!r} is next to 'type', where it has no effect", 'put the fields into "properties": {…}'
     return None
 
 

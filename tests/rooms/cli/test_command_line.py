@@ -116,8 +116,8 @@ def test_a_variable_of_the_environment_that_is_no_setting_is_said_with_what_may_
         told = batchrun(*words, cwd=folder, env=env)
         assert told.returncode == 0, told.stderr
         notes = [line for line in told.stderr.splitlines() if "BATCHRUN_" in line]
-        assert notes[0] == "note: BATCHRUN_JOB is no setting of batchrun: did you mean BATCHRUN_JOBS?"
-        assert notes[1].startswith("note: BATCHRUN_ZZZ is no setting of batchrun: 'batchrun process --help' ")
+        assert notes[0] == "note: BATCHRUN_JOB is not a batchrun setting: did you mean BATCHRUN_JOBS?"
+        assert notes[1].startswith("note: BATCHRUN_ZZZ is not a batchrun setting: 'batchrun process --help' ")
         assert len(notes) == 2
     quiet = batchrun("process", "data.csv", "-t", "repair", "--quiet", cwd=folder, env=env)
     assert (quiet.returncode, quiet.stderr) == (0, "")
@@ -212,7 +212,7 @@ def test_the_table_may_be_named_in_the_configuration_for_every_command_that_take
         for folder in (tmp_path, below):  # the path is meant from the configuration's folder
             short = batchrun(*command, cwd=folder)
             assert (short.returncode, short.stdout) == (0, named.stdout), short.stderr
-    assert "no run is going on for example.csv" in batchrun("ctl", cwd=tmp_path).stderr
+    assert "no run is in progress for example.csv" in batchrun("ctl", cwd=tmp_path).stderr
     assert "row 3: done" in batchrun("show", "3", cwd=tmp_path).stdout
 
 

@@ -1,4 +1,4 @@
-"""`batchrun ctl`: a run that goes on is told to run fewer rows at once, or more, to pause, to end; by its owner."""
+"""`batchrun ctl`: a running job is told to run fewer rows at once, or more, to pause, to end; by its owner."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def test_what_a_killed_run_left_is_nobodys(tmp_path):
 
 def test_where_no_socket_can_be_made_the_run_goes_on(tmp_path):
     with controlled(tmp_path / "missing" / "a.sock") as remote:
-        assert "no socket can be made" in remote.trouble
+        assert "a socket cannot be created" in remote.trouble
         remote.heed(lambda request: pytest.fail("nobody can have asked"))
 
 
@@ -251,7 +251,7 @@ def test_without_a_run_it_says_so(folder):
     table = numbered(folder / "data.csv", 2)
     for _ in range(2):  # before the first run, and after it
         done = batchrun("ctl", table, "--pause", cwd=folder)
-        assert (done.returncode, "no run is going on" in done.stderr) == (2, True)
+        assert (done.returncode, "no run is in progress" in done.stderr) == (2, True)
         batchrun("process", table, "-t", "repair", "--no-output", cwd=folder)
     with pytest.raises(UsageError, match="of task 'other'"):
         running_place(table, None, "other")
@@ -288,7 +288,7 @@ def test_a_paused_run_starts_no_row_until_it_is_resumed(folder):
         kill(run)
     assert (records(out)[-1]["done"], run.returncode) == (60, 0)
     assert "ctl: paused" in err
-    assert "ctl: goes on" in err
+    assert "ctl: resumed" in err
     assert len(lines_of(folder / "started")) == 60, "no row ran twice"
 
 
@@ -378,7 +378,7 @@ def test_a_drained_run_finishes_what_is_in_flight_and_the_same_command_goes_on(f
     table, run = running_now(folder, 40, "-j", 2)
     try:
         told = batchrun("ctl", table, "--drain")
-        assert (told.returncode, "ends with the rows in flight" in told.stdout) == (0, True), told.stderr
+        assert (told.returncode, "ends after the rows in flight" in told.stdout) == (0, True), told.stderr
         out, _ = run.communicate(timeout=90)
     finally:
         kill(run)

@@ -64,7 +64,7 @@ def test_each_folder_and_each_link_on_the_way_counts(tmp_path):
     assert stranger_to(path) is None
     for folder in ("a", "a/b", "c", "c/d"):
         (tmp_path / folder).chmod(0o777)
-        assert stranger_to(path) == f"{tmp_path / folder} may be changed by others"
+        assert stranger_to(path) == f"{tmp_path / folder} can be changed by other users"
         (tmp_path / folder).chmod(0o1777)
         assert stranger_to(path) is None
         (tmp_path / folder).chmod(0o755)

@@ -80,7 +80,7 @@ ASKING = replace(
     p95=750.0,
     lanes=200,
     restarts=12,
-    allowance=Allowed(150, 200, "the server takes no more"),
+    allowance=Allowed(150, 200, "throttled by the server"),
     spent=SpentSoFar(12_345_678, 98_765.4, 12.3456, 20.1),
 )
 DRAINING = replace(SNAP, in_flight=3, drain=Drain(signal.SIGINT, "", 1.0))
@@ -218,8 +218,8 @@ def test_what_ctl_has_changed_is_shown_while_it_lasts(run):
     assert snap.pause == Pause(None, "by ctl")
     assert snap.eta is None
     text = " ".join(text_of(layout(snap, 60, FANCY)).split())
-    assert "jobs at most 20 rows at once, by ctl" in text
-    assert "paused by ctl: rows in flight finish; 'batchrun ctl data.csv --resume' goes on" in text
+    assert "jobs limited to 20 rows at once by ctl" in text
+    assert "paused by ctl: rows in flight finish; 'batchrun ctl data.csv --resume' resumes" in text
     assert "paused by ctl" in phrases.line(snap)
     run.helm.paused = False
     assert seen(run, 110.0).pause is None
@@ -264,7 +264,7 @@ def test_a_run_that_stops_knows_when_the_last_row_ends_if_rows_have_a_timeout(ru
         ),
         (
             Drain(signal.SIGINT, "", 7),
-            "stopping: 3 rows in flight (longest: row 8123, 12 s), however long they take, waited for 7 s; "
+            "stopping: 3 rows in flight (longest: row 8123, 12 s), however long they take, waited 7 s so far; "
             "Ctrl-C again to end them now",
         ),
         (
@@ -304,7 +304,7 @@ def test_the_view_of_calls_that_cost_money_fits_every_width_and_leaves_nothing_o
     assert len(text.splitlines()) <= 18
     flat = " ".join(text.split())
     for part in ("p50 1.2 s, p95 12 min 30 s", "200 lanes, 12 restarts", "limit 150 of 200 in flight",
-                 "waiting: the server takes no more", "spent 12,345,678 tokens, 98,765 a minute",
+                 "waiting: throttled by the server", "spent 12,345,678 tokens, 98,765 a minute",
                  "cost 12.35, 20.10 projected", "paused for 15 s: HTTP 429: Rate limit reached"):  # fmt: skip
         assert part in flat
 
@@ -325,7 +325,7 @@ def test_why_rows_wait_for_a_limit_is_shown(run):
     run.allowance = Allowance(throttle, rpm=Bucket(60, 110.0))
     assert seen(run, 110.0).allowance == Allowed(10, 40, "--rpm")
     throttle.refused(110.0, 110.5)
-    assert seen(run, 112.0).allowance == Allowed(7, 40, "the server takes no more")
+    assert seen(run, 112.0).allowance == Allowed(7, 40, "throttled by the server")
 
 
 @pytest.mark.parametrize("width", [1, 2, 5])
@@ -368,7 +368,7 @@ def test_the_line_for_logs_leaves_out_what_is_zero():
 
 def test_the_line_for_logs_tells_tokens_and_where_there_are_prices_money():
     line = phrases.line(ASKING)
-    assert "; 150 of 200 in flight, waiting: the server takes no more; 12,345,678 tokens, 98,765 a minute;" in line
+    assert "; 150 of 200 in flight, waiting: throttled by the server; 12,345,678 tokens, 98,765 a minute;" in line
     assert line.endswith("; cost 12.35, 20.10 projected")
     free = phrases.line(replace(ASKING, spent=SpentSoFar(400, 0.25, None, None)))
     assert free.endswith("; 400 tokens, 0.2 a minute")
@@ -553,7 +553,7 @@ def test_the_summary_says_what_was_used_and_what_the_rows_left_would_cost():
     used = "  spent    10,000 tokens, 2,400 a minute (9,000 of prompts, 1,000 of completions, 300 cached)"
     assert text[2:4] == [used, "  cost     0.5000"]
     stopped = as_text(closing(replace(spent, left=4_000), [], Path("/home")))
-    assert stopped[3] == "  cost     0.5000; about 2.00 more for the 4,000 rows left"
+    assert stopped[3] == "  cost     0.5000; about 2.00 more for the remaining 4,000 rows"
     free = as_text(closing(replace(spent, cost=None), [], Path("/home")))
     assert not any("cost" in line for line in free)
 
@@ -575,13 +575,13 @@ def test_where_all_is_done_there_is_nothing_to_advise():
 
 def test_an_interrupted_run_goes_on_with_the_same_command_and_never_starts_over():
     summary = replace(SUMMARY, failed=0, left=100, exit_code=130)
-    assert advice(summary, [*TYPED, "--fresh"]) == [f"go on: {shlex.join(TYPED)}"]
+    assert advice(summary, [*TYPED, "--fresh"]) == [f"resume: {shlex.join(TYPED)}"]
     assert as_text(closing(summary, [], Path("/")))[0].startswith("interrupted")
 
 
 def test_after_a_trial_of_a_few_rows_the_next_command_runs_the_others():
     summary = replace(SUMMARY, failed=0, left=4_000, exit_code=0)
-    assert advice(summary, [*TYPED, "--limit", "10"]) == [f"run the other 4,000: {shlex.join(TYPED)}"]
+    assert advice(summary, [*TYPED, "--limit", "10"]) == [f"run the remaining 4,000: {shlex.join(TYPED)}"]
 
 
 @pytest.mark.parametrize("some", [["--rows", "2"], ["--rows=2", "--redo"], ["--limit", "3", "--redo"]])
@@ -593,7 +593,7 @@ def test_rows_that_failed_elsewhere_are_tried_again_by_the_command_that_is_named
 @pytest.mark.parametrize("some", [["--rows", "2-9", "--redo"], ["--limit=3", "--redo"], ["--reparse"]])
 def test_rows_that_were_being_run_anew_go_on_as_such_and_no_others_instead(some):
     summary = replace(SUMMARY, failed=0, exit_code=130)
-    assert advice(summary, [*TYPED, *some]) == [f"go on: {shlex.join([*TYPED, *some])}"]
+    assert advice(summary, [*TYPED, *some]) == [f"resume: {shlex.join([*TYPED, *some])}"]
 
 
 @pytest.mark.parametrize("naming", [["--dir", "a b"], ["--dir=a b"], ["--name", "second"], ["-t", "x:y"], ["-tx:y"]])

@@ -123,7 +123,7 @@ def test_what_a_host_tells_of_rows_that_it_does_not_have_is_left_out():
 
 @pytest.mark.parametrize("said", [[("Nobody", 1)], [("TimedOut",)], [5]])
 def test_what_no_host_of_ours_says_is_refused(said):
-    with pytest.raises(ValueError, match="nobody understands"):
+    with pytest.raises(ValueError, match="unknown message from a host"):
         list(understood(said, SENT))
 
 
@@ -168,7 +168,7 @@ def test_a_folder_that_is_too_big_to_travel_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(task_bundle, "MOST_FILES", 2)
     for name in ("tasks.py", "a.py", "b.py"):
         (tmp_path / name).write_text("x = 1\n")
-    with pytest.raises(UsageError, match="too big to be sent") as caught:
+    with pytest.raises(UsageError, match="too large to send") as caught:
         bundle_of("tasks.py:match", tmp_path)
     assert "folder of its own" in caught.value.hint
 

@@ -25,7 +25,7 @@ def test_of_options_that_exclude_each_other_the_stronger_sources_counts(data):
         said |= by(strength, **{name: "x"})
     strongest = [name for name, strength in strengths.items() if strength == min(strengths.values())]
     if len(strongest) > 1:
-        with pytest.raises(UsageError, match="exclude each other"):
+        with pytest.raises(UsageError, match="cannot be combined"):
             combined(said)
     else:
         assert [name for name in rivals if name in combined(said)] == strongest
@@ -58,6 +58,6 @@ def test_what_belongs_to_a_prompt_or_a_command_is_refused_without_it(host):
     guests = [name for name, option in OPTIONS.items() if option.panel == OPTIONS[host].panel and name != host]
     assert len(guests) > 1
     for name in guests:
-        with pytest.raises(UsageError, match=f"{OPTIONS[name].flag} belongs to --{host}, and there is none"):
+        with pytest.raises(UsageError, match=f"{OPTIONS[name].flag} belongs to --{host}, which is not given"):
             combined(by(COMMAND_LINE, **{name: "x"}))
         assert combined(by(FILE, **{name: "x"})) == {name: "x"}  # said for other runs, which have one

@@ -30,7 +30,7 @@ def choices_of(option):
     try:
         option.read("\0")
     except ValueError as error:
-        if found := re.search(r" is none of ([\w, ]+)", str(error)):
+        if found := re.search(r" is not one of ([\w, ]+)", str(error)):
             return found[1].split(", ")
     return []
 

@@ -1,4 +1,4 @@
-"""`batchrun errors`: what failed, how often, where, what to do; and the failed rows as a table to be mended."""
+"""`batchrun errors`: what failed, how often, where, what to do; and the failed rows as a table to be fixed."""
 
 import csv
 import io
@@ -159,13 +159,13 @@ def test_a_column_that_has_one_of_its_names_already_stays_as_it_is(tmp_path):
     assert row.startswith("1,x,1,exception,failed,no")
 
 
-def test_mended_rows_run_anew_and_only_they(table, tmp_path):
+def test_fixed_rows_run_anew_and_only_they(table, tmp_path):
     (tmp_path / "tasks.py").write_text(TASK)
-    mended = tmp_path / "data.csv"
-    mended.write_text(table.read_text())
-    command = ("process", mended, "-t", "tasks.py:task", "--reply", "json", "--retries", 0, "--no-output", "--json")
+    fixed = tmp_path / "data.csv"
+    fixed.write_text(table.read_text())
+    command = ("process", fixed, "-t", "tasks.py:task", "--reply", "json", "--retries", 0, "--no-output", "--json")
     batchrun(*command, cwd=tmp_path)
-    mended.write_text(mended.read_text().replace("\n13,", "\n1300001,"))
+    fixed.write_text(fixed.read_text().replace("\n13,", "\n1300001,"))
     record = json.loads(batchrun(*command, "--retry", "none", cwd=tmp_path).stdout.splitlines()[-1])
     assert (record["ran"], record["failed"]) == (1, 6)
 

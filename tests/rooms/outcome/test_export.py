@@ -178,7 +178,7 @@ def test_results_of_rows_that_are_gone_do_not_show(make: Make) -> None:
 
 def test_a_table_with_fewer_rows_than_the_ledger_is_refused(make: Make) -> None:
     table = make(2).settle(1, 2, 3)
-    with pytest.raises(InputError, match="knows of row 3, but the table has only 2 rows"):
+    with pytest.raises(InputError, match="has row 3, but the table has only 2 rows"):
         table.export("out.csv")
     assert not table.path.with_name("out.csv").exists()
 

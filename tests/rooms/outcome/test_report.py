@@ -278,8 +278,8 @@ def test_it_works_beside_a_run_and_says_that_one_goes_on(tmp_path):
         made = batchrun("report", table, "-o", "-")
         assert made.returncode == 0, made.stderr
         root = parsed(made.stdout)
-        assert "8 of 9 rows done, 1 left. Run 1 was going on when this page was made." in root.text
-        assert table_of(section(root, "Runs"))[0]["end"] == "goes on"
+        assert "8 of 9 rows done, 1 left. Run 1 was in progress when this page was made." in root.text
+        assert table_of(section(root, "Runs"))[0]["end"] == "in progress"
     finally:
         (tmp_path / "go").touch()
         assert run.wait(60) == 0, run.stderr.read()
@@ -315,7 +315,7 @@ def test_a_checkpoint_of_format_1_has_a_page_without_times(tmp_path):
     database(table, "answer").parent.mkdir()
     shutil.copy(ROOT / "tests/data/checkpoint-v1.db", database(table, "answer"))
     root = parsed(batchrun("report", table, "-o", "-").stdout)
-    assert "Not shown: 8 rows settled by a version that kept no times." in root.text
+    assert "Not shown: 8 rows settled by a version that recorded no times." in root.text
     assert tiles(root)["done"] == "4"
     assert charted(root, "Attempts that failed")["exception"] == 2
 

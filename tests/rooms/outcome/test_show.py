@@ -67,9 +67,9 @@ def table(tmp_path_factory):
     [
         (1, "done", False, "it is done: it will not run again"),
         (2, "skipped", False, "the task skipped it: it will not run again"),
-        (3, "failed", True, "it failed: the next run takes it up again (--retry failed, the default)"),
+        (3, "failed", True, "it failed: the next run tries it again (--retry failed, the default)"),
         (4, "crashed", False, "quarantined: it killed its worker 2 times, and runs again only with --retry crashed"),
-        (6, "timed_out", True, "it timed out: the next run takes it up again (--retry failed, the default)"),
+        (6, "timed_out", True, "it timed out: the next run tries it again (--retry failed, the default)"),
     ],
 )
 def test_each_state_has_its_outlook(table, row, status, will_run, why):
@@ -81,7 +81,7 @@ def test_the_outlook_counts_what_is_configured(table):
     assert "stays so (--retry none)" in show(table, 3, env={"BATCHRUN_RETRY": "none"})["next"]
     found = show(table, 4, env={"BATCHRUN_RETRY": "all"})
     assert (found["will_run"], found["next"]) == (
-        True, "it killed its worker 2 times: the next run takes it up again (--retry all)",
+        True, "it killed its worker 2 times: the next run tries it again (--retry all)",
     )  # fmt: skip
 
 
@@ -144,13 +144,13 @@ def test_changed_code_is_said_before_and_after_the_next_run(folder):
     assert "changed" not in show(table, 1)["next"]
     with (folder / "tasks.py").open("a") as file:
         file.write("\n# another version\n")
-    told = "it is done: it will not run again; the task has changed since: --on-change redo runs it anew"
+    told = "it is done: it will not run again; the task has changed since: --on-change redo runs it again"
     assert show(table, 1)["next"] == told
     batchrun(*command, "--retry", "none", cwd=folder)
     assert show(table, 1)["next"] == told
     assert show(table, 3)["next"].endswith("(--retry failed, the default); the task has changed since")
     redo = show(table, 1, env={"BATCHRUN_ON_CHANGE": "redo"})
-    assert (redo["will_run"], "anew (--on-change redo)" in redo["next"]) == (True, True)
+    assert (redo["will_run"], "again (--on-change redo)" in redo["next"]) == (True, True)
     batchrun(*command, "--on-change", "redo", cwd=folder)
     assert show(table, 1)["next"] == "it is done: it will not run again"
 
@@ -171,7 +171,7 @@ def test_new_content_under_the_same_key_is_said(folder):
     batchrun(*command, cwd=folder)
     table.write_text(table.read_text().replace("text 2", "another text"))
     batchrun(*command, cwd=folder)
-    assert show(table, 2)["next"].endswith("; its content has changed since: --on-change redo runs it anew")
+    assert show(table, 2)["next"].endswith("; its content has changed since: --on-change redo runs it again")
     assert "changed" not in show(table, 1)["next"]
 
 
@@ -183,7 +183,7 @@ def test_a_table_that_has_changed_since_is_refused_with_what_to_do(folder):
     assert done.returncode == 2
     assert "--limit 0" in done.stderr
     batchrun("process", table, "-t", "repair", "--limit", 0, "--no-output")
-    assert show(table, 4)["next"] == "it has not been settled: the next run takes it up"
+    assert show(table, 4)["next"] == "it has not been settled: the next run runs it"
 
 
 def test_a_row_that_is_executing_says_for_how_long_and_what_a_crash_of_the_run_means_for_it(folder):
@@ -193,11 +193,11 @@ def test_a_row_that_is_executing_says_for_how_long_and_what_a_crash_of_the_run_m
     )  # fmt: skip
     try:
         wait_for(lambda: lines_of(folder / "started"))
-        assert show(table, 1)["next"].startswith("it is executing now, for ")
-        assert show(table, 2)["next"] == "it has not been settled: the run that goes on takes it up"
+        assert show(table, 1)["next"].startswith("it has been running for ")
+        assert show(table, 2)["next"] == "it has not been settled: the current run will run it"
     finally:
         kill(running)
-    assert "it ran when the last run died" in show(table, 1)["next"]
+    assert "it was running when the last run died" in show(table, 1)["next"]
 
 
 def test_attempts_of_a_row_that_an_interrupted_run_left_are_counted(folder):
@@ -217,7 +217,7 @@ def test_attempts_of_a_row_that_an_interrupted_run_left_are_counted(folder):
     tried = len(found["failed_attempts"])
     assert found["status"] == "left"
     assert found["next"] == (
-        f"{tried} attempts failed and it is not settled: the next run takes it up, with attempt {tried + 1}"
+        f"{tried} attempts failed and it is not settled: the next run runs it, with attempt {tried + 1}"
     )
 
 

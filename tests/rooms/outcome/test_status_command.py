@@ -1,4 +1,4 @@
-"""`batchrun status`: how far each task of a table is, all tables of a folder, a run that goes on, again and again."""
+"""`batchrun status`: how far each task of a table is, all tables of a folder, a running job, again and again."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_a_run_that_goes_on_has_pid_rate_and_eta():
 
 @pytest.mark.usefixtures("utc")
 def test_a_run_that_died_and_a_task_that_never_ran_are_said():
-    assert "started 2026-03-01 12:00:00, died; the same command goes on" in told(
+    assert "started 2026-03-01 12:00:00, was killed; run the same command to resume" in told(
         last_run={"started": "2026-03-01T12:00:00+00:00", "ended": None, "exit": None}
     )
     assert "never run" in told(last_run=None)
@@ -173,4 +173,4 @@ def test_what_cannot_be_printed_is_said_with_the_remedy(folder):
             timeout=60,
         )
     assert ran.returncode == 4
-    assert ran.stderr.startswith("error: what is printed cannot be written: No space left on device\n  → ")
+    assert ran.stderr.startswith("error: the output cannot be written: No space left on device\n  → ")

@@ -104,7 +104,7 @@ def test_a_name_that_is_no_column_is_held_against_those_there_are(message, kind,
 
 @pytest.mark.parametrize("message", ["KeyError: 'name'", "KeyError: 7", "KeyError: (", "KeyError: ('id', 'x')"])
 def test_keys_that_are_no_misspelt_column_get_no_such_hint(message):
-    assert all_alike(("exception", message, "KeyError", None, None), ("id", "name"), ()).hint.startswith("mend")
+    assert all_alike(("exception", message, "KeyError", None, None), ("id", "name"), ()).hint.startswith("fix")
 
 
 TASKS = """
@@ -136,14 +136,14 @@ def run(folder, task, *args, rows=200):
 def test_a_misspelt_column_ends_the_run_at_once_with_its_line(folder, task, args):
     ran = run(folder, task, *args)
     assert ran.returncode == 3, ran.stderr
-    assert "the first 10 attempts have all ended in the same error: KeyError: 'txet'" in ran.stderr
+    assert "the first 10 attempts all failed with the same error: KeyError: 'txet'" in ran.stderr
     assert f'{folder / "bugs.py"}, line 6: return {{"t": row["txet"].upper()}}' in ran.stderr
     assert "Did you mean 'text'? The columns are: id, text" in ran.stderr
     assert len(lines_of(folder / "started")) < 100
     assert records(ran.stdout)[-1]["done"] == 0
 
 
-def test_the_same_command_goes_on_when_the_task_is_mended(folder):
+def test_the_same_command_goes_on_when_the_task_is_fixed(folder):
     assert run(folder, "misspelt").returncode == 3
     (folder / "bugs.py").write_text(TASKS.replace("txet", "text"))
     again = batchrun("process", "data.csv", "--task", "bugs.py:misspelt", "--no-output", cwd=folder)

@@ -57,7 +57,7 @@ PAGES = {
     "Access Denied\n": "server's error",
     '{"message": "Not Found", "documentation_url": "https://example.org"}': "one JSON object",
     '{\n  "error": {\n    "code": 403\n  }\n}\n': "one JSON object",
-    "-- MySQL dump 10.13\n--\nINSERT INTO a VALUES (1);\n": "dump of a database",
+    "-- MySQL dump 10.13\n--\nINSERT INTO a VALUES (1);\n": "database dump",
 }
 
 
@@ -79,7 +79,7 @@ def test_a_page_that_came_in_place_of_the_table_is_named(tmp_path: Path, content
         (b"%PDF-1.7\n%\xe2\xe3", "a PDF document"),
         (bz2.compress(b"SQLite format 3\0" + bytes(600)), "an SQLite database"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(9), "a picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(9), "an image"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(9), "a 7z archive"),
     ],
 )

@@ -104,7 +104,7 @@ def test_the_old_timestamps_of_spark_do_not_wrap_around(tmp_path: Path) -> None:
 def test_columns_with_such_times_share_a_note(tmp_path: Path) -> None:
     path = parquet(tmp_path / "data.parquet", a=pa.array([END], US), b=pa.array([BEGIN - 1], US), c=[1])
     (note,) = sentences(scanned(path).doubts)
-    assert "columns 'a', 'b' have times that Python cannot hold" in note
+    assert "columns 'a', 'b' have times that Python cannot represent" in note
 
 
 def test_a_column_that_the_task_is_not_given_is_not_read(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_columns_may_stand_in_another_order_and_be_separated_otherwise(tmp_path:
 def test_what_is_wrong_in_a_file_is_told_with_its_name_and_line(tmp_path: Path) -> None:
     csv(tmp_path / "a.csv", "1,x", "2,x")
     csv(tmp_path / "b.csv", "3,x", "four,x")
-    with pytest.raises(InputError, match=r"b\.csv, line 3: 'four' in column 'id' is no int"):
+    with pytest.raises(InputError, match=r"b\.csv, line 3: 'four' in column 'id' is not a valid int"):
         scanned(tmp_path, dtypes={"id": "int"})
     found = scanned(tmp_path)
     assert "'four' (b.csv, line 3)" in next(iter(sentences(found.doubts)))

@@ -82,7 +82,7 @@ def test_bytes_that_no_common_encoding_reads_say_so(tmp_path: Path) -> None:
     path.write_bytes(b"a\n\x81\xff\x9d\n")
     with pytest.raises(InputError) as caught:
         rows_of(path)
-    assert "None of the common ones" in caught.value.hint
+    assert "None of the common encodings" in caught.value.hint
 
 
 @pytest.mark.parametrize(("encoding", "mark"), [("utf-16-le", codecs.BOM_UTF16_LE), ("utf-8", b"")])

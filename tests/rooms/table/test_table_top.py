@@ -216,7 +216,7 @@ def test_a_space_before_a_quote_is_told_and_the_remedy_works(tmp_path: Path, sep
     if sep == "\t" and "\t" in text:
         return
     error = refused(path, sep=sep)
-    assert "space stands before" in str(error)
+    assert "space comes before" in str(error)
     fixed(error)
     expected = next(csv.reader(io.StringIO(line), delimiter=sep, skipinitialspace=True))
     assert read(tmp_path / "it's.fixed.csv", sep=sep) == [("id", "name"), tuple(expected)]
@@ -225,7 +225,7 @@ def test_a_space_before_a_quote_is_told_and_the_remedy_works(tmp_path: Path, sep
 @pytest.mark.parametrize("sep", [",", ";"])
 def test_single_quotes_are_told_and_the_remedy_works(tmp_path: Path, sep: str) -> None:
     error = refused(written(tmp_path, f"id{sep}name\n1{sep}'a{sep} b'\n2{sep}c\n"), sep=sep)
-    assert "quoted by '" in str(error)
+    assert "quoted with '" in str(error)
     fixed(error)
     assert read(tmp_path / "data.fixed.csv", sep=sep)[1:] == [("1", f"a{sep} b"), ("2", "c")]
 

@@ -272,7 +272,7 @@ def test_a_type_can_be_forced(tmp_path: Path) -> None:
 def test_a_cell_that_does_not_fit_the_forced_type_is_named_with_its_line(tmp_path: Path, dtype: str, cell: str) -> None:
     path = tmp_path / "data.csv"
     path.write_text('a,b\n\n"1\n",0\n' + "x,1\n" * 1500 + f"y,{cell}\n")
-    with pytest.raises(InputError, match=rf"line 1505: '{cell}' in column 'b' is no {dtype}") as caught:
+    with pytest.raises(InputError, match=rf"line 1505: '{cell}' in column 'b' is not a valid {dtype}") as caught:
         dicts_of(path, dtypes={"b": dtype})
     assert "--dtype b=str" in caught.value.hint
 

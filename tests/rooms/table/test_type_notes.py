@@ -56,7 +56,7 @@ def test_the_option_that_a_note_names_makes_numbers_of_the_column(folder: Path, 
     quoted = word.replace('"', '""')
     (folder / "data.csv").write_text(f'id,"my score"\n1,1.5\n2,"{quoted}"\n3,2.5\n')
     said = run(folder)
-    assert f"column 'my score' is text: only {word!r} (line 3) keeps it from being numbers" in said
+    assert f"column 'my score' is text: only {word!r} (line 3) keeps it from being numeric" in said
     assert seen(folder, "my score") == ["'1.5'", repr(word), "'2.5'"]
     said = run(folder, "--fresh", *options_in(said))
     assert "is text" not in said
@@ -104,7 +104,7 @@ def test_a_cell_that_does_not_fit_says_how_to_take_it_as_missing(folder: Path) -
     (folder / "data.csv").write_text("id,age\n1,30\n2,?\n")
     done = batchrun("process", "data.csv", "--task", "tasks.py:kinds", "--dtype", "age=int", cwd=folder)
     assert done.returncode == 2
-    assert "line 3: '?' in column 'age' is no int" in done.stderr
+    assert "line 3: '?' in column 'age' is not a valid int" in done.stderr
     assert "--missing '?'" in done.stderr
 
 

@@ -160,7 +160,7 @@ def test_what_can_be_called_with_a_row_is_taken(function, args):
         (lambda row, model="x", /: 0, {"model": 1}, "by position only"),
         (lambda row, model="x": 0, {"modle": 1}, "Did you mean 'model'"),
         (lambda row: 0, {"row": 1}, "is given the row as 'row'"),
-        (lambda row: 0, {"x": 1}, "takes nothing but the row"),
+        (lambda row: 0, {"x": 1}, "takes only the row"),
         (lambda *rows: 0, {"x": 1}, "has no parameter 'x'"),
         (functools.partial(lambda row, model, n: 0, n=1), {}, "also needs 'model'"),
         (passing(lambda row, model="x": 0), {"modle": 1}, "Did you mean 'model'"),

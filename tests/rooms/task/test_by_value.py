@@ -78,7 +78,7 @@ def test_what_keeps_a_function_in_its_process_is_named(before, task, said, tmp_p
         by_value(space["task"])
     getattr(space.get("thing"), "close", bool)()
     assert said in str(raised.value)
-    assert "make it within the function" in raised.value.hint
+    assert "create it inside the function" in raised.value.hint
     assert "task='FILE.py:" in raised.value.hint
 
 

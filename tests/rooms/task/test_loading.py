@@ -95,7 +95,7 @@ def test_an_edit_of_a_module_further_up_in_the_package_is_another_version(folder
     lay_out(folder, pkg__helpers=HELPERS, pkg__sub__work=f"from ..helpers import up\n{TASK}")
     package(folder / "pkg", folder / "pkg" / "sub")
     assert process(folder, "pkg/sub/work.py:task").returncode == 0
-    (folder / "pkg" / "helpers.py").write_text(HELPERS + "# mended\n")
+    (folder / "pkg" / "helpers.py").write_text(HELPERS + "# fixed\n")
     ran = process(folder, "pkg/sub/work.py:task", "--on-change", "stop")
     assert (ran.returncode, "another version" in ran.stderr) == (2, True)
 
@@ -156,7 +156,7 @@ def test_a_task_that_is_named_like_the_library_it_wants_is_named(folder):
     lay_out(folder, pandas="from pandas import DataFrame\ndef task(row):\n    return 1\n")
     ran = process(folder, "pandas.py:task")
     assert ran.returncode == 2
-    assert f"{folder / 'pandas.py'} stands in the way of the installed module 'pandas'" in ran.stderr
+    assert f"{folder / 'pandas.py'} shadows the installed module 'pandas'" in ran.stderr
 
 
 def test_a_module_that_this_python_lacks_is_installed_into_this_python(folder):
@@ -189,7 +189,7 @@ def test_a_misspelt_module_of_the_tasks_own_is_not_to_be_installed(folder):
         ("cells.ipynb:task", "--task cells.py:task"),
         ("./work.py::task", "write --task ./work.py:task"),
         ("work.py:task()", "write --task work.py:task"),
-        ("jobs/work:task", "is a path, and not one of a .py file"),
+        ("jobs/work:task", "is a path, but not to a .py file"),
     ],
 )
 def test_names_as_other_tools_take_them_are_told_what_they_are_here(folder, task, said):

@@ -243,7 +243,7 @@ def test_reply_may_stand_in_the_configuration_and_is_one_of_three_words(tmp_path
     assert rows_of(tmp_path)[1] == [("[1]", "text")]
     refused = batchrun("process", "data.csv", "--reply", "txt", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "none of auto, json, text" in refused.stderr
+    assert "not one of auto, json, text" in refused.stderr
 
 
 def test_the_summary_counts_replies_by_how_and_says_where_some_are_text(tmp_path: Path) -> None:
@@ -254,8 +254,8 @@ def test_the_summary_counts_replies_by_how_and_says_where_some_are_text(tmp_path
     ended = batchrun("process", table, "-t", "tasks.py:mixed", "--no-output", "--json", cwd=tmp_path)
     assert records(ended.stdout)[1]["how"] == {"json": 2, "text": 2, "value": 2}, "those of the whole table"
     assert "replies  2 json, 2 text, 2 value" in ended.stderr
-    assert "2 with JSON, 2 kept as text; --reparse --reply json makes failures of the texts" in ended.stderr
-    (command,) = re.findall(r"make failures of the 2 texts: python -m batchrun (.+)", ended.stderr)
+    assert "2 with JSON, 2 kept as text; --reparse --reply json turns the texts into failures" in ended.stderr
+    (command,) = re.findall(r"turn the 2 texts into failures: python -m batchrun (.+)", ended.stderr)
     again = batchrun(*shlex.split(command), cwd=tmp_path)
     assert records(again.stdout)[1]["failed"] == 2
     (command,) = re.findall(r"try again: python -m batchrun (.+)", again.stderr)

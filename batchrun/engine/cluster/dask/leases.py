@@ -202,7 +202,7 @@ class Leases:
             self._changed.set()
         else:
             why = f"has ended {SHORT_LIMIT} times in a row at once ({lease.why})"
-            self._tell(WorkerUnfit(lease.worker.name, why, "see what the worker has printed", alone=not self._leases))
+            self._tell(WorkerUnfit(lease.worker.name, why, "check what the worker printed", alone=not self._leases))
 
     async def _speak(self, lease: _Lease, inward: Any) -> None:
         while True:

@@ -41,7 +41,7 @@ async def connected(where: Mapping[str, Any], shown: str, seconds: float | None 
     except (OSError, ValueError, ImportError) as error:
         raise UsageError(
             f"no scheduler answers at {shown}: {connection_trouble(error)}",
-            "see whether it runs, and whether this machine reaches it; --engine local runs the rows here",
+            "check that it is running and that this machine can reach it; --engine local runs the rows here",
         ) from None
     theirs = await client.scheduler.versions()
     if why := unfit_because(theirs["packages"], own_versions(), runs_rows=False):

@@ -58,7 +58,7 @@ class _Sheet:
 
     def put(self, cells: Sequence[Any]) -> None:
         if self.rows >= _MOST_ROWS or len(cells) > _MOST_COLUMNS:
-            raise UsageError("the results are too large for a sheet of Excel", _OTHERWISE)
+            raise UsageError("the results are too large for an Excel sheet", _OTHERWISE)
         self._sheet.append(list(map(self._fitted, cells)))
         self.rows += 1
 
