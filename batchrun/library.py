@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from batchrun.checkpoint.bind import open_bound
+from batchrun.checkpoint.kept import Bring, kept_path, meant_table
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.owner import FUNCTION, TYPED, Owner
-from batchrun.checkpoint.places import Places, find, places_of, safe
+from batchrun.checkpoint.places import Places, find, places_of
 from batchrun.core.suggest import suggest
 from batchrun.display.reporter import make
 from batchrun.options.settings import Settings
@@ -55,7 +56,7 @@ def process(
     origin = None if task is None or isinstance(task, str) else _origin(task)
     if is_frame(table):
         return _run_frame(table, settings, origin)
-    return _run(_path(table), settings, origin)
+    return _run(_path(table, settings), settings, origin)
 
 
 def results(
@@ -70,7 +71,7 @@ def results(
     settings = _settings(task, options)
     if is_frame(table):
         return _results_of_frame(table, settings)
-    path = _path(table)
+    path = _path(table, settings)
     named = task is not None or settings.name is not None
     return _joined(find(path, settings.dir, settings.checkpoint_name if named else None), path)
 
@@ -114,17 +115,16 @@ def _origin(function: Callable[[dict[str, Any]], Any]) -> Owner:
 
 
 def _frame_path(settings: Settings) -> Path:
-    name = f"{safe(settings.checkpoint_name)}.parquet"
-    return (settings.dir or Path.cwd()) / f"{name}.batchrun" / name
+    return kept_path(f"{settings.checkpoint_name}.parquet", settings.dir)
 
 
-def _path(table: Any) -> Path:
+def _path(table: Any, settings: Settings) -> Path:
     if not isinstance(table, (str, os.PathLike)):
         raise no_table(table)
-    return Path(os.fspath(table))
+    return meant_table(Path(os.fspath(table)), settings.dir)
 
 
-def _run(path: Path, settings: Settings, origin: Owner | None, bring: Callable[[], None] | None = None) -> Summary:
+def _run(path: Path, settings: Settings, origin: Owner | None, bring: Bring | None = None) -> Summary:
     reporter = make(settings.progress, settings.quiet, settings.json, sys.stderr)
     try:
         return run_process(path, settings, reporter, bring=bring, origin=origin)
@@ -142,10 +142,10 @@ def _run_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings, origin: 
             keep_frame(frame, Path(folder) / path.name)
             check_named(Path(folder) / path.name, settings, lambda: 0, "the DataFrame")
     if not settings.dry_run:
-        return _run(path, settings, origin, lambda: keep_frame(frame, path))
+        return _run(path, settings, origin, lambda _: keep_frame(frame, path))
     with TemporaryDirectory(prefix="batchrun-") as folder:
         copy = Path(folder) / path.name
-        return _run(copy, settings, origin, lambda: keep_frame(frame, copy))
+        return _run(copy, settings, origin, lambda _: keep_frame(frame, copy))
 
 
 def _joined(places: Places, path: Path) -> "pd.DataFrame":

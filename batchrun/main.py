@@ -24,8 +24,10 @@ from batchrun.checkpoint.bind import Binder, Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.deaths import LostRows
 from batchrun.checkpoint.folder import Folder, claimed, find_places
+from batchrun.checkpoint.kept import Bring
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.owner import Owner, known_owner, owner_of, refuse_other_task
+from batchrun.checkpoint.places import Places
 from batchrun.checkpoint.renamed import refuse_renamed
 from batchrun.core.signals import Signals, listening
 from batchrun.display.first_lines import Announcement
@@ -98,7 +100,7 @@ def process(
     settings: Settings,
     reporter: Reporter,
     typed: Sequence[str] = (),
-    bring: Callable[[], None] | None = None,
+    bring: Bring | None = None,
     nursery: Nursery | None = None,
     origin: Owner | None = None,
 ) -> Summary:
@@ -117,11 +119,11 @@ def process(
         places = find_places(input_path, settings, stack)
         owner = owner_of(spec, settings, origin, places.folder)
         if bring is None:
-            check_early(spec, input_path, settings)
-            check_named(input_path, settings, lambda: signals.first)
+            target = _check(input_path, places, spec, settings, signals)
             refuse_renamed(places.input, settings, owner)
-        target = check_output(places, settings)
         folder = stack.enter_context(claimed(places, settings, signals, bring))
+        if bring is not None:
+            target = _check(input_path, places, spec, settings, signals)
         owners = known_owner(folder.checkpoint, places), owner
         refuse_other_task(*owners, places)
         if target and not settings.overwrite:
@@ -134,6 +136,13 @@ def process(
         if settings.dry_run:
             return _preview(job, planned)
         return _run(job, planned, settle_output(places, settings, target))
+
+
+def _check(table: Path, places: Places, spec: Spec, settings: Settings, signals: Signals) -> Path | None:
+    """Raise for what cannot be done on this table, or cannot be meant. Returns the results file, if any."""
+    check_early(spec, table, settings)
+    check_named(table, settings, lambda: signals.first)
+    return check_output(places, settings)
 
 
 def _plan(job: Job, binder: Binder) -> Planned:

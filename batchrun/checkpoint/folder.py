@@ -1,7 +1,7 @@
 """The folder in which a run keeps all that it knows of a table, held by one run at a time."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from .checkpoint import Checkpoint
 from .deaths import LostRows, lost_rows
 from .fresh import SetAside, forget_if_unused, fresh_start
 from .inflight import forget, left_behind
+from .kept import Bring
 from .lock import held
 from .log import Log
 from .opening import opened
@@ -46,7 +47,7 @@ def find_places(input_path: Path, settings: Settings, stack: ExitStack) -> Place
 
 
 @contextmanager
-def claimed(places: Places, settings: Settings, signals: Signals, bring: Callable[[], None] | None) -> Iterator[Folder]:
+def claimed(places: Places, settings: Settings, signals: Signals, bring: Bring | None) -> Iterator[Folder]:
     """Hold the folder inside the block: no other run can begin, and the checkpoint is open.
 
     `bring`: puts the table where it is read from, as soon as no other run can be reading it there.
@@ -55,7 +56,7 @@ def claimed(places: Places, settings: Settings, signals: Signals, bring: Callabl
     with ExitStack() as stack:
         witness = Witness(stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first)))
         if bring is not None:
-            bring()
+            bring(lambda: signals.first)
         aside = fresh_start(places) if settings.fresh and not settings.dry_run else None
         if not places.checkpoint.exists():
             stack.push(lambda failed, *_: forget_if_unused(places, aside) if failed or settings.dry_run else None)

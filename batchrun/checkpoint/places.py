@@ -89,15 +89,18 @@ class Places:
 
     def _beside(self, ending: str) -> Path:
         table = stand_in(self.input)
+        place = self.folder.parent if table.parent == self.folder else table.parent
         stem = table.name
         for suffix in _ENDINGS:
             stem = stem.removesuffix(suffix)
-        return table.parent / f"{stem or table.name}.{ending}"
+        return place / f"{stem or table.name}.{ending}"
 
 
 def folder_of(input_path: Path, directory: Path | None) -> Path:
     """`DIR/data.csv.batchrun/`, DIR being the input's own folder if none is given; of a pattern, see `stand_in`."""
     path = stand_in(Path(os.path.abspath(input_path)))
+    if path.parent.name == f"{path.name}.batchrun":  # it is kept there
+        return path.parent
     return (directory or path.parent) / f"{path.name}.batchrun"
 
 

@@ -67,11 +67,12 @@ def _goes_on(known: Mapping[str, Owner | None], settings: Settings, now: Owner) 
 
 
 def _is_alone(folder: Path, table: Path) -> bool:
-    """Whether the table of a checkpoint's folder is gone: neither beside the folder nor beside the new table."""
+    """Whether the table of a checkpoint's folder is gone: neither in or beside the folder nor beside the new table."""
     name = folder.name.removesuffix(".batchrun")
     if name.endswith(PATTERN_ENDING):  # its table is no file
         return False
-    return not any(place.joinpath(name).exists() for place in {folder.absolute().parent, table.parent})
+    here = folder.absolute()
+    return not any(place.joinpath(name).exists() for place in {here, here.parent, table.parent})
 
 
 def _owner_if_known(

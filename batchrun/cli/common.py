@@ -15,6 +15,7 @@ RUN = "Run a job"
 SEE = "See what happened"
 TAKE = "Take the results"
 
+STDIN = "-"
 INPUT_DEFAULT = "\\[default: input of batchrun.toml]"
 Input = Annotated[
     Path | None, Argument(metavar="INPUT", help=f"The table, as it was given to process.  {INPUT_DEFAULT}")
@@ -31,16 +32,23 @@ def examples(*commands: str) -> str:
 
 
 def table_of(given: Path | None, settings: Any) -> Path:
-    """The table that was named, or else the one that the settings name. Raises `UsageError` if there is neither."""
+    """The table that was named, or else the one that the settings name. Raises `UsageError` if there is neither.
+
+    It may be one that is kept: `-` with a name is what came through a pipe under that name.
+    """
+    from batchrun.checkpoint.kept import kept_path, meant_table
+
+    if given is not None and (str(given) != STDIN or settings.name is None):
+        return meant_table(given, settings.dir)
     if given is not None:
-        return given
+        return kept_path(settings.name, settings.dir)
     if settings.input is None:
         from batchrun.errors import UsageError
 
         raise UsageError("Missing argument 'INPUT'", 'name the table, or put input = "data.csv" into batchrun.toml')
     from batchrun.core.text import from_here
 
-    return Path(from_here(settings.input, Path.cwd()))
+    return meant_table(Path(from_here(settings.input, Path.cwd())), settings.dir)
 
 
 def located(given: Path | None, directory: Path | None, task: str | None, name: str | None) -> Any:
@@ -71,7 +79,9 @@ def settings_for(given: dict[str, Any]) -> Any:
 def asked_for(input_path: Path, directory: Path | None, task: str | None, name: str | None) -> list[str]:
     """The words that name the same checkpoint to another command."""
     options = {"--task": task, "--name": name, "--dir": directory}
-    return [str(input_path), *(str(word) for option in options.items() if option[1] for word in option)]
+    from batchrun.checkpoint.kept import as_said
+
+    return [str(as_said(input_path)), *(str(word) for option in options.items() if option[1] for word in option)]
 
 
 def tell(text: str, *, err: bool = False) -> None:

@@ -2,8 +2,10 @@
 
 import sys
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from inspect import Parameter, Signature
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,9 +16,10 @@ from batchrun.options import parsing
 from batchrun.options.table import OPTIONS
 from batchrun.options.table import Option as TableOption
 
-from .common import RUN, examples, table_of
+from .common import RUN, STDIN, examples, table_of
 
 if TYPE_CHECKING:
+    from batchrun.checkpoint.kept import Bring
     from batchrun.engine.local.nursery import Nursery
     from batchrun.options.settings import Settings
 
@@ -33,6 +36,7 @@ _EXAMPLES = examples(
     "batchrun process data.csv --prompt 'Is {a} the same as {b}?' --fields 'same bool' --model NAME",
     "batchrun process data.csv --command 'tool --id {id}' --timeout 30s",
     "batchrun process 'logs/*.csv' --task tasks.py:match --file-column",
+    "zcat dump.gz | batchrun process - --name dump --task tasks.py:match",
     "batchrun process data.parquet --task my.module:f --timeout 30s --retries 5 --retry all",
 )
 
@@ -86,8 +90,8 @@ def _run(named: Path | None, given: dict[str, Any]) -> int:
     from batchrun.options.sources import here
 
     settings = here(given)
-    input_path = table_of(named, settings)
     with ExitStack() as stack:
+        input_path, settings, bring = _table(named, settings, stack)
         nursery = _early(input_path, settings, stack)  # before the modules that take long to load
         with exit_on_interrupt():
             from batchrun.display.reporter import make
@@ -95,7 +99,28 @@ def _run(named: Path | None, given: dict[str, Any]) -> int:
             from batchrun.run.advice import as_typed
 
         reporter = stack.enter_context(closing(make(settings.progress, settings.quiet, settings.json, sys.stderr)))
-        return run(input_path, settings, reporter, as_typed(sys.argv), nursery=nursery).exit_code
+        # What comes through a pipe is kept, so that what is to be typed next needs no pipe.
+        typed = [input_path.name if bring and word == STDIN else word for word in as_typed(sys.argv)]
+        return run(input_path, settings, reporter, typed, bring, nursery).exit_code
+
+
+def _table(named: Path | None, settings: "Settings", stack: ExitStack) -> tuple[Path, "Settings", "Bring | None"]:
+    """The table, the settings that count for it, and what brings it there if it comes through a pipe."""
+    from dataclasses import replace
+
+    from batchrun.checkpoint.kept import as_said, keep_stream, piped
+    from batchrun.checkpoint.places import names_in
+
+    if str(named) != STDIN:
+        path = table_of(named, settings)
+        if path != as_said(path) and settings.name is None and path.name in (names_in(path.parent) or [path.name]):
+            settings = replace(settings, name=path.name)
+        return path, settings, None
+    path = piped(settings.name, settings.dir)
+    if settings.dry_run:  # leaves nothing behind
+        settings = replace(settings, dir=path.parent.parent)
+        path = Path(stack.enter_context(TemporaryDirectory(prefix="batchrun-"))) / path.name
+    return path, settings, partial(keep_stream, 0, path)
 
 
 def _early(input_path: Path, settings: "Settings", stack: ExitStack) -> "Nursery | None":

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from .common import SEE, Dir, Json, Name, Task, examples, settings_for, tell
+from .common import SEE, Dir, Json, Name, Task, examples, settings_for, table_of, tell
 
 LOOK_EVERY_SECONDS = 1.0
 LOOK_SHARE = 20
@@ -42,11 +42,13 @@ def status(
 
     if watch and json:
         raise UsageError("--watch is for people, --json for programs", "leave one of them out")
-    directory = settings_for({"dir": dir}).dir
+    settings = settings_for({"dir": dir, "name": name})
+    directory = settings.dir
+    table = table_of(input, settings) if input else None
     wanted = name or (function_name(task) if task else None)
 
     def look() -> list[dict[str, Any]]:
-        return all_statuses(input, directory, wanted)
+        return all_statuses(table, directory, wanted)
 
     if json:
         typer.echo(dumps(look()[0] if input else look()))

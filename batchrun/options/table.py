@@ -63,7 +63,7 @@ class Options:
 
     # fmt: off
     input: Path | None = _option(
-        None, Path, None, "CSV, Parquet or JSON Lines file; folder, or pattern in quotes, of such files.",
+        None, Path, None, "CSV, Parquet or JSON Lines file; folder, or pattern in quotes, of such files; - for a pipe.",
         usual="input of batchrun.toml", metavar="INPUT", anchor=from_folder.path)
 
     task: str | bytes | None = _option(

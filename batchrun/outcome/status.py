@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.checkpoint.checkpoint import Checkpoint, last_run
+from batchrun.checkpoint.kept import as_said
 from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.opening import NothingYet, opened
 from batchrun.checkpoint.places import check_folder, folder_of, names_in, places_of, safe, tables_below
@@ -24,7 +25,7 @@ from batchrun.table.members import PATTERN_ENDING, is_pattern
 def all_statuses(input_path: Path | None, directory: Path | None, name: str | None = None) -> list[dict[str, Any]]:
     """One record for a table, or for each that has a checkpoint in the working directory (or `directory`) or below."""
     if input_path:
-        return [{"input": str(input_path), "tasks": statuses(input_path, directory, name)}]
+        return [{"input": str(as_said(input_path)), "tasks": statuses(input_path, directory, name)}]
     found = []
     for table, place in tables_below(directory or Path()):
         if name is None or safe(name) in names_in(places_of(table, place, "any").folder):

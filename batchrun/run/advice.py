@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from batchrun.checkpoint.kept import as_said
 from batchrun.core.text import counted, from_here
 from batchrun.run.summary import Summary
 
@@ -85,5 +86,6 @@ def _option(group: tuple[str, ...]) -> str:
 
 def _input(summary: Summary, typed: Sequence[str]) -> str:
     """The table as the user typed it; its full path if it was named elsewhere."""
-    same = (word for word in typed if os.path.abspath(word) == str(summary.input))
-    return next(same, None) or from_here(summary.input, Path.cwd())
+    table = as_said(summary.input)
+    same = (word for word in typed if os.path.abspath(word) == str(table))
+    return next(same, None) or from_here(table, Path.cwd())

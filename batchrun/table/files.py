@@ -22,7 +22,7 @@ def check_reachable(path: Path) -> None:
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise InputError(
             f"{path} is a pipe or a device: a run reads its input twice, and again when it is resumed",
-            "Save the data to a file first and give its name.",
+            "Save the data to a file first and give its name, or pipe it in: PROGRAM | batchrun process - --name NAME",
         )
 
 

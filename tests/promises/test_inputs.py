@@ -1,10 +1,14 @@
-"""What people have goes in: several files as one table."""
+"""What people have goes in: several files as one table, and what comes through a pipe."""
 
+import gzip
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from support import batchrun, ran, starts
+from support import COMMAND, batchrun, environment, kill, ran, records, starts, wait_for
 
 TASK = "tasks.py:double"
 
@@ -114,3 +118,142 @@ def test_a_folder_with_subfolders_says_what_is_not_read(folder):
     (folder / "logs" / "old").mkdir()
     csv(folder / "logs" / "old" / "0.csv", 1)
     assert "1 file was not read, for only CSV files in logs itself" in process(folder, "logs").stderr
+
+
+def piped(folder: Path, text: bytes, *args: object):
+    """`cat … | batchrun process - --name N`."""
+    return subprocess.run(
+        [*COMMAND, "process", "-", "--task", TASK, "--json", *map(str, args)],
+        input=text,
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        timeout=90,
+    )
+
+
+def ran_piped(done) -> int:
+    return records(done.stdout.decode())[-1]["ran"]
+
+
+ROWS = b"id,text\n1,a\n2,b\n"
+
+
+JSON = b'{"id": 1, "text": "a"}\n{"id": 2, "text": "b"}\n'
+
+
+@pytest.mark.parametrize("content", [ROWS, gzip.compress(ROWS), JSON], ids=["csv", "gz", "jsonl"])
+def test_what_comes_through_a_pipe_is_kept_and_the_same_command_resumes(folder, content):
+    assert ran_piped(piped(folder, content, "--name", "N", "--limit", "1")) == 1
+    assert ran_piped(piped(folder, content, "--name", "N")) == 1
+    assert ran_piped(piped(folder, content, "--name", "N")) == 0
+    assert set(starts(folder).values()) == {1}
+    kept = folder / "N.batchrun" / "N"
+    assert kept.read_bytes() == content
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert statuses(folder) == {"N": 2}
+    assert "2 of 2 rows" in batchrun("verify", "N", cwd=folder).stdout
+    assert "done, 1 attempt" in batchrun("show", "N", "2", cwd=folder).stdout
+    (results,) = folder.glob("N.results.*")
+    assert batchrun("export", "N", "-o", f"again{results.suffix}", cwd=folder).returncode == 0
+    assert (folder / f"again{results.suffix}").read_bytes() == results.read_bytes()
+
+
+def test_other_content_through_a_pipe_is_an_edited_table(folder):
+    assert ran_piped(piped(folder, ROWS, "--name", "N")) == 2
+    assert ran_piped(piped(folder, b"id,text\n0,new\n2,b\n", "--name", "N")) == 1
+    found = (folder / "N.results.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in found] == ["id", "0", "2"]
+
+
+def test_a_table_that_was_kept_goes_on_without_the_pipe(folder):
+    assert ran_piped(piped(folder, ROWS, "--name", "N", "--limit", "1")) == 1
+    assert ran(process(folder, "N")) == 1
+    assert set(starts(folder).values()) == {1}
+
+
+def test_a_kept_table_lives_where_dir_says(folder):
+    (folder / "there").mkdir()
+    assert ran_piped(piped(folder, ROWS, "--name", "N", "--dir", "there")) == 2
+    assert "2 done" in batchrun("status", "N", "--dir", "there", cwd=folder).stdout
+    assert (folder / "there" / "N.results.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "text", "said"),
+    [
+        ((), ROWS, "--name NAME gives it one"),
+        (("--name", "N"), b"", "nothing came through the pipe"),
+        (("--name", "tasks.py"), ROWS, "tasks.py is there already"),
+        (("--name", "N.sqlite"), ROWS, "would pass for a checkpoint"),
+        (("--name", "N"), b"<html>", "is an HTML page"),
+    ],
+)
+def test_a_pipe_that_is_no_table_is_told(folder, args, text, said):
+    done = piped(folder, text, *args)
+    assert done.returncode == 2
+    assert said in done.stderr.decode()
+    assert not starts(folder)
+
+
+def test_a_terminal_or_a_device_is_no_pipe(folder):
+    done = batchrun("process", "-", "--task", TASK, "--name", "N", cwd=folder)
+    assert (done.returncode, "nothing is piped in" in done.stderr) == (2, True)
+
+
+def test_an_empty_pipe_does_not_replace_what_was_kept(folder):
+    assert ran_piped(piped(folder, ROWS, "--name", "N")) == 2
+    assert piped(folder, b"", "--name", "N").returncode == 2
+    assert batchrun("verify", "N", cwd=folder).returncode == 0
+
+
+def test_a_dry_run_of_a_pipe_leaves_nothing_behind(folder):
+    before = sorted(folder.rglob("*"))
+    done = piped(folder, ROWS, "--name", "N", "--dry-run")
+    assert (done.returncode, b"2 new" in done.stderr) == (0, True)
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_pipe_that_is_interrupted_is_not_taken_for_the_whole_table(folder, signum):
+    assert ran_piped(piped(folder, ROWS, "--name", "N")) == 2
+    command = [*COMMAND, "process", "-", "--task", TASK, "--name", "N"]
+    running = subprocess.Popen(command, cwd=folder, env=environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdin
+    running.stdin.write(b"id,text\n1,a\n7,x\n")
+    running.stdin.flush()
+    wait_for(lambda: list((folder / "N.batchrun").glob(".N.*.part")))
+    running.send_signal(signum)
+    running.communicate()
+    assert running.returncode in (130, 143, -signal.SIGKILL)
+    assert (folder / "N.batchrun" / "N").read_bytes() == ROWS
+    assert ran_piped(piped(folder, ROWS + b"3,c\n", "--name", "N")) == 1
+    assert not list((folder / "N.batchrun").glob(".N.*.part"))
+
+
+def test_a_table_is_not_replaced_while_a_run_reads_it(folder):
+    command = [*COMMAND, "process", "-", "--task", "tasks.py:short", "--name", "N", "--jobs", "1"]
+    going_on = subprocess.Popen(command, cwd=folder, env=environment({"SECONDS": "1"}), stdin=subprocess.PIPE)
+    assert going_on.stdin
+    going_on.stdin.write(b"id,text\n" + b"".join(b"%d,a\n" % row for row in range(30)))
+    going_on.stdin.close()
+    wait_for(lambda: starts(folder))
+    assert piped(folder, ROWS, "--name", "N").returncode == 75
+    assert (folder / "N.batchrun" / "N").read_text().count("\n") == 31
+    kill(going_on)
+
+
+def test_what_to_do_next_needs_no_pipe(folder):
+    command = [*COMMAND, "process", "-", "--task", "tasks.py:always", "--name", "N", "--retries", "0"]
+    done = subprocess.run(command, input=ROWS, cwd=folder, env=environment(), capture_output=True, timeout=90)
+    assert b"errors N --task tasks.py:always --name N" in done.stderr
+
+
+def test_a_dataframe_that_was_kept_is_a_table_on_the_command_line(folder):
+    code = (
+        "import batchrun, pandas as pd\n"
+        "batchrun.process(pd.DataFrame({'id': [1, 2]}), task=lambda row: row['id'], name='it', quiet=True)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, env=environment())
+    assert "2 done" in batchrun("status", "it.parquet", cwd=folder).stdout
+    assert "done, 1 attempt" in batchrun("show", "it.parquet", "1", cwd=folder).stdout
