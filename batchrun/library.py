@@ -39,7 +39,7 @@ Task = str | Callable[[dict[str, Any]], Any]
 
 
 def process(
-    table: "str | os.PathLike[str] | pd.DataFrame | SpeaksArrow", task: Task | None = None, **options: Any
+    table: "str | os.PathLike[str] | pd.DataFrame | SpeaksArrow", /, task: Task | None = None, **options: Any
 ) -> Summary:
     """Apply `task` to each remaining row of `table`, and write the results; as `batchrun process` does.
 
@@ -60,7 +60,7 @@ def process(
 
 
 def results(
-    table: "str | os.PathLike[str] | pd.DataFrame | SpeaksArrow", task: Task | None = None, **options: Any
+    table: "str | os.PathLike[str] | pd.DataFrame | SpeaksArrow", /, task: Task | None = None, **options: Any
 ) -> "pd.DataFrame":
     """The results so far, joined to the table in its order.
 

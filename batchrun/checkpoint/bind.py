@@ -14,7 +14,7 @@ from batchrun.errors import InputError, UsageError
 from batchrun.options.settings import Settings
 from batchrun.table.changes import changed, digest_of
 from batchrun.table.column_types import RULES
-from batchrun.table.detect import open_table
+from batchrun.table.detect import open_table, with_part
 from batchrun.table.doubts import Doubt
 from batchrun.table.interface import Table
 from batchrun.table.members import files_of, unread_files
@@ -85,6 +85,8 @@ def read_options(settings: Settings, spec: Spec | None = None) -> ReadOptions:
         escape=settings.escape,
         content=named_columns(spec) if spec is not None else None,
         file_column=settings.file_column,
+        table=settings.table,
+        sheet=settings.sheet,
     )
 
 
@@ -100,9 +102,9 @@ class Binder:
     def __init__(self, checkpoint: Checkpoint, path: Path, settings: Settings, spec: Spec) -> None:
         self.checkpoint = checkpoint
         self.path = path
-        self.options = read_options(settings, spec)
+        self.table = open_table(path, read_options(settings, spec))
+        self.options = with_part(self.table, read_options(settings, spec))
         self._reading = {**self.options.as_fact(), "rules": RULES}
-        self.table = open_table(path, self.options)
         self.stamp = stamp_of(path)
         self.size = sum(self.stamp[::3])
         self.unchanged = checkpoint.get("digest") == digest_of(path) and checkpoint.get("reading") == self._reading
@@ -161,7 +163,14 @@ class Binder:
 
         In the place that the table had beside its checkpoint there is the same table, or a copy of both.
         """
-        before = self.checkpoint.get("input")
+        before, reading = self.checkpoint.get("input"), self.checkpoint.get("reading") or {}
+        for part in ("table", "sheet"):
+            if reading.get(part) and reading[part] != self._reading.get(part):
+                raise UsageError(
+                    f"this checkpoint is that of the {part} {reading[part]!r}, and its results would go to rows of "
+                    f"{self._reading.get(part)!r}",
+                    f"--{part} {reading[part]} goes on with it; --name NAME begins another checkpoint",
+                )
         if places.beside or self.checkpoint.get("place") == _whereabouts(places)["place"]:
             return
         if before and self._reading["key"] and os.path.exists(before) and not os.path.samefile(before, self.path):

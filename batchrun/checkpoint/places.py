@@ -15,20 +15,10 @@ from batchrun.errors import CheckpointError, UsageError
 from batchrun.table.members import PATTERN_ENDING, stand_in
 
 _LONGEST_SOCKET = 64
-_ENDINGS = (
-    PATTERN_ENDING,
-    ".gz",
-    ".bz2",
-    ".xz",
-    ".zst",
-    ".csv",
-    ".tsv",
-    ".parquet",
-    ".pq",
-    ".jsonl",
-    ".ndjson",
-    ".json",
-)
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_TEXTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+_TABLES = (*_TEXTS, ".parquet", ".pq", ".xlsx", ".xlsm", ".db", ".sqlite", ".sqlite3")
+_ENDINGS = (PATTERN_ENDING, *_COMPRESSED, *_TABLES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,15 +28,15 @@ def show(
     from batchrun.checkpoint.bind import open_bound
     from batchrun.checkpoint.explain import explained
     from batchrun.checkpoint.opening import opened
+    from batchrun.outcome.export.json_value import json_of
     from batchrun.outcome.row import inspect, row_in_words
-    from batchrun.task.encode import encode
 
     table, number = _meant(input, row)
     places, settings = located(table, dir, task, name)
     with opened(places.checkpoint, write=False) as checkpoint, explained(places.checkpoint):
         found = inspect(checkpoint, open_bound(checkpoint, settings.input), number, places, settings)
     if json:
-        typer.echo(encode(found)[0])  # bytes: UTF-8, whatever stdout's encoding
+        typer.echo(json_of(found))  # bytes: UTF-8, whatever stdout's encoding
     else:
         tell(row_in_words(found))
 

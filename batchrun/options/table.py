@@ -63,7 +63,7 @@ class Options:
 
     # fmt: off
     input: Path | None = _option(
-        None, Path, None, "CSV, Parquet or JSON Lines file; folder, or pattern in quotes, of such files; - for a pipe.",
+        None, Path, None, "CSV, Parquet, JSON Lines, Excel or SQLite file; folder, or pattern in quotes; - for a pipe.",
         usual="input of batchrun.toml", metavar="INPUT", anchor=from_folder.path)
 
     task: str | bytes | None = _option(
@@ -191,6 +191,10 @@ class Options:
         False, parsing.yes_no, READ, "The first line is a row: columns are column1, column2, …")
     skip_lines: int | None = _option(
         None, parsing.whole, READ, "Skip N lines above the header; 0 insists that there are none.", metavar="N")
+    table: str | None = _option(
+        None, str, READ, "The table of an SQLite database.", usual="the only one", metavar="NAME")
+    sheet: str | None = _option(
+        None, str, READ, "The sheet of an Excel workbook.", usual="the only one that is not hidden", metavar="NAME")
     file_column: bool = _option(
         False, parsing.yes_no, READ, "Add a column batchrun_file: which file of a folder or pattern a row is from.")
     escape: str | None = _option(

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,18 +12,21 @@ from batchrun.errors import InputError
 from .compression import compression_of, open_bytes
 from .csv_files import CsvFiles
 from .csv_table import CsvTable
+from .database import SQLITE_MAGIC, DatabaseTable
 from .decoding import TextFile, text_file
 from .files import PARQUET_MAGIC, check_reachable, head_of
 from .interface import KINDS, Table
 from .json_lines import JsonLinesTable
 from .lookalikes import error_page, lookalike_of_bytes, lookalike_of_text, one_object, rows_within
 from .members import PARQUET_NAMES, files_of, is_pattern, is_several
-from .options import ReadOptions, check_columns, check_for_csv
+from .options import ReadOptions, check_columns, check_for_kind
 from .parquet import ParquetTable
 from .remedies import bare_name, converted
 from .top import check_top, layout_of
+from .workbook import WorkbookTable
 
 _HEAD = 1 << 16
+_ZIP_MAGIC = b"PK\x03\x04"
 _SHOWN = 100
 _JSON_NAMES = (".jsonl", ".ndjson", ".json")
 _ARRAY = re.compile(r"\[\s*(?:[{\[\]]|$)")
@@ -38,8 +42,7 @@ def open_table(path: Path, options: ReadOptions, columns: tuple[str, ...] | None
     if not is_pattern(path):
         check_reachable(path)
     table = _open_several(path, options, columns) if is_several(path) else _open(path, options, columns)
-    if table.kind != "csv":
-        check_for_csv(path, options)
+    check_for_kind(path, table.kind, options)
     if options.file_column and not is_several(path):
         raise InputError(
             f"--file-column is for folders and patterns of files, and {path} is one file", "Leave --file-column out."
@@ -85,6 +88,10 @@ def _open(path: Path, options: ReadOptions, columns: tuple[str, ...] | None) -> 
     magic = head_of(path, 512)
     if magic.startswith(PARQUET_MAGIC):
         return ParquetTable(path)
+    if magic.startswith(SQLITE_MAGIC):
+        return DatabaseTable(path, options.table)
+    if magic.startswith(_ZIP_MAGIC) and _is_workbook(path):
+        return WorkbookTable(path, options.sheet, options.skip_lines)
     _refuse_bytes(path, magic)
     text = text_file(path, options.encoding)
     if _is_json_lines(text):
@@ -96,6 +103,26 @@ def _open(path: Path, options: ReadOptions, columns: tuple[str, ...] | None) -> 
     table = CsvTable(text, layout, skip_bad_rows=options.skip_bad_rows)
     table.missing = options.missing
     return table
+
+
+def _is_workbook(path: Path) -> bool:
+    """Whether a zip archive is an Excel workbook (whose older, binary kind is none that can be read)."""
+    from zipfile import BadZipFile, ZipFile
+
+    if path.suffix.lower() in (".xlsx", ".xlsm"):
+        return True
+    try:
+        with ZipFile(path) as archive:
+            return "xl/workbook.xml" in archive.namelist()
+    except (OSError, BadZipFile):
+        return False
+
+
+def with_part(table: Table, options: ReadOptions) -> ReadOptions:
+    """The options with the name of what is read of a database or a workbook: others may come beside it."""
+    if isinstance(table, DatabaseTable):
+        return replace(options, table=table.name)
+    return replace(options, sheet=table.sheet) if isinstance(table, WorkbookTable) else options
 
 
 def _refuse_bytes(path: Path, magic: bytes) -> None:

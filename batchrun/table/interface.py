@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 Cells = tuple[Any, ...]
-"""One row as it stands in the file: text in a CSV file, native values in Parquet and JSON Lines."""
+"""One row as it stands in the file: text in a CSV file, native values elsewhere."""
 
 CHUNK_ROWS = 1000
 """Rows a chunk. No result depends on it; larger chunks are not faster and hold more memory."""
@@ -14,8 +14,11 @@ CHUNK_BYTES = 1 << 20
 """A chunk of long rows ends here, or after one row: sixty rows of 5 MB are never in memory at once."""
 
 
-KINDS = {"csv": "CSV", "parquet": "Parquet", "jsonl": "JSON Lines"}
+KINDS = {"csv": "CSV", "parquet": "Parquet", "jsonl": "JSON Lines", "sqlite": "SQLite", "xlsx": "Excel"}
 """The kinds of tables, as they are said."""
+
+FILES = {"csv": "CSV files", "sqlite": "SQLite databases", "xlsx": "Excel workbooks"}
+"""What options are for."""
 
 
 class Table(Protocol):
@@ -26,7 +29,7 @@ class Table(Protocol):
 
     @property
     def kind(self) -> str:
-        """`csv`, `parquet` or `jsonl`."""
+        """One of `KINDS`."""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
-_EXPORT = "Export the table as CSV, Parquet or JSON Lines and give that file."
+_EXPORT = "Export the table as CSV, Parquet, JSON Lines, Excel (.xlsx) or SQLite and give that file."
 _AGAIN = "Look at it, and download the table again: you may have to sign in first."
 _UNPACK = f"Unpack it and give the table inside. {_EXPORT}"
 _SHOWN = 100
@@ -19,11 +19,16 @@ class Lookalike(NamedTuple):
 
 
 _BINARY = (
-    (0, b"\xd0\xcf\x11\xe0", "an old Excel workbook", _EXPORT),
+    (
+        0,
+        b"\xd0\xcf\x11\xe0",
+        "an old Excel workbook (.xls), or one with a password",
+        f"Save it as .xlsx without a password. {_EXPORT}",
+    ),
     (0, b"ARROW1", "an Arrow (Feather) file", _EXPORT),
     (0, b"FEA1", "an old Feather file", _EXPORT),
     (0, b"\xff\xff\xff\xff", "an Arrow stream", _EXPORT),
-    (0, b"SQLite format 3\0", "an SQLite database", _EXPORT),
+    (0, b"SQLite format 3\0", "an SQLite database that was compressed as a whole", "Unpack it first."),
     (8, b"DUCK", "a DuckDB database", _EXPORT),
     (4, b"Standard ", "an Access database", _EXPORT),
     (0, b"%PDF-", "a PDF document", _EXPORT),

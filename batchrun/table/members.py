@@ -41,7 +41,8 @@ def is_several(path: Path) -> bool:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file itself; or those of a folder, or of a pattern, in the natural order of their names (2 before 10).
+    """The file itself (and an SQLite database's log); or those of a folder, or of a pattern, in the natural order of
+    their names (2 before 10).
 
     Of a folder these are its Parquet files, or else its files of text of one kind. Names that start with `_` or `.`
     are markers of the tools that write such folders, and are ignored, as are our own results. Not so the folder of a
@@ -50,7 +51,13 @@ def files_of(path: Path) -> list[Path]:
     """
     if path.is_dir():
         return _files_in(path)
-    return _files_like(path) if is_pattern(path) else [path]
+    return _files_like(path) if is_pattern(path) else [path, *_log_of(path)]
+
+
+def _log_of(path: Path) -> list[Path]:
+    """The log of an SQLite database, which holds what has changed last, if there is anything in it."""
+    log = Path(f"{path}-wal")
+    return [log] if log.exists() and log.stat().st_size else []
 
 
 def unread_files(path: Path) -> list[Path]:

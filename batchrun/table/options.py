@@ -10,7 +10,7 @@ from batchrun.core.suggest import listing, suggest
 from batchrun.errors import InputError
 
 from .header import column_places
-from .interface import Cells
+from .interface import FILES, Cells
 from .members import FILE_COLUMN
 
 DTYPES = ("str", "int", "float", "bool")
@@ -26,7 +26,8 @@ class ReadOptions:
     `dtypes`: column -> `str`, `int`, `float` or `bool`; `missing`: words that stand for no value in columns of numbers
     and booleans, beside the usual ones (both CSV only; other formats carry their own types).
     `no_header`, `skip_lines`, `escape` are for CSV, too. `skip_lines` None: nobody has said where the header is.
-    `file_column`: a column more says which of several files a row is from.
+    `file_column`: a column more says which of several files a row is from. `table`, `sheet`: which one of a database or
+    a workbook; None for the only one.
     """
 
     encoding: str | None = None
@@ -41,6 +42,8 @@ class ReadOptions:
     escape: str | None = None
     content: tuple[str, ...] | None = None
     file_column: bool = False
+    table: str | None = None
+    sheet: str | None = None
 
     @property
     def forced_types(self) -> Mapping[str, str]:
@@ -66,7 +69,10 @@ class ReadOptions:
             "no_header": self.no_header,
             "skip_lines": self.skip_lines or 0,
             "escape": self.escape,
-            **({"file_column": True} if self.file_column else {}),  # else as in checkpoints that know nothing of it
+            # What is not said is left out, as in checkpoints that know nothing of it.
+            **({"file_column": True} if self.file_column else {}),
+            **({"table": self.table} if self.table else {}),
+            **({"sheet": self.sheet} if self.sheet else {}),
         }
 
     @classmethod
@@ -86,6 +92,8 @@ class ReadOptions:
             skip_lines=fact.get("skip_lines", 0),
             escape=fact.get("escape"),
             file_column=fact.get("file_column", False),
+            table=fact.get("table"),
+            sheet=fact.get("sheet"),
         )
 
 
@@ -115,13 +123,30 @@ def escape_of(options: ReadOptions, sep: str) -> str | None:
     return escape
 
 
-def check_for_csv(path: Path, options: ReadOptions) -> None:
-    """Raise `InputError` if an option is said that a table of another kind has no use for."""
-    said = {"--no-header": options.no_header, "--skip-lines": options.skip_lines, "--escape": options.escape}
-    for option in (name for name, value in said.items() if value):
-        raise InputError(f"{option} is for CSV files, and {path} is not one", f"Leave {option} out.")
+_OF_KINDS = {
+    "--no-header": ("csv",),
+    "--escape": ("csv",),
+    "--skip-lines": ("csv", "xlsx"),
+    "--table": ("sqlite",),
+    "--sheet": ("xlsx",),
+}
+"""Options that only tables of some kinds have a use for."""
+
+
+def check_for_kind(path: Path, kind: str, options: ReadOptions) -> None:
+    """Raise `InputError` if an option is said that a table of this kind has no use for."""
+    said = {
+        "--no-header": options.no_header,
+        "--escape": options.escape,
+        "--skip-lines": options.skip_lines,
+        "--table": options.table,
+        "--sheet": options.sheet,
+    }
+    for option in (name for name, value in said.items() if value and kind not in _OF_KINDS[name]):
+        fit = " and ".join(FILES[each] for each in _OF_KINDS[option])
+        raise InputError(f"{option} is for {fit}, and {path} is not one", f"Leave {option} out.")
     for option, told in (("--dtype", options.dtypes), ("--missing", options.missing)):
-        if told:
+        if told and kind != "csv":
             raise InputError(
                 f"{option} is for CSV files: the values of {path} have types of their own",
                 f"Leave {option} out and convert within the task.",

@@ -1,12 +1,17 @@
-"""What people have goes in: several files as one table, and what comes through a pipe."""
+"""What people have goes in: several files as one table, a pipe, a database, a workbook."""
 
+import datetime
 import gzip
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import openpyxl
+import pyarrow.parquet as pq
 import pytest
 from support import COMMAND, batchrun, environment, kill, ran, records, starts, wait_for
 
@@ -257,3 +262,89 @@ def test_a_dataframe_that_was_kept_is_a_table_on_the_command_line(folder):
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, env=environment())
     assert "2 done" in batchrun("status", "it.parquet", cwd=folder).stdout
     assert "done, 1 attempt" in batchrun("show", "it.parquet", "1", cwd=folder).stdout
+
+
+def database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, text, photo BLOB)")
+        db.executemany("INSERT INTO people VALUES (?, ?, x'00ff')", [(1, "a"), (2, "b"), (5, None)])
+        db.commit()
+
+
+def workbook(path: Path, rows: int = 3) -> None:
+    book = openpyxl.Workbook()
+    book.active.title = "people"
+    book.active.append(["id", "text", "day"])
+    for number in range(1, rows + 1):
+        book.active.append([number, f"row {number}", datetime.datetime(2026, 1, number)])
+    book.save(path)
+
+
+@pytest.mark.parametrize("name", ["data.db", "data.xlsx"])
+@pytest.mark.parametrize("wanted", ["csv", "parquet", "jsonl", "xlsx"])
+def test_databases_and_workbooks_run_resume_and_go_out_in_each_format(folder, name, wanted):
+    (database if name.endswith(".db") else workbook)(folder / name)
+    assert ran(process(folder, name, "--limit", "2", "-o", f"out.{wanted}")) == 2
+    assert ran(process(folder, name, "-o", f"out.{wanted}")) == 1
+    assert ran(process(folder, name, "-o", f"out.{wanted}")) == 0
+    assert set(starts(folder).values()) == {1}
+    assert "3 of 3 rows" in batchrun("verify", name, cwd=folder).stdout
+    assert json.loads(batchrun("show", name, "2", "--json", cwd=folder).stdout)["input"]["id"] == 2
+
+
+def test_a_workbooks_results_are_a_workbook_with_dates_as_dates(folder):
+    workbook(folder / "data.xlsx")
+    assert ran(process(folder, "data.xlsx")) == 3
+    found = list(openpyxl.load_workbook(folder / "data.results.xlsx").active.values)
+    assert found[0][:4] == ("id", "text", "day", "double")
+    assert found[3][:4] == (3, "row 3", datetime.datetime(2026, 1, 3), 6)
+
+
+def test_times_and_bytes_are_such_in_parquet(folder):
+    workbook(folder / "data.xlsx")
+    database(folder / "data.db")
+    assert ran(process(folder, "data.xlsx", "-o", "x.parquet")) == 3
+    assert ran(process(folder, "data.db", "-o", "y.parquet")) == 3
+    assert pq.read_table(folder / "x.parquet")["day"].to_pylist()[0] == datetime.datetime(2026, 1, 1)
+    assert pq.read_table(folder / "y.parquet")["photo"].to_pylist() == [b"\0\xff"] * 3
+
+
+@pytest.mark.parametrize(("name", "part"), [("data.db", "table"), ("data.xlsx", "sheet")])
+def test_a_checkpoint_is_of_one_table_or_sheet(folder, name, part):
+    (database if part == "table" else workbook)(folder / name)
+    assert ran(process(folder, name)) == 3
+    if part == "table":
+        with closing(sqlite3.connect(folder / name)) as db:
+            db.executescript("CREATE TABLE other (id INTEGER PRIMARY KEY, text); INSERT INTO other VALUES (1, 'a')")
+    else:
+        book = openpyxl.load_workbook(folder / name)
+        sheet = book.create_sheet("other")
+        sheet.append(["id", "text"])
+        sheet.append([1, "a"])
+        book.save(folder / name)
+    assert "people" in process(folder, name).stderr
+    assert ran(process(folder, name, f"--{part}", "people")) == 0
+    done = process(folder, name, f"--{part}", "other")
+    assert (done.returncode, "this checkpoint is that of" in done.stderr) == (2, True)
+    assert ran(process(folder, name, f"--{part}", "other", "--name", "theirs")) == 1
+    assert (folder / f"data.theirs.results.{'csv' if part == 'table' else 'xlsx'}").exists()
+
+
+def test_a_row_that_is_added_to_a_database_is_a_new_row(folder):
+    database(folder / "data.db")
+    assert ran(process(folder, "data.db")) == 3
+    with closing(sqlite3.connect(folder / "data.db")) as db:
+        db.execute("INSERT INTO people VALUES (3, 'new', NULL)")
+        db.commit()
+    assert ran(process(folder, "data.db")) == 1
+
+
+def test_python_takes_the_table_of_a_database(folder):
+    database(folder / "data.db")
+    code = (
+        "import batchrun\n"
+        "print(batchrun.process('data.db', 'tasks.py:double', table='people', quiet=True).done)\n"
+        "print(list(batchrun.results('data.db', 'tasks.py:double')['photo']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["3", str([b"\0\xff"] * 3)], done.stderr

@@ -11,7 +11,7 @@ from batchrun.table.interface import Table
 from .columns import ResultColumns
 from .joined import snapshot
 from .json_value import valid_text
-from .value_kinds import BOOL, FLOAT, INT, JSON, KIND_OF_TYPE, LONG, NOTHING, TEXT, kind_of_values
+from .value_kinds import BOOL, BYTES, FLOAT, INT, JSON, KIND_OF_TYPE, LONG, NOTHING, TEXT, TIME, kind_of_values
 from .view import Results, values
 
 _DTYPES = {
@@ -60,8 +60,8 @@ def _series(cells: list[Any], type_name: str) -> "pd.Series[Any]":
         kind = KIND_OF_TYPE.get(type_name, NOTHING)
     if kind == TEXT:
         return _text(cells)
-    if kind == JSON and type_name == "native":
-        return pd.Series(cells)  # dates and the like, of Parquet
+    if kind in (JSON, TIME, BYTES) and type_name == "native":
+        return pd.Series(cells)  # dates and the like
     dtypes = _DTYPES.get(kind, ("object", "object")) if isinstance(kind, str) else ("object", "object")
     return pd.Series(cells, dtype=dtypes[None in cells])
 

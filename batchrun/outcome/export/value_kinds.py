@@ -6,17 +6,19 @@ commutative and associative, so a column may be looked at page by page.
     nothing < bool
     nothing < int < long        `int` is exact as a double, `long` only as 64 bits
     nothing < int < float       a long beside a float would lose digits: that is json
-    nothing < text
+    nothing < text, time, bytes  the last two in cells of a table alone: results are JSON
     nothing < array, object     joined member by member
     all     < json              no common type: each value is kept as JSON text
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 from typing import Any, TypeAlias
 
 NOTHING, BOOL, INT, LONG, FLOAT, TEXT, JSON = "nothing", "bool", "int", "long", "float", "text", "json"
+TIME, BYTES = "time", "bytes"
 
 MAX_FIELDS = 500
 """An object with more keys is a dictionary whose keys are data: it is kept as JSON text."""
@@ -47,7 +49,7 @@ KIND_OF_TYPE: dict[str, Kind] = {"int": INT, "float": FLOAT, "bool": BOOL, "text
 
 
 def kind_of_values(values: Sequence[Any], depth: int = 0) -> Kind:
-    """The kind of values that came out of JSON; None has none."""
+    """The kind of values that came out of JSON, or of cells of a table; None has none."""
     found = set(map(type, values))
     if type(None) in found:
         found.remove(type(None))
@@ -129,4 +131,4 @@ def _pair(one: Kind, other: Kind) -> frozenset[str]:
     return frozenset(kind for kind in (one, other) if isinstance(kind, str))
 
 
-_WORDS: dict[type, Kind] = {str: TEXT, float: FLOAT, bool: BOOL}
+_WORDS: dict[type, Kind] = {str: TEXT, float: FLOAT, bool: BOOL, datetime: TIME, bytes: BYTES}

@@ -73,7 +73,7 @@ def test_a_page_that_came_in_place_of_the_table_is_named(tmp_path: Path, content
         (tar_of("w"), "a tar archive"),
         (tar_of("w:gz"), "a tar archive"),
         (zip_of("data.csv"), "zip archive"),
-        (zip_of("[Content_Types].xml", "xl/workbook.xml"), "an Excel workbook"),
+        (zip_of("[Content_Types].xml", "xl/workbook.xml"), "cannot be read as a workbook"),
         (zip_of("[Content_Types].xml", "word/document.xml"), "a Word document"),
         (gzip.compress(zip_of("[Content_Types].xml", "xl/workbook.xml")), "an Excel workbook"),
         (b"%PDF-1.7\n%\xe2\xe3", "a PDF document"),

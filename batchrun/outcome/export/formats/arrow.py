@@ -8,11 +8,13 @@ import pyarrow as pa
 from batchrun.outcome.export.json_value import json_of, value_of
 from batchrun.outcome.export.value_kinds import (
     BOOL,
+    BYTES,
     FLOAT,
     INT,
     JSON,
     LONG,
     TEXT,
+    TIME,
     ArrayOf,
     Kind,
     ObjectOf,
@@ -26,6 +28,8 @@ _PLAIN = {
     FLOAT: pa.float64(),
     TEXT: pa.string(),
     JSON: pa.string(),
+    TIME: pa.timestamp("us"),
+    BYTES: pa.binary(),
 }
 
 

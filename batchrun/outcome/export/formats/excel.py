@@ -1,11 +1,12 @@
 """Excel workbooks, through openpyxl, which is not installed with batchrun. Columns as in CSV.
 
-Nothing is lost to Excel's habits: text such as `=1+1` or `#N/A` stays text, integers of more than 15 digits
-are text. What it cannot hold at all (more than 1,048,576 lines, long cells) is refused.
+Times without a zone are times. Nothing is lost to Excel's habits: text such as `=1+1` or `#N/A` stays text, integers of
+more than 15 digits are text. What it cannot hold at all (more than 1,048,576 lines, long cells) is refused.
 """
 
 import re
 from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
 from importlib import import_module
 from typing import IO, Any
 
@@ -22,6 +23,7 @@ _READ_BY_EXCEL = ("=", "#")
 """Formulas and errors (#N/A)."""
 _FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """Characters that XML does not allow."""
+_TIMES = (datetime, date, time, timedelta)
 _OTHERWISE = "write .csv, .parquet or .jsonl"
 
 
@@ -48,6 +50,13 @@ def _fill(sheet: "_Sheet", results: Results) -> int:
     return sheet.rows
 
 
+def _is_excels(value: Any) -> bool:
+    """Whether Excel has such a time: without a zone, and since 1901 (of 1900 it believes that it was a leap year)."""
+    if isinstance(value, timedelta):
+        return value >= timedelta(0)
+    return getattr(value, "tzinfo", None) is None and getattr(value, "year", 1901) >= 1901
+
+
 class _Sheet:
     """A sheet that is written from top to bottom. `rows`: without the header."""
 
@@ -64,6 +73,8 @@ class _Sheet:
 
     def _fitted(self, value: Any) -> Any:
         if value is None or type(value) in (bool, float) or (type(value) is int and abs(value) < _EXACT):
+            return value
+        if type(value) in _TIMES and _is_excels(value):
             return value
         text = _FORBIDDEN.sub("\ufffd", value if type(value) is str else text_of(value))
         if len(text) > _LONGEST:
