@@ -21,6 +21,7 @@ from batchrun.core.states import SETTLED_NAMES
 from . import reading
 from .damage import corruption, damaged_rows, naming_damage
 from .explain import as_checkpoint_error, damaged, explained, status_name
+from .fact_shapes import nonsense_in
 from .gathering import blocks_of, stretches_of
 from .old_formats import numbers_reached
 from .placing import cut, next_number, put
@@ -67,6 +68,8 @@ class Checkpoint:
         any_fact = self.db.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
         if any_fact and (kept is None or kept[0] != str(_seal_of_facts(self.db))):
             raise damaged(self.path, "what it remembers about the table does not match its checksum")
+        if why := nonsense_in(self.db.execute("SELECT key, value FROM meta").fetchall()):
+            raise damaged(self.path, why)
         self._facts_are_whole = True
 
     @contextmanager
@@ -230,6 +233,8 @@ class Checkpoint:
         try:
             if isinstance(error, sqlite3.Error):
                 raise as_checkpoint_error(self.path, error) from error
+            if isinstance(error, (OverflowError, RecursionError)):  # no run writes such a number, or such JSON
+                raise damaged(self.path, str(error)) from error
             if isinstance(error, (LookupError, TypeError, ValueError, AttributeError)) and (why := corruption(self.db)):
                 raise damaged(self.path, why) from error
         finally:

@@ -12,13 +12,14 @@ from batchrun.core.text import counted
 from batchrun.errors import CheckpointError
 
 from . import seal
-from .explain import damaged_records, explained
+from .explain import damaged_records, explained, heed_interrupt
 from .reading import Kept, blocks_at, wrong_with
 from .records import Failure
+from .sheets import NAME_BYTES
 
 _BLOCKS_AT_ONCE = 64
-_MOST_ROWS = 1 << 24
-"""More than any place has: what a flipped bit makes of a number must not be counted through."""
+_MOST_ROWS = 1 << 17
+"""Of a place whose block is not there: what a flipped bit makes of a number must not be counted through."""
 
 _CHECKS = {
     "rows in an unknown state": "block WHERE status NOT IN (1, 2, 3, 4, 5)",
@@ -29,12 +30,16 @@ _CHECKS = {
     "runs of the wrong type": """run WHERE typeof(started) != 'real' OR typeof(ended) NOT IN ('real', 'null')
         OR NOT json_valid(versions) OR json_type(versions) != 'object'
         OR NOT json_valid(options) OR json_type(options) != 'object'
-        OR counts IS NOT NULL AND (NOT json_valid(counts) OR json_type(counts) != 'object')""",
+        OR counts IS NOT NULL AND (NOT json_valid(counts) OR json_type(counts) != 'object')
+        OR typeof(exit) NOT IN ('integer', 'null') OR typeof(pid) != 'integer'""",
     "tokens of the wrong type": """spent WHERE 'text' IN (typeof(prompt), typeof(completion), typeof(cached),
         typeof(reasoning), typeof(cost)) OR 'blob' IN (typeof(prompt), typeof(completion), typeof(cached),
         typeof(reasoning), typeof(cost))""",
     "failures of the wrong type": """failure WHERE typeof(at) != 'real' OR typeof(attempt) != 'integer'
-        OR typeof(seconds) NOT IN ('real', 'null') OR typeof(kind) != 'text' OR typeof(message) != 'text'""",
+        OR typeof(seconds) NOT IN ('real', 'null') OR typeof(kind) != 'text' OR typeof(message) != 'text'
+        OR typeof(lane) NOT IN ('integer', 'null') OR typeof(type) NOT IN ('text', 'null')
+        OR typeof(http_status) NOT IN ('integer', 'null') OR typeof(traceback) NOT IN ('text', 'null')
+        OR typeof(raw) NOT IN ('text', 'null')""",
     "results that are not JSON": "block WHERE bodies IS NOT NULL AND NOT json_valid(bodies)",
 }
 
@@ -48,6 +53,7 @@ def corruption(db: sqlite3.Connection) -> str | None:
         found = (what for what, rows in _CHECKS.items() if db.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone())
         return next((f"it holds {what}" for what in found), None)
     except sqlite3.Error as error:
+        heed_interrupt(error)
         return str(error)
 
 
@@ -67,12 +73,17 @@ def checked_records(db: sqlite3.Connection, rows: int) -> Iterator[Checked]:
         while some := list(islice(found, _BLOCKS_AT_ONCE)):
             known = {kept.number: (kept, failure) for kept, failure in blocks_at(db, {place[2] for place in some})}
             for position, count, number, nth, crc in some:
-                length = count if isinstance(count, int) and 0 < count <= _MOST_ROWS else 1
-                wrong = _misplaced(position, count, number, nth, crc, end, rows) or _wrong(
-                    known.get(number), nth, count
-                )
+                block = known.get(number)
+                length = count if isinstance(count, int) and 0 < count <= _most_rows(block) else 1
+                wrong = _misplaced(position, count, number, nth, crc, end, rows) or _wrong(block, nth, count)
                 yield Checked(position, position + length - 1, wrong)
                 end = max(end, position + length - 1)
+
+
+def _most_rows(found: tuple[Kept, Failure | None] | None) -> int:
+    """How many rows can stand in a block: as many as it names."""
+    names = found[0].names if found else None
+    return len(names) // NAME_BYTES if isinstance(names, bytes) else _MOST_ROWS
 
 
 def _misplaced(

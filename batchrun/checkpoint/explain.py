@@ -22,7 +22,11 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise as_checkpoint_error(path, error) from error
-    except (OverflowError, UnicodeError) as error:  # a flipped bit can make a number or text that is none
+    except (
+        OverflowError,
+        UnicodeError,
+        RecursionError,
+    ) as error:  # a flipped bit can make a number or text that is none
         raise damaged(path, str(error)) from error
 
 
@@ -53,8 +57,15 @@ def damaged_records(path: Path, rows: Sequence[int]) -> DamagedRows:
     )
 
 
+def heed_interrupt(error: Exception) -> None:
+    """Raise `KeyboardInterrupt` if it is why SQLite has broken off: what the signal's handler raised was lost in it."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+        raise KeyboardInterrupt from error
+
+
 def as_checkpoint_error(path: Path, error: Exception) -> BatchrunError:
     """The error for what SQLite or the system has said."""
+    heed_interrupt(error)
     text = str(error)
     if is_out_of_memory(error):
         return OutOfMemory()

@@ -37,14 +37,14 @@ FROM place p JOIN block b ON b.id = p.block JOIN json_each(coalesce(b.bodies, b.
 WHERE p.position > 0 AND e.key >= p.nth AND e.key < p.nth + p.rows;
 """
 
-SCHEMA = f"""
+# What every format has.
+COMMON = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE run(
   id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, exit INTEGER, pid INTEGER NOT NULL,
   versions TEXT NOT NULL, options TEXT NOT NULL, counts TEXT
 );
 CREATE TABLE task(id INTEGER PRIMARY KEY, version TEXT NOT NULL UNIQUE, spec TEXT NOT NULL, first_used REAL NOT NULL);
-{BLOCKS.format(temp="")}
 CREATE TABLE failure(
   id INTEGER PRIMARY KEY, position INTEGER NOT NULL, attempt INTEGER NOT NULL, run INTEGER NOT NULL,
   at REAL NOT NULL, seconds REAL, lane INTEGER, kind TEXT NOT NULL, message TEXT NOT NULL, type TEXT,
@@ -53,9 +53,9 @@ CREATE TABLE failure(
 CREATE INDEX failure_position ON failure(position);
 CREATE TABLE twin(position INTEGER PRIMARY KEY, occurrence INTEGER NOT NULL);
 CREATE TABLE changed(position INTEGER PRIMARY KEY);
-{SPENT.format(temp="")}
-{VIEW}
 """
+
+SCHEMA = f"{COMMON} {BLOCKS.format(temp='')} {SPENT.format(temp='')} {VIEW}"
 
 
 def is_known(version: int) -> bool:

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from batchrun.core.states import DONE, STATE_NAMES
 
-from .format import BLOCKS, FORMAT, SPENT, VIEW
+from .format import BLOCKS, COMMON, FORMAT, SPENT, VIEW
 from .gathering import blocks_of
 from .placing import put
 from .records import Failure, Settled
@@ -29,6 +29,26 @@ SELECT l.position, l.fingerprint, l.key, l.status, l.attempts, l.task, l.seconds
 FROM main.ledger l LEFT JOIN main.result r ON r.id = l.result LEFT JOIN main.failure f ON f.id = l.failure
 ORDER BY l.position
 """
+_LEDGER = """
+CREATE TABLE ledger(
+  position INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL, key BLOB, status INTEGER NOT NULL,
+  attempts INTEGER NOT NULL, task INTEGER NOT NULL, run INTEGER NOT NULL, seconds REAL, result INTEGER,
+  failure INTEGER, crc INTEGER NOT NULL{more}
+);
+CREATE TABLE result(id INTEGER PRIMARY KEY, body BLOB, raw TEXT, how TEXT, note TEXT);
+"""
+_CELLS = """
+CREATE TABLE sheet_order(nth INTEGER PRIMARY KEY, sheet BLOB NOT NULL);
+CREATE TABLE sheet(
+  id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, columns TEXT NOT NULL, fingerprints BLOB NOT NULL,
+  cells BLOB NOT NULL
+);
+"""
+SCHEMAS = {
+    1: COMMON + _LEDGER.format(more=""),
+    2: COMMON + _LEDGER.format(more=", at REAL, lane INTEGER") + SPENT.format(temp="") + _CELLS,
+}
+"""What files of these formats hold, or may hold."""
 
 
 def convert(db: sqlite3.Connection, version: int) -> None:

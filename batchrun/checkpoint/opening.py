@@ -10,8 +10,11 @@ from .checkpoint import Checkpoint
 from .explain import explained
 from .format import FORMAT, create, is_known
 from .old_formats import convert, disguise
+from .own_tables import distrust, stranger_in
 from .places import check_folder
 
+_HEED_EVERY = 100_000
+"""Steps of SQLite's machine, a few milliseconds, after which a reader looks whether Ctrl-C was pressed."""
 _PAGE_BYTES = 4096
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_WRITE)
 
@@ -46,12 +49,19 @@ def _opened(path: Path, how: str, *, write: bool) -> Checkpoint:
         f"{path.resolve().as_uri()}?{how}", uri=True, isolation_level=None, timeout=30,
         check_same_thread=False, cached_statements=256,
     )  # fmt: skip
+    if not write:  # a run has its own way to heed signals
+        db.set_progress_handler(_heed, _HEED_EVERY)
     try:
+        distrust(db)
         _prepare(db, path, write=write)
     except BaseException:
         db.close()
         raise
     return Checkpoint(path, db)
+
+
+def _heed() -> None:
+    """A signal that has come is handled while Python runs: what its handler raises here interrupts the statement."""
 
 
 def _is_half_made(path: Path) -> bool:
@@ -78,6 +88,11 @@ def _prepare(db: sqlite3.Connection, path: Path, *, write: bool) -> None:
         )
     if not empty and not is_known(version):
         raise CheckpointError(f"{path} is not a batchrun checkpoint", "move it away, or give --name or --dir")
+    if found := stranger_in(db, version):
+        raise CheckpointError(
+            f"{path} contains the {found}, which batchrun did not make: somebody else may have changed the file",
+            "if you made it yourself, remove it (DROP, in the sqlite3 shell); otherwise give --name or --dir",
+        )
     if write:
         mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":

@@ -11,7 +11,7 @@ cannot be known is refused, for the wrong results would look right.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -21,6 +21,7 @@ from batchrun.errors import UsageError
 from batchrun.options.settings import Settings
 from batchrun.options.task_name import function_name
 from batchrun.task.load import source_digest
+from batchrun.task.modules import package_around
 from batchrun.task.spec import Spec
 
 from .checkpoint import Checkpoint
@@ -108,6 +109,20 @@ def file_of(spec: str) -> str | None:
             return None
         where = found.submodule_search_locations
     return os.path.realpath(found.origin) if found and found.origin else None
+
+
+def task_folders(spec: Spec | None) -> tuple[str, ...]:
+    """The folder that the files of a task lie in, as the user has named it: that of its file, or of the package around
+    it. None if no file is found, or it has none.
+    """
+    path = Path(found) if isinstance(spec, str) and ":" in spec and (found := file_of(spec)) else None
+    return () if path is None else (str(path.parents[max(0, package_around(path)[1].count(".") - 1)]),)
+
+
+def lies_in(path: str, folders: Iterable[str]) -> bool:
+    """Whether a file lies in one of these folders, or below it. It is not looked at."""
+    folder = os.path.realpath(os.path.dirname(path))
+    return any(os.path.commonpath((folder, os.path.realpath(one))) == os.path.realpath(one) for one in folders)
 
 
 def known_owner(checkpoint: Checkpoint, places: Places) -> Owner | None:

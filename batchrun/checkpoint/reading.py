@@ -38,6 +38,7 @@ FROM failure WHERE id IN {_ASKED}
 """
 _STANDS = "place p JOIN block b ON b.id = p.block"
 _FIRST_OF_ALL = -(1 << 62)
+_TEXTS, _NUMBERS = frozenset([str, type(None)]), frozenset([int, type(None)])
 
 
 class Corrupt(sqlite3.DatabaseError):
@@ -210,6 +211,8 @@ def _opened(kept: Kept, failure: Failure | None, place: Placed, *, raws: bool) -
     replies = None if kept.raws is None or not raws else orjson.loads(kept.raws)
     if any(column is not None and len(column) != kept.rows for column in (bodies, hows, replies)):
         raise Corrupt(place.position, place.rows, "it does not have as many results as rows")
+    if not all(column is None or _TEXTS.issuperset(map(type, column)) for column in (hows, replies)):
+        raise Corrupt(place.position, place.rows, "a reply is not text")
     size = 128 * kept.rows + len(kept.bodies or b"") + len(kept.raws or b"")
     kept = kept._replace(bodies=None, hows=None, raws=None)
     return Opened(kept, failure, bodies, hows, replies, kept.rows, size)
@@ -276,9 +279,9 @@ def _add(taken: Taken, block: Opened, nth: int, rows: int) -> None:
 
 def all_bodies(db: sqlite3.Connection) -> Iterator[tuple[list[int], list[bytes]]]:
     """Numbers and results of the rows that have one, in order, some at a time."""
-    reader, last = RowReader(db), last_position(db)
-    for first in range(1, last + 1, ROWS_AT_ONCE):
-        end = min(first + ROWS_AT_ONCE - 1, last)
+    reader = RowReader(db)
+    while (first := reader.beyond) is not None:
+        end = first + ROWS_AT_ONCE - 1
         found = reader.take(first, end).bodies
         has = [body is not None for body in found]
         if any(has):
@@ -292,7 +295,7 @@ def each_row(db: sqlite3.Connection) -> Iterator[Settled]:
     blocks = OpenBlocks(db, raws=True)
     for place in places(db):
         block = blocks.open([place])[place.block]
-        seconds = orjson.loads(block.kept.seconds)
+        seconds = _micros(block, place)
         for nth in range(place.nth, place.nth + place.rows):
             yield _row(block, nth, place.position + nth - place.nth, seconds[nth])
 
@@ -304,7 +307,15 @@ def row_at(db: sqlite3.Connection, position: int) -> Settled | None:
         return None
     block = OpenBlocks(db, raws=True).open([place])[place.block]
     nth = place.nth + position - place.position
-    return _row(block, nth, position, orjson.loads(block.kept.seconds)[nth])
+    return _row(block, nth, position, _micros(block, place)[nth])
+
+
+def _micros(block: Opened, place: Placed) -> list[int | None]:
+    """The microseconds of each row's last attempt. Raises `Corrupt`."""
+    found: list[int | None] = orjson.loads(block.kept.seconds)
+    if len(found) != block.kept.rows or not _NUMBERS.issuperset(map(type, found)):
+        raise Corrupt(place.position, place.rows, "how long it took is no number")
+    return found
 
 
 def _row(block: Opened, nth: int, position: int, micros: int | None) -> Settled:

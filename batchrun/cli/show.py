@@ -35,10 +35,12 @@ def show(
     places, settings = located(table, dir, task, name)
     with opened(places.checkpoint, write=False) as checkpoint, explained(places.checkpoint):
         found = inspect(checkpoint, open_bound(checkpoint, settings.input), number, places, settings)
-    if json:
-        typer.echo(json_of(found))  # bytes: UTF-8, whatever stdout's encoding
+        # Bytes: UTF-8, whatever stdout's encoding. What no words can be made of is damage, and told as such.
+        told = json_of(found) if json else row_in_words(found)
+    if isinstance(told, bytes):
+        typer.echo(told)
     else:
-        tell(row_in_words(found))
+        tell(told)
 
 
 def _meant(table: Path | None, row: int | None) -> tuple[Path | None, int]:

@@ -1,5 +1,6 @@
 """Whose a file or folder is, and opening only what is ours. Other users of the machine are not trusted; root is."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ class NotOurs(PermissionError):
     """A file that is not opened: it is a link, a pipe or a device, or belongs to somebody else."""
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(1, why, str(path))
+        super().__init__(errno.EPERM, why, str(path))
 
 
 def stranger_to(path: Path) -> str | None:
@@ -76,6 +77,18 @@ def read_own(path: Path, most: int = -1) -> bytes:
     """What is in a regular file of this user's or root's, at most so many bytes. Raises `OSError`."""
     with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
         return file.read(most)
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """What is in a regular file, whoever it belongs to. Never waits. Raises `OSError`, also for more than `most`."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise NotOurs(path, "is not a regular file")
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return found
 
 
 def check_own(path: Path) -> None:

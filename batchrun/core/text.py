@@ -3,11 +3,13 @@
 import math
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
 _SPELT = str.maketrans({"×": "x", "…": "...", "→": "->", "–": "-", "·": "|", "✓": "ok"})
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_END_OF_CLOCKS = 253402300800  # the year 10000
 
 
 def duration(seconds: float) -> str:
@@ -96,8 +98,19 @@ def from_here(path: Path, here: Path) -> str:
 
 
 def moment(at: float) -> str:
-    """A time (seconds since 1970) as clocks show it here: `2026-03-01 14:05:09`."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    """A time (seconds since 1970) as clocks here show it: `2026-03-01 14:05:09`. Raises `OverflowError` if none can."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(_on_clocks(at)))
+
+
+def iso_time(at: float) -> str:
+    """A time (seconds since 1970) for machines: `2026-03-01T14:05:09+00:00`. Raises as `moment` does."""
+    return datetime.fromtimestamp(_on_clocks(at), UTC).isoformat(timespec="seconds")
+
+
+def _on_clocks(at: float) -> float:
+    if not 0 <= at < _END_OF_CLOCKS:
+        raise OverflowError(f"no clock shows {at:g} s since 1970")
+    return at
 
 
 def ceil_seconds(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from batchrun.checkpoint.explain import explained
 from batchrun.checkpoint.folder import Folder
+from batchrun.checkpoint.owner import task_folders
 from batchrun.checkpoint.places import Places
 from batchrun.options.settings import Settings
 from batchrun.task.notice import Printed, hear_notices
@@ -61,7 +62,7 @@ def engine_when_asked(
 
     @cache
     def engine() -> StartableEngine:
-        known = is_known_unshared(folder.checkpoint.get("unshared"), setup.preload)
+        known = is_known_unshared(folder.checkpoint.get("unshared"), setup.preload, task_folders(spec))
         told = replace(setup, preload="no") if known else setup
         with explained(folder.places.folder):
             return engine_of(settings, told, hear_notices(folder.log.printed, say), say_and_log, stack, nursery)

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from batchrun.checkpoint.owner import lies_in
 from batchrun.task.load import source_digest
 
 
@@ -12,8 +13,9 @@ def unshared_as_fact(refusal: str, preload: str, sources: Iterable[tuple[str, st
     return {"why": refusal, "preload": preload, "python": platform.python_version(), "sources": [*sources]}
 
 
-def is_known_unshared(fact: Mapping[str, Any] | None, preload: str) -> bool:
-    """Whether an earlier run was refused the same: by this Python, with the same code."""
+def is_known_unshared(fact: Mapping[str, Any] | None, preload: str, folders: Iterable[str]) -> bool:
+    """Whether an earlier run was refused the same: by this Python, with the same code, which lies in `folders`."""
     if not fact or (fact["preload"], fact["python"]) != (preload, platform.python_version()):
         return False
-    return bool(fact["sources"]) and all(source_digest(path) == digest for path, digest in fact["sources"])
+    sources = fact["sources"]
+    return bool(sources) and all(lies_in(path, folders) and source_digest(path) == digest for path, digest in sources)

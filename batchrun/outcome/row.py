@@ -1,6 +1,7 @@
 """All that is known of one row, and whether it will run next time."""
 
 import json
+import os
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.damage import naming_damage
 from batchrun.checkpoint.inflight import Running, left_behind
 from batchrun.checkpoint.lock import is_held
-from batchrun.checkpoint.owner import files_now
+from batchrun.checkpoint.owner import files_now, lies_in, task_folders
 from batchrun.checkpoint.places import Places
 from batchrun.checkpoint.records import Failure, Settled
 from batchrun.core.kinds import CRASH
@@ -88,8 +89,10 @@ def _task_changed(checkpoint: Checkpoint, places: Places, settings: Settings, ve
         return version != settings.task_version
     if not known:
         return False
+    # Only files of the task that the user has named, or of his project: what is sent may name any.
+    folders = (*task_folders(settings.task), os.getcwd(), str(places.input.parent))
     return version != known["version"] or any(
-        source_digest(path) != digest for path, digest in files_now(checkpoint, places)
+        lies_in(path, folders) and source_digest(path) != digest for path, digest in files_now(checkpoint, places)
     )
 
 

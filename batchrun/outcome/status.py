@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from batchrun.checkpoint.places import check_folder, folder_of, names_in, places
 from batchrun.checkpoint.reading import spent_in_all
 from batchrun.core.states import SETTLED_NAMES, spoken
 from batchrun.core.suggest import meant
-from batchrun.core.text import counted, moment, percent, rate, whole_seconds
+from batchrun.core.text import counted, iso_time, moment, percent, rate, whole_seconds
 from batchrun.errors import BatchrunError, InputError, UsageError
 from batchrun.table.members import PATTERN_ENDING, is_pattern
 
@@ -119,7 +119,7 @@ def _spent(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _iso(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return None if seconds is None else iso_time(seconds)
 
 
 def status_in_words(record: dict[str, Any]) -> str:

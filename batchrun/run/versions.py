@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 from typing import Any
 
-from batchrun.checkpoint.owner import Owner
+from batchrun.checkpoint.owner import Owner, lies_in, task_folders
 from batchrun.core.limits import Timeout
 from batchrun.core.redact import without_secret
 from batchrun.core.signals import Signals
@@ -68,8 +68,10 @@ def known_version(before: Mapping[str, Any] | None, settings: Settings, spec: Sp
         return None
     if was is None or (was.name, was.path) != (now.name, now.path):
         return None
-    # The coordinator reads the files that a worker had found, and imports none: no line of the user's runs here.
-    if any(source_digest(path) != digest for path, digest in before["sources"]):
+    # The coordinator reads the files that a worker had found, and imports none: no line of the user's runs here. What
+    # the checkpoint says of them may be made up: none is opened that is not of the task that the user has named.
+    folders = task_folders(spec)
+    if any(not lies_in(path, folders) or source_digest(path) != digest for path, digest in before["sources"]):
         return None
     loaded = before.get("loaded") or before["version"]
     return Version(before["version"], tuple(map(tuple, before["sources"])), before.get("is_async"), loaded)

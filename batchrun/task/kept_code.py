@@ -14,11 +14,13 @@ from types import ModuleType
 
 import xxhash
 
+from batchrun.core.ownership import read_regular
 from batchrun.errors import ChangedError
 
 from .notice import say_notice
 
 MOST_BYTES = 4 << 20
+_LARGEST = 64 << 20
 _kept: dict[str, bytes] = {}
 
 
@@ -62,8 +64,11 @@ def content_digest(content: bytes) -> str:
 
 
 def content_of(path: str) -> bytes:
-    """What the run takes for the content of a source file. Raises `OSError` if it cannot be read."""
-    return _kept[path] if path in _kept else Path(path).read_bytes()
+    """What the run takes for the content of a source file. Raises `OSError` if it cannot be read.
+
+    The path may stand in a checkpoint that somebody sent: no pipe or device is read, nor what is too large for code.
+    """
+    return _kept[path] if path in _kept else read_regular(Path(path), _LARGEST)
 
 
 def is_there(path: str) -> bool:
@@ -73,7 +78,7 @@ def is_there(path: str) -> bool:
 
 def _on_disk(path: str) -> bytes | None:
     try:
-        return Path(path).read_bytes()
+        return read_regular(Path(path), _LARGEST)
     except OSError:
         return None
 

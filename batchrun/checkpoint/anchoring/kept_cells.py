@@ -15,7 +15,7 @@ from batchrun.table.fingerprint import CELL
 
 from .align import WIDTH
 
-_TABLES = """
+TABLES = """
 CREATE TABLE IF NOT EXISTS kept_order(nth INTEGER PRIMARY KEY, name BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS kept_cells(
   id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, columns TEXT NOT NULL, fingerprints BLOB NOT NULL,
@@ -28,7 +28,7 @@ class KeptCells:
     """The kept cells while a table is bound: the blocks of the table as it was, and those of the table as it is."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        for table in _TABLES.split(";"):  # not as a script, which would end the transaction
+        for table in TABLES.split(";"):  # not as a script, which would end the transaction
             db.execute(table)
         self._db = db
         self._before = {name for (name,) in db.execute("SELECT name FROM kept_cells")}

@@ -21,7 +21,7 @@ from batchrun.checkpoint.format import FORMAT
 from batchrun.checkpoint.gathering import blocks_of
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.placing import cut
-from batchrun.checkpoint.reading import RowReader, each_row, row_at
+from batchrun.checkpoint.reading import Corrupt, RowReader, each_row, row_at
 from batchrun.checkpoint.records import Failure, Settled
 from batchrun.checkpoint.sheets import MOST_BYTES, Block, is_whole, sealed
 from batchrun.core.states import DONE, FAILED, LEFT, SKIPPED
@@ -121,12 +121,25 @@ def test_a_sheet_that_comes_ready_made_is_kept_as_it_is_and_one_that_was_changed
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("seconds", b'["x",1]'), ("seconds", b"[1]"), ("raws", b'[{"a":1},null]'), ("hows", b"[1,null]")],
+)
+def test_what_is_of_another_type_is_damage_though_its_seal_fits(path, field, value):
+    parts = {"names": bytes(32), "keys": None, "seconds": b"[5,6]", "bodies": b"[1,\n2]", "raws": None, "hows": None}
+    with opened(path, write=True) as checkpoint:
+        checkpoint.write(1, [], [], blocks=[Block([1, 2], sealed(**{**parts, field: value}), DONE, 1, 1, 0, 1e9)])
+        with pytest.raises(Corrupt):
+            row_at(checkpoint.db, 2)
+
+
 def test_results_are_read_in_the_view_as_they_are(path):
     values = [b"true", b"null", b'"text"', b"1.5", b"[1,2]", b'{"a":{"b":null}}']
     rows = [Settled(n, bytes(16), None, DONE, 1, 1, 0.25, body) for n, body in enumerate(values, 1)]
     with opened(path, write=True) as checkpoint:
         checkpoint.write(1, rows, [])
-        found = checkpoint.db.execute("SELECT number, result, seconds, status FROM row").fetchall()
+    with contextlib.closing(sqlite3.connect(path)) as db:  # as people do: batchrun itself trusts no view
+        found = db.execute("SELECT number, result, seconds, status FROM row").fetchall()
     assert found == [(n, body.decode(), 0.25, "done") for n, body in enumerate(values, 1)]
 
 
@@ -190,7 +203,10 @@ def test_the_cells_that_late_files_of_format_2_keep_are_found_after_the_conversi
     shutil.copy(ROOT / "tests/data/checkpoint-v2.db", path)
     with contextlib.closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE sheet_order(nth INTEGER PRIMARY KEY, sheet BLOB NOT NULL)")
-        db.execute("CREATE TABLE sheet(id INTEGER PRIMARY KEY, name BLOB, columns TEXT, fingerprints BLOB, cells BLOB)")
+        db.execute(
+            "CREATE TABLE sheet(id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, columns TEXT NOT NULL, "
+            "fingerprints BLOB NOT NULL, cells BLOB NOT NULL)"
+        )
         db.execute("INSERT INTO sheet VALUES (1, x'01', '[\"word\"]', ?, ?)", (b"f" * 32, b"c" * 16))
         db.execute("INSERT INTO sheet_order VALUES (0, x'01')")
     with opened(path, write=True) as checkpoint:

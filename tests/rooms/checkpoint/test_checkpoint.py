@@ -122,8 +122,8 @@ def test_a_transaction_that_fails_leaves_nothing(path):
         assert checkpoint.get("rows") == 1
 
 
-def test_facts_are_any_json_and_those_that_were_tampered_with_are_refused(path):
-    facts = {"rows": 1, "columns": ["a", "ü"], "types": None}
+def test_facts_are_kept_as_json_and_those_that_were_tampered_with_are_refused(path):
+    facts = {"rows": 1, "columns": ["a", "ü"], "died": None}
     with opened(path, write=True) as checkpoint:
         checkpoint.put(**facts)
         assert checkpoint.get("missing", 5) == 5
