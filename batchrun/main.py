@@ -221,6 +221,8 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
             stopped = Interrupted(job.signals.first, "interrupted; --reparse starts over")
     elif engine:
         stopped = _run_rows(job, engine, planned, ledger, tally)
+    lost = job.folder.presence.loss()
+    stopped = lost or stopped
     output = None
     try:
         if not isinstance(stopped, CheckpointError):
@@ -235,7 +237,10 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
             checkpoint.put(unshared=unshared_as_fact(engine.refusal, settings.preload, sources))
         checkpoint.end_run(number, summary.exit_code, summary.as_record())
     damaged = isinstance(stopped, DamagedRows)
-    job.reporter.ended(summary, advice(summary, job.typed, again=job.spec != "repair", damaged=damaged))
+    next_steps = advice(summary, job.typed, again=job.spec != "repair", damaged=damaged)
+    job.reporter.ended(summary, () if lost else next_steps)
+    if lost:
+        raise job.folder.presence.rescue(checkpoint)
     if stopped:
         raise stopped
     return summary
@@ -270,8 +275,9 @@ def _run_rows(
             job.reporter.say(f"note: 'batchrun ctl' cannot reach this run: {remote.trouble}")
         helm = Helm(remote, jobs=jobs, task=places.name)
         run = Run(
-            engine, backlog, ledger, rules, tally, job.signals, job.reporter, job.folder.redactor, allowance, helm
-        )
+            engine, backlog, ledger, rules, tally, job.signals, job.reporter, job.folder.redactor, allowance, helm,
+            job.folder.presence.look,
+        )  # fmt: skip
         try:
             return run.go()
         except CheckpointError as error:  # no row can be kept any more

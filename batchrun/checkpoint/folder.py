@@ -21,6 +21,7 @@ from .lock import held
 from .log import Log
 from .opening import opened
 from .places import Places, check_folder, places_of, prepare
+from .presence import Presence
 from .witness import Witness
 
 
@@ -31,6 +32,7 @@ class Folder:
     places: Places
     checkpoint: Checkpoint
     witness: Witness
+    presence: Presence
     log: Log
     redactor: Redactor
     died: LostRows
@@ -54,7 +56,8 @@ def claimed(places: Places, settings: Settings, signals: Signals, bring: Bring |
     """
     prepare(places.folder)
     with ExitStack() as stack:
-        witness = Witness(stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first)))
+        lock = stack.enter_context(held(places.lock, settings.if_running, lambda: signals.first))
+        witness = Witness(lock)
         if bring is not None:
             bring(lambda: signals.first)
         aside = fresh_start(places) if settings.fresh and not settings.dry_run else None
@@ -66,7 +69,7 @@ def claimed(places: Places, settings: Settings, signals: Signals, bring: Bring |
         died = _last_death(checkpoint, places, settings)
         redactor = Redactor(os.environ, (settings.api_key_env,))
         log = stack.enter_context(Log(places.log, redactor))
-        yield Folder(places, checkpoint, witness, log, redactor, died, aside)
+        yield Folder(places, checkpoint, witness, Presence(places, lock), log, redactor, died, aside)
 
 
 def _last_death(checkpoint: Checkpoint, places: Places, settings: Settings) -> LostRows:

@@ -121,8 +121,10 @@ def positive(value: Any) -> float:
 def amount(value: Any) -> float:
     """A number, 0 or more: `600`, `2.5`."""
     text = str(value).strip().replace("_", "")
-    if not re.fullmatch(r"\d+(?:\.\d+)?|\.\d+", text):
+    if not re.fullmatch(r"-?(?:\d+(?:\.\d+)?|\.\d+)", text):
         raise ValueError(f"{text!r} is not a number")
+    if text.startswith("-"):
+        raise ValueError(f"{text} is less than 0")
     return float(text)
 
 

@@ -35,6 +35,11 @@ def advice(summary: Summary, typed: Sequence[str], *, again: bool = True, damage
     if damaged:  # wherever they stand: the rows that were asked for have run
         command = _again(typed, "--retry", "damaged", without=_SELECTING | {"--reparse", "--retry"})
         return [*steps, f"run the damaged rows: {command}"]
+    anew = _SELECTING | {"--reparse"}
+    some = any(_option(group) in anew for group in _groups(typed))  # rows that are done may have to run anew
+    if summary.exit_code > 1 and not (summary.left or steps or some):  # all are done: what may lack is their file
+        is_whole = summary.output is not None or "--no-output" in typed
+        return [] if is_whole else [f"write the results: {_again(typed)}"]
     if summary.exit_code > 1:
         return [*steps, f"resume: {_again(typed)}"]
     if summary.left:

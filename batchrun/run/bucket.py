@@ -4,7 +4,8 @@ SPARE_SECONDS = 0.1
 
 
 class Bucket:
-    """Fills evenly with `per_minute` units a minute and holds what 0.1 s bring, or one: it starts with none.
+    """Fills evenly with `per_minute` units a minute and holds what 0.1 s bring, or one. It starts with one: the first
+    row need not wait.
 
     Times are monotonic seconds.
     """
@@ -12,7 +13,7 @@ class Bucket:
     def __init__(self, per_minute: float, now: float) -> None:
         self._rate = per_minute / 60
         self._most = max(1.0, self._rate * SPARE_SECONDS)
-        self._level = 0.0
+        self._level = 1.0
         self._at = now
 
     def level(self, now: float) -> float:

@@ -5,7 +5,7 @@ the ledger. What becomes of an attempt is decided in `settling`.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from batchrun.checkpoint.inflight import Running
@@ -49,7 +49,7 @@ class Observer(Protocol):
 
 
 class Run:
-    """One invocation, from the plan to the last commit."""
+    """One invocation, from the plan to the last commit. `lost`: tells, on every turn, why nothing can be kept now."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class Run:
         redactor: Redactor | None = None,
         allowance: Allowance | None = None,
         helm: Helm | None = None,
+        lost: Callable[[float], BatchrunError | None] = lambda _: None,
     ) -> None:
         self.engine = engine
         self.backlog = backlog
@@ -74,6 +75,7 @@ class Run:
         self.allowance = allowance or Allowance()
         self.helm = helm or unsteered()
         self._observer = observer
+        self._lost = lost
         self._settling = Settling(rules, backlog, ledger, tally, redactor or Redactor({}), self.allowance)
         self._stillborn = 0
         self.patient_until: float | None = None
@@ -103,6 +105,8 @@ class Run:
             self.signals.asked = False
             now = time.monotonic()
             self._observer.running(self.engine.running(), now, loading_of(self.engine, now, ask=True))
+        if self.stopped is None and (lost := self._lost(time.monotonic())):
+            self.stop(lost)
         if self.signals.count and not isinstance(self.stopped, Interrupted):
             self.stop(Interrupted(self.signals.first, "interrupted"))
         impatient = self.patient_until is not None and time.monotonic() > self.patient_until

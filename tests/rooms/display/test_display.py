@@ -323,6 +323,7 @@ def test_why_rows_wait_for_a_limit_is_shown(run):
     assert seen(run, 110.0).allowance is None
     throttle = Throttle(40, careful=True)
     run.allowance = Allowance(throttle, rpm=Bucket(60, 110.0))
+    run.allowance.handed_out(1, 110.0)
     assert seen(run, 110.0).allowance == Allowed(10, 40, "--rpm")
     throttle.refused(110.0, 110.5)
     assert seen(run, 112.0).allowance == Allowed(7, 40, "throttled by the server")

@@ -91,11 +91,17 @@ def test_a_bucket_gives_no_burst(per_minute, pauses):
         while bucket.level(now) >= 1:
             bucket.take(1, now)
             given_out += 1
-    assert given_out <= now * per_minute / 60 + 1e-6
+    assert given_out <= 1 + now * per_minute / 60 + 1e-6
+
+
+@pytest.mark.parametrize("per_minute", [0.01, 1, 6000])
+def test_the_first_one_may_go_at_once(per_minute):
+    assert Bucket(per_minute, 0.0).due(1, 0.0) == 0
 
 
 def test_a_bucket_says_when_the_next_one_may_go():
     bucket = Bucket(600, 0.0)
+    bucket.take(1, 0.0)
     assert bucket.due(1, 0.0) == pytest.approx(0.1)
     assert bucket.level(0.1) == pytest.approx(1.0)
     bucket.take(1, 0.1)
