@@ -4,18 +4,18 @@ import inspect
 import marshal
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import xxhash
 
 from batchrun.checkpoint.bind import open_bound
-from batchrun.checkpoint.kept import Bring, kept_path, meant_table
+from batchrun.checkpoint.kept import Bring, keep_rows, kept_path, meant_table
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.owner import FUNCTION, TYPED, Owner
 from batchrun.checkpoint.places import Places, find, places_of
@@ -24,9 +24,8 @@ from batchrun.display.reporter import make
 from batchrun.options.settings import Settings
 from batchrun.options.sources import here
 from batchrun.options.table import OPTIONS
-from batchrun.run.checks import check_named
 from batchrun.run.summary import Summary
-from batchrun.table.frames import SpeaksArrow, is_frame, keep_frame, no_table, repeatable
+from batchrun.table.frames import SpeaksArrow, is_frame, keep_frame, no_table
 from batchrun.task.by_value import by_value
 
 from .errors import InputError, UsageError
@@ -36,16 +35,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Task = str | Callable[[dict[str, Any]], Any]
+TableObject: TypeAlias = "pd.DataFrame | SpeaksArrow | Iterable[Mapping[str, Any]]"
 
 
-def process(
-    table: "str | os.PathLike[str] | pd.DataFrame | SpeaksArrow", /, task: Task | None = None, **options: Any
-) -> Summary:
+def process(table: "str | os.PathLike[str] | TableObject", /, task: Task | None = None, **options: Any) -> Summary:
     """Apply `task` to each remaining row of `table`, and write the results; as `batchrun process` does.
 
-    `table`: a path, or a DataFrame of pandas or polars, a relation of DuckDB, or whatever else has
-    `__arrow_c_stream__` (kept as Parquet in the checkpoint's folder, under the working directory or `dir`; its rows
-    are known again by their content, the index of pandas is not kept). `task`: as on the command
+    `table`: a path; or a DataFrame of pandas or polars, a relation of DuckDB, or whatever else has
+    `__arrow_c_stream__`, kept as Parquet; or a list (or an iterator) of dicts, kept as JSON Lines, so that dates become
+    text. They are kept in the checkpoint's folder, under the working directory or `dir`; rows are known again by their
+    content, the index of pandas is not kept. `task`: as on the command
     line, or a function of a row. `options`: those of the command line with underscores, such as `jobs=50`,
     `timeout="30s"`, `key="id"`. Environment and configuration file count as they do there.
 
@@ -54,13 +53,13 @@ def process(
     """
     settings = _settings(task, options)
     origin = None if task is None or isinstance(task, str) else _origin(task)
-    if is_frame(table):
-        return _run_frame(table, settings, origin)
+    if _is_object(table):
+        return _run_object(table, settings, origin)
     return _run(_path(table, settings), settings, origin)
 
 
 def results(
-    table: "str | os.PathLike[str] | pd.DataFrame | SpeaksArrow", /, task: Task | None = None, **options: Any
+    table: "str | os.PathLike[str] | TableObject", /, task: Task | None = None, **options: Any
 ) -> "pd.DataFrame":
     """The results so far, joined to the table in its order.
 
@@ -69,8 +68,8 @@ def results(
     are several. Works during a run. Raises `CheckpointError` or `UsageError` if there is none, or several.
     """
     settings = _settings(task, options)
-    if is_frame(table):
-        return _results_of_frame(table, settings)
+    if _is_object(table):
+        return _results_of_object(table, settings)
     path = _path(table, settings)
     named = task is not None or settings.name is not None
     return _joined(find(path, settings.dir, settings.checkpoint_name if named else None), path)
@@ -114,8 +113,21 @@ def _origin(function: Callable[[dict[str, Any]], Any]) -> Owner:
     return Owner(FUNCTION, named.__qualname__, TYPED)
 
 
-def _frame_path(settings: Settings) -> Path:
-    return kept_path(f"{settings.checkpoint_name}.parquet", settings.dir)
+def _kept_path(table: TableObject, settings: Settings) -> Path:
+    ending = "parquet" if is_frame(table) else "jsonl"
+    return kept_path(f"{settings.checkpoint_name}.{ending}", settings.dir)
+
+
+def _keep(table: TableObject, path: Path) -> None:
+    if is_frame(table):
+        keep_frame(table, path)
+    else:
+        keep_rows(table, path)  # type: ignore[arg-type]
+
+
+def _is_object(table: Any) -> TypeGuard[TableObject]:
+    """Whether the table is an object, of which a copy is kept: rows as dicts, or a frame."""
+    return is_frame(table) or isinstance(table, (list, tuple, Iterator))
 
 
 def _path(table: Any, settings: Settings) -> Path:
@@ -132,20 +144,15 @@ def _run(path: Path, settings: Settings, origin: Owner | None, bring: Bring | No
         reporter.close()
 
 
-def _run_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings, origin: Owner | None) -> Summary:
-    """A DataFrame is written down, for a run must be able to read it twice; one for a dry run is not kept."""
-    path = _frame_path(settings)
+def _run_object(table: TableObject, settings: Settings, origin: Owner | None) -> Summary:
+    """A table that is an object is written down, for a run must be able to read it twice; a dry run keeps none."""
+    path = _kept_path(table, settings)
     settings = replace(settings, dir=path.parent.parent, no_output=settings.output is None)
-    if settings.names_no_task:
-        frame = repeatable(frame)
-        with TemporaryDirectory(prefix="batchrun-") as folder:
-            keep_frame(frame, Path(folder) / path.name)
-            check_named(Path(folder) / path.name, settings, lambda: 0, "the DataFrame")
     if not settings.dry_run:
-        return _run(path, settings, origin, lambda _: keep_frame(frame, path))
+        return _run(path, settings, origin, lambda _: _keep(table, path))
     with TemporaryDirectory(prefix="batchrun-") as folder:
         copy = Path(folder) / path.name
-        return _run(copy, settings, origin, lambda _: keep_frame(frame, copy))
+        return _run(copy, settings, origin, lambda _: _keep(table, copy))
 
 
 def _joined(places: Places, path: Path) -> "pd.DataFrame":
@@ -156,8 +163,8 @@ def _joined(places: Places, path: Path) -> "pd.DataFrame":
         return frame(bound.table, bound.types, checkpoint.db)
 
 
-def _results_of_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings) -> "pd.DataFrame":
-    path = _frame_path(settings)
+def _results_of_object(table: TableObject, settings: Settings) -> "pd.DataFrame":
+    path = _kept_path(table, settings)
     directory, name = path.parent.parent, settings.checkpoint_name
     places = places_of(path, directory, name)
     hint = "batchrun.process(df, ...) gives a DataFrame its results; give both the same task, name and dir"
@@ -166,7 +173,7 @@ def _results_of_frame(frame: "pd.DataFrame | SpeaksArrow", settings: Settings) -
         raise none
     with TemporaryDirectory(prefix="batchrun-") as folder:
         copy = Path(folder) / path.name
-        keep_frame(frame, copy)  # the one that is kept may be another
+        _keep(table, copy)  # the one that is kept may be another
         try:
             return _joined(places, copy)
         except UsageError:

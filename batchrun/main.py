@@ -24,7 +24,7 @@ from batchrun.checkpoint.bind import Binder, Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.deaths import LostRows
 from batchrun.checkpoint.folder import Folder, claimed, find_places
-from batchrun.checkpoint.kept import Bring
+from batchrun.checkpoint.kept import Bring, as_said
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.owner import Owner, known_owner, owner_of, refuse_other_task
 from batchrun.checkpoint.places import Places
@@ -141,7 +141,8 @@ def process(
 def _check(table: Path, places: Places, spec: Spec, settings: Settings, signals: Signals) -> Path | None:
     """Raise for what cannot be done on this table, or cannot be meant. Returns the results file, if any."""
     check_early(spec, table, settings)
-    check_named(table, settings, lambda: signals.first)
+    said = as_said(table)
+    check_named(table, settings, lambda: signals.first, "" if said == table else said.name)
     return check_output(places, settings)
 
 

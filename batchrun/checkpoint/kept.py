@@ -7,12 +7,13 @@ checkpoint's folder, under the name that the user gives it: `NAME.batchrun/NAME`
 import os
 import select
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from batchrun.errors import CheckpointError, InputError, Interrupted, UsageError
 from batchrun.table.members import is_pattern
+from batchrun.task.encode import Unencodable, encode
 
 from .atomic import replacing
 from .places import safe
@@ -92,6 +93,35 @@ def keep_stream(source: int, path: Path, stop: Callable[[], int]) -> None:
             f"the table cannot be kept in {path}: {error.strerror or error}",
             "make room, check permissions, or give --dir another folder",
         ) from error
+
+
+def keep_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write down at `path`, for this user alone, dicts as JSON Lines. Raises `InputError`, `CheckpointError`."""
+    try:
+        with replacing(path, mode=0o600) as file:
+            for number, row in enumerate(rows, 1):
+                file.write(_line(row, number))
+            if not file.tell():
+                raise InputError("the list has no rows", "give at least one dict")
+    except OSError as error:
+        raise CheckpointError(
+            f"the rows cannot be kept in {path}: {error.strerror or error}",
+            "make room, check permissions, or give dir= another folder",
+        ) from error
+
+
+def _line(row: Mapping[str, Any], number: int) -> bytes:
+    if not isinstance(row, Mapping):
+        raise InputError(f"row {number:,} of the list is not a dict: {type(row).__name__}", "give a list of dicts")
+    if key := next((key for key in row if not isinstance(key, str)), None):
+        raise InputError(f"row {number:,} of the list: the key {key!r} is not text", "give columns names")
+    try:
+        return encode(dict(row))[0] + b"\n"
+    except Unencodable as error:
+        where = error.path.removeprefix("result")
+        raise InputError(
+            f"row {number:,} of the list, {where.lstrip('.')}: {error.reason}", "change it, or give a DataFrame"
+        ) from None
 
 
 def _copy(source: int, file: IO[bytes], stop: Callable[[], int]) -> None:

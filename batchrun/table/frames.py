@@ -25,7 +25,8 @@ class SpeaksArrow(Protocol):
 
 def is_frame(table: Any) -> "TypeGuard[pd.DataFrame | SpeaksArrow]":
     """Whether it is a table that `keep_frame` can keep."""
-    return _is_of_pandas(table) or (hasattr(table, "__arrow_c_stream__") and not isinstance(table, type))
+    speaks = hasattr(table, "__arrow_c_stream__") or hasattr(table, "__arrow_c_array__")
+    return _is_of_pandas(table) or (speaks and not isinstance(table, type))
 
 
 def no_table(table: Any) -> InputError:
@@ -39,20 +40,8 @@ def no_table(table: Any) -> InputError:
         f"a table is a path or a DataFrame, not {name}",
         f"give what its {makes}() returns"
         if makes
-        else "give a path, a DataFrame of pandas or polars, or any other "
-        "object with __arrow_c_stream__; pandas.DataFrame(rows) makes one of a list of dicts",
+        else "give a path, a list of dicts, a DataFrame of pandas or polars, or what else has __arrow_c_stream__",
     )
-
-
-def repeatable(frame: "pd.DataFrame | SpeaksArrow") -> "pd.DataFrame | SpeaksArrow":
-    """The same table, which can be read more than once: a reader gives its rows only once."""
-    import pyarrow
-
-    if _is_of_pandas(frame):
-        return frame
-    reader = _reader(frame)
-    whole: SpeaksArrow = pyarrow.Table.from_batches(list(_batches(reader)), reader.schema)
-    return whole
 
 
 def keep_frame(frame: "pd.DataFrame | SpeaksArrow", path: Path) -> None:
@@ -105,6 +94,9 @@ def _reader(frame: Any) -> Any:
 
     _check_objects(frame)
     try:
+        if not hasattr(frame, "__arrow_c_stream__"):  # one batch, and no more
+            batch = pyarrow.record_batch(frame)
+            return pyarrow.RecordBatchReader.from_batches(batch.schema, [batch])
         reader = pyarrow.RecordBatchReader.from_stream(frame)
     except Exception as error:  # whatever the other library raises
         if "non-struct" in str(error):

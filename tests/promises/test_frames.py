@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 import batchrun
-from batchrun.errors import InputError
+from batchrun.errors import InputError, UsageError
 from batchrun.table.frames import keep_frame
 
 DAY = datetime.datetime(2026, 1, 1)
@@ -83,7 +83,12 @@ def test_categories_of_text_views_are_kept_as_polars_has_them(tmp_path):
 @pytest.mark.parametrize(
     ("table", "said", "remedy"),
     [
-        ([{"a": 1}], "a path or a DataFrame, not list", "pandas.DataFrame(rows)"),
+        ({"a": [1]}, "a path or a DataFrame, not dict", "a list of dicts"),
+        (pa.array([1]), "not pyarrow.lib.Int64Array", "to_pandas()"),
+        ([{"a": 1}, 5], "row 2 of the list is not a dict: int", "a list of dicts"),
+        ([{"a": 1}, {1: 2}], "row 2 of the list: the key 1 is not text", "names"),
+        ([{"a": {"b": [1, b"x"]}}], r"row 1 of the list, a.b\[1\]: bytes is not JSON", "DataFrame"),
+        ([], "the list has no rows", "at least one"),
         (pa.chunked_array([[1]]), "not pyarrow.lib.ChunkedArray", "to_pandas()"),
         (pd.Series([1]), "not pandas", "to_frame()"),
         (pd.DataFrame, "not type", "give a path"),
@@ -115,3 +120,49 @@ def test_a_table_that_fails_midway_leaves_the_earlier_one_in_place():
     with pytest.raises(InputError, match="no further row"):
         batchrun.process(pa.RecordBatchReader.from_batches(TABLE.schema, batches()), task=echo, name="it", quiet=True)
     assert len(batchrun.results(TABLE, name="it")) == 2
+
+
+ROWS = [
+    {"id": 1, "text": "a", "more": {"x": [1, None]}, "big": 2**70},
+    {"id": 2.5, "day": datetime.date(2026, 1, 31), "text": None},
+]
+
+
+@pytest.mark.parametrize("make", [list, tuple, iter, lambda rows: (row for row in rows)])
+def test_a_list_of_dicts_is_a_table_of_what_is_in_them(make):
+    assert batchrun.process(make(ROWS), task=lambda row: {"got": row}, name="it", quiet=True).done == 2
+    found = batchrun.results(make(ROWS), name="it")
+    assert list(found.columns[:5]) == ["id", "text", "more", "big", "day"]
+    nothing = dict.fromkeys(("more", "big"))
+    assert found["got"][0] == {**ROWS[0], "day": None}
+    assert found["got"][1] == {**nothing, **ROWS[1], "day": "2026-01-31"}
+
+
+def test_rows_of_a_list_are_known_again():
+    assert batchrun.process(ROWS, task=echo, name="it", quiet=True).ran == 2
+    assert batchrun.process([{"id": 0}, *reversed(ROWS)], task=echo, name="it", quiet=True).ran == 1
+
+
+def test_a_list_that_breaks_off_leaves_the_earlier_one_in_place():
+    def rows():
+        yield ROWS[0]
+        raise RuntimeError("the cursor was closed")
+
+    assert batchrun.process(ROWS, task=echo, name="it", quiet=True).done == 2
+    with pytest.raises(RuntimeError, match="the cursor was closed"):
+        batchrun.process(rows(), task=echo, name="it", quiet=True)
+    assert len(batchrun.results(ROWS, name="it")) == 2
+
+
+def test_one_batch_is_a_table_also_where_it_is_handed_out_as_an_array():
+    class Batch:
+        def __arrow_c_array__(self, requested_schema=None):
+            return TABLE.to_batches()[0].__arrow_c_array__(requested_schema)
+
+    assert batchrun.process(Batch(), task=echo, name="it", quiet=True).done == 2
+
+
+def test_a_list_without_a_task_is_repaired_or_told():
+    assert batchrun.process([{"text": '{"a": 1,}'}], name="it", quiet=True).done == 1
+    with pytest.raises(UsageError, match=r"no text cell of other\.jsonl holds JSON"):
+        batchrun.process([{"text": "plain"}], name="other", quiet=True)
