@@ -167,9 +167,9 @@ class Binder:
         for part in ("table", "sheet"):
             if reading.get(part) and reading[part] != self._reading.get(part):
                 raise UsageError(
-                    f"this checkpoint is that of the {part} {reading[part]!r}, and its results would go to rows of "
+                    f"this checkpoint belongs to the {part} {reading[part]!r}, and its results would go to rows of "
                     f"{self._reading.get(part)!r}",
-                    f"--{part} {reading[part]} goes on with it; --name NAME begins another checkpoint",
+                    f"--{part} {reading[part]} resumes it; --name NAME starts another checkpoint",
                 )
         if places.beside or self.checkpoint.get("place") == _whereabouts(places)["place"]:
             return

@@ -49,17 +49,17 @@ def piped(name: str | None, directory: Path | None) -> Path:
     """Where the table that comes from stdin is kept. Raises `UsageError` if it has no name, or nothing is piped in."""
     if not name:
         raise UsageError(
-            "a table that comes through a pipe needs a name, under which it and its results are kept",
-            "--name NAME gives it one: 'PROGRAM | batchrun process - --name NAME'",
+            "a table from a pipe needs a name, under which it and its results are kept",
+            "give it one with --name: 'PROGRAM | batchrun process - --name NAME'",
         )
     path = kept_path(name, directory)
     if as_said(path).exists():
         raise UsageError(
-            f"{as_said(path)} is there already, and its checkpoint would be in the same place as that of the pipe",
+            f"{as_said(path)} already exists, and its checkpoint would be in the same place as the pipe's",
             "give another --name",
         )
     if path.suffix == ".sqlite":
-        raise UsageError(f"--name {name}: what is kept under it would pass for a checkpoint", "give another --name")
+        raise UsageError(f"--name {name}: a table of that name would look like a checkpoint", "give another --name")
     try:
         typed_in = stat.S_ISCHR(os.fstat(0).st_mode)
     except OSError:
@@ -86,12 +86,12 @@ def keep_stream(source: int, path: Path, stop: Callable[[], int]) -> None:
             if not file.tell():
                 raise InputError(
                     "nothing came through the pipe",
-                    "See why the program before it has written nothing; a table that was kept before is still there.",
+                    "Find out why the program before it wrote nothing; a table that was kept before is still there.",
                 )
     except OSError as error:
         raise CheckpointError(
             f"the table cannot be kept in {path}: {error.strerror or error}",
-            "make room, check permissions, or give --dir another folder",
+            "free some space, check permissions, or give --dir another folder",
         ) from error
 
 

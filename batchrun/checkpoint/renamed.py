@@ -47,7 +47,7 @@ def refuse_renamed(table: Path, settings: Settings, now: Owner) -> None:
             before, after = (shlex.quote(from_here(path, Path.cwd())) for path in (old, folder))
             command = f"mv {before}/* {after}/" if folder.exists() else f"mv {before} {after}"
             raise UsageError(
-                f"{table} has no checkpoint, but {old} knows its rows, and the table of that name is gone: "
+                f"{table} has no checkpoint, but {old} has its rows, and the table of that name is gone: "
                 "was it renamed?",
                 f"if it was, run '{command}', then {_goes_on(known, settings, now)}; --fresh starts over",
             )

@@ -21,7 +21,7 @@ Input = Annotated[
     Path | None, Argument(metavar="INPUT", help=f"The table, as it was given to process.  {INPUT_DEFAULT}")
 ]
 Dir = Annotated[Path | None, Option("--dir", help="Where checkpoints live.  \\[default: beside the input]")]
-Task = Annotated[str | None, Option("--task", "-t", help="Whose checkpoint, if there are several.")]
+Task = Annotated[str | None, Option("--task", "-t", help="Which task's checkpoint, if there are several.")]
 Name = Annotated[str | None, Option("--name", help="Name of the checkpoint, if there are several.")]
 Json = Annotated[bool, Option("--json", help="Print JSON, for programs.")]
 

@@ -62,10 +62,10 @@ def _refuse_more(table: Path | None, words: list[str]) -> None:
     files = [path for word in words if (path := Path(word)).exists()]
     folder = f"{files[0].parent}/" if files and str(files[0].parent) != "." else ""
     raise UsageError(
-        f"one table is processed, {table}; what are {', '.join(words[:3])}{' and more' if words[3:] else ''}?",
-        f"the files of a pattern are one table if it is in quotes: '{folder}*{files[0].suffix}'"
+        f"only one table per run: {table} is followed by {', '.join(words[:3])}{' and more' if words[3:] else ''}",
+        f"to make the files of a pattern one table, quote it: '{folder}*{files[0].suffix}'"
         if files
-        else "'batchrun process --help' has the options",
+        else "'batchrun process --help' lists the options",
     )
 
 

@@ -56,9 +56,9 @@ def not_installed(module: str, environment: Mapping[str, str]) -> str:
     active = environment.get("VIRTUAL_ENV") or environment.get("CONDA_PREFIX")
     other = active and Path(active).resolve() not in (Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve())
     return (
-        f"the Python that runs this, {sys.executable}, has no {top!r}. If it is a package that you know under this "
-        f"name: {how_to_install(package)}. If it is a module of yours, put it beside the task or into the working "
-        f"directory{f'. The active environment, {active}, is another one' if other else ''}"
+        f"the Python running this, {sys.executable}, has no module {top!r}. If it is a package that you know by this "
+        f"name: {how_to_install(package)}. If it is a module of yours, put it beside the task or in the working "
+        f"directory{f'. The active environment, {active}, is a different one' if other else ''}"
     )
 
 

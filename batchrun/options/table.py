@@ -63,7 +63,7 @@ class Options:
 
     # fmt: off
     input: Path | None = _option(
-        None, Path, None, "CSV, Parquet, JSON Lines, Excel or SQLite file; folder, or pattern in quotes; - for a pipe.",
+        None, Path, None, "CSV, Parquet, JSON Lines, Excel or SQLite file, folder or quoted pattern; - for a pipe.",
         usual="input of batchrun.toml", metavar="INPUT", anchor=from_folder.path)
 
     task: str | bytes | None = _option(
@@ -203,7 +203,8 @@ class Options:
     config: Path | None = _option(
         None, Path, SHOW, "The configuration file to use.", usual="batchrun.toml here or above", metavar="FILE")
     progress: str = _option(
-        "auto", parsing.one_of("auto", "live", "plain", "none"), SHOW, "auto, live, plain, none.", usual="auto")
+        "auto", parsing.one_of("auto", "live", "plain", "none"), SHOW,
+        "How to show progress: auto, live, plain, none.", usual="auto")
     quiet: bool = _option(False, parsing.yes_no, SHOW, "Print only errors.", short="-q")
     json: bool = _option(False, parsing.yes_no, SHOW, "Print one start and one done record on stdout.")
     # fmt: on

@@ -89,8 +89,8 @@ def _doubts(bound: Bound, plan: Plan, spec: Spec) -> Iterator[str]:
         number = len(bound.unread)
         names = ", ".join(bound.unread[:3]) + (f" and {number - 3:,} more" if number > 3 else "")
         yield (
-            f"{were(number, 'file')} not read, for only {KINDS[bound.table.kind]} files in {bound.table.path.name} "
-            f"itself are its rows, not other files or subfolders: {names}"
+            f"{were(number, 'file')} not read: only {KINDS[bound.table.kind]} files in {bound.table.path.name} itself "
+            f"are its rows, not other files or subfolders: {names}"
         )
     if plan.to_run and not isinstance(spec, (str, bytes)) and (note := spec.note(bound.task_table()[0])):
         yield note

@@ -98,7 +98,7 @@ class CsvFiles:
             raise InputError(
                 f"{file} does not have the columns of {self._files[0].name}: it {'; it '.join(said)}",
                 "All files of a table must have the same columns. Process the files one by one, or name those that "
-                "belong together by a pattern in quotes.",
+                "belong together with a quoted pattern.",
             )
         return table
 

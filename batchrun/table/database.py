@@ -49,7 +49,7 @@ class DatabaseTable:
             while found := self._after(db, last):
                 before, last = last, found[-1][-len(self._order) :]
                 if before and len(last) == 1 and last <= before:  # it would go round for ever
-                    raise _damaged(self.path, "its rows are not in their order")
+                    raise _damaged(self.path, "its rows are out of order")
                 yield [row[: -len(self._order)] for row in found]
 
     def _after(self, db: sqlite3.Connection, last: Sequence[Any]) -> list[Cells]:
@@ -94,11 +94,11 @@ def _named(path: Path, db: sqlite3.Connection, name: str | None) -> str:
     if name is None:
         raise InputError(
             f"{path} is an SQLite database of {len(tables)} tables: {listing(tables)}",
-            f"Say which with --table, such as --table {tables[0]}.",
+            f"Choose one with --table, such as --table {tables[0]}.",
         )
     if kinds.get(name) == "view":
         raise InputError(
-            f"--table {name}: that is a view, whose rows have no order of their own",
+            f"--table {name}: that is a view, and its rows have no order of their own",
             f"Make a table of it: sqlite3 {path} 'CREATE TABLE {name}_rows AS SELECT * FROM {name}'",
         )
     if name not in kinds:
@@ -123,7 +123,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?{how}", uri=True)) as db:
             (pages,), (size,) = (db.execute(f"PRAGMA {what}").fetchone() for what in ("page_count", "page_size"))
             if not filled and path.stat().st_size < pages * size:
-                raise _damaged(path, "the file is shorter than it says")
+                raise _damaged(path, "the file is shorter than its header says")
             yield db
     except sqlite3.Error as error:
         if "locked" in str(error) or "busy" in str(error):

@@ -80,7 +80,7 @@ def _open_several(path: Path, options: ReadOptions, columns: tuple[str, ...] | N
 def _other_kind(file: Path, table: Table, before: Path, first: Table) -> NoReturn:
     raise InputError(
         f"{file} is {KINDS[table.kind]}, and {before.name}, the first of the files, is {KINDS[first.kind]}",
-        "All files of a table must be of one kind: name those of one kind by a pattern in quotes.",
+        "All files of a table must be of one kind: name those of one kind with a quoted pattern.",
     )
 
 

@@ -73,7 +73,7 @@ class JsonLinesTable:
             raise InputError(
                 f"{file} does not have the columns of {self._files[0].name}: it has {listing(tuple(record))}",
                 "All files of a table must have the same columns. Process the files one by one, or name those that "
-                "belong together by a pattern in quotes.",
+                "belong together with a quoted pattern.",
             )
 
     def _cells(self, file: Path, found: list[dict[str, Any]]) -> list[Cells]:

@@ -143,7 +143,7 @@ def _files_in(path: Path) -> list[Path]:
     if other and wanted != "Parquet":
         raise InputError(
             f"{path} holds tables of several kinds: {files[0].name} ({wanted}), {other.name} ({kinds[other]})",
-            f"Name those of one kind by a pattern in quotes: {_pattern_of(path, files[0])}",
+            f"Name those of one kind with a quoted pattern: {_pattern_of(path, files[0])}",
         )
     return files
 
@@ -156,8 +156,8 @@ def _files_like(path: Path) -> list[Path]:
         raise unreadable(path, error) from error
     if not files:
         raise InputError(
-            f"no file is called like {path}",
-            "Check the pattern: * stands for any part of a name, ** for folders on the way.",
+            f"no file matches {path}",
+            "Check the pattern: * matches any part of a name, ** any folders on the way.",
         )
     return _but_results(_in_order(_base(path), [name_in(path, file) for file in files]))
 
@@ -207,13 +207,12 @@ def _without_tables(path: Path) -> InputError:
     if below:
         return InputError(
             f"{path} has no tables of its own, and subfolders are not read: {_some(path, below)}",
-            "Give one of these folders, or name the files by a pattern in quotes: "
-            f"{_pattern_of(path / '**', below[0])}",
+            f"Give one of these folders, or name the files with a quoted pattern: {_pattern_of(path / '**', below[0])}",
         )
     return InputError(
         f"{path} is a folder without tables",
-        "Give a file, or a folder of CSV, TSV, JSON Lines or Parquet files. Files whose names end otherwise are named "
-        f"by a pattern in quotes: {shlex.quote(str(path / '*.txt'))}",
+        "Give a file, or a folder of CSV, TSV, JSON Lines or Parquet files. Name files with other endings "
+        f"with a quoted pattern: {shlex.quote(str(path / '*.txt'))}",
     )
 
 

@@ -71,8 +71,8 @@ class WorkbookTable:
         width = len(self.columns)
         if beyond := next((cell for cell in row[width:] if cell is not None), None):
             raise InputError(
-                f"{self.path}, sheet {self.sheet!r}, row {number:,}: {str(beyond)[:80]!r} stands beyond the last "
-                f"column with a name, {self.columns[-1]!r}",
+                f"{self.path}, sheet {self.sheet!r}, row {number:,}: {str(beyond)[:80]!r} is beyond the last "
+                f"named column, {self.columns[-1]!r}",
                 "Give its column a name in the header, or delete the cell.",
             )
         return (*row[:width], *(None,) * (width - len(row)))
@@ -86,7 +86,7 @@ def _top_of(path: Path, _stamp: tuple[int, ...], sheet: str | None, skip_lines: 
         rows = islice(enumerate(_rows(book[name], above + 1), above + 1), _LOOKED_AT)
         filled = [(number, row) for number, row in rows if any(cell is not None for cell in row)]
     if not filled:
-        raise InputError(f"{path}, sheet {name!r}: there is nothing in it", "Say which sheet is meant with --sheet.")
+        raise InputError(f"{path}, sheet {name!r}: it is empty", "Choose another sheet with --sheet.")
     number, header = filled[0]
     wide = next((other for other, row in filled[1:] if _count(row) > 1), None)
     if wide and _count(header) == 1 and skip_lines is None:
@@ -113,7 +113,7 @@ def _named(path: Path, sheets: dict[str, str], name: str | None) -> str:
         return shown[0]
     raise InputError(
         f"{path} is a workbook of {len(shown)} sheets: {listing(shown)}",
-        f"Say which with --sheet, such as --sheet {shown[0]!r}.",
+        f"Choose one with --sheet, such as --sheet {shown[0]!r}.",
     )
 
 
@@ -138,7 +138,7 @@ def _opened(path: Path) -> Iterator[Any]:
         from openpyxl import load_workbook
     except ImportError as error:
         raise UsageError(
-            f"{path} is an Excel workbook, and to read one takes the package openpyxl",
+            f"{path} is an Excel workbook, and reading one needs the package openpyxl",
             f"{how_to_install('openpyxl')}, or save the sheet as CSV",
         ) from error
     try:

@@ -122,7 +122,7 @@ def test_a_folder_with_subfolders_says_what_is_not_read(folder):
     csv(folder / "logs" / "1.csv", 1)
     (folder / "logs" / "old").mkdir()
     csv(folder / "logs" / "old" / "0.csv", 1)
-    assert "1 file was not read, for only CSV files in logs itself" in process(folder, "logs").stderr
+    assert "1 file was not read: only CSV files in logs itself" in process(folder, "logs").stderr
 
 
 def piped(folder: Path, text: bytes, *args: object):
@@ -187,10 +187,10 @@ def test_a_kept_table_lives_where_dir_says(folder):
 @pytest.mark.parametrize(
     ("args", "text", "said"),
     [
-        ((), ROWS, "--name NAME gives it one"),
+        ((), ROWS, "give it one with --name"),
         (("--name", "N"), b"", "nothing came through the pipe"),
-        (("--name", "tasks.py"), ROWS, "tasks.py is there already"),
-        (("--name", "N.sqlite"), ROWS, "would pass for a checkpoint"),
+        (("--name", "tasks.py"), ROWS, "tasks.py already exists"),
+        (("--name", "N.sqlite"), ROWS, "would look like a checkpoint"),
         (("--name", "N"), b"<html>", "is an HTML page"),
     ],
 )
@@ -325,7 +325,7 @@ def test_a_checkpoint_is_of_one_table_or_sheet(folder, name, part):
     assert "people" in process(folder, name).stderr
     assert ran(process(folder, name, f"--{part}", "people")) == 0
     done = process(folder, name, f"--{part}", "other")
-    assert (done.returncode, "this checkpoint is that of" in done.stderr) == (2, True)
+    assert (done.returncode, "this checkpoint belongs to" in done.stderr) == (2, True)
     assert ran(process(folder, name, f"--{part}", "other", "--name", "theirs")) == 1
     assert (folder / f"data.theirs.results.{'csv' if part == 'table' else 'xlsx'}").exists()
 

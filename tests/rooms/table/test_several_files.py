@@ -153,7 +153,7 @@ def test_a_folder_that_is_no_table_says_what_would_be_one(
 
 
 def test_a_pattern_that_fits_no_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no file is called like .*\*\.csv"):
+    with pytest.raises(InputError, match=r"no file matches .*\*\.csv"):
         scanned(tmp_path / "*.csv")
 
 

@@ -171,7 +171,7 @@ def test_a_module_that_this_python_lacks_is_installed_into_this_python(folder):
 def test_a_package_is_named_as_it_is_installed_and_one_that_is_there_is_not():
     assert "scikit-learn" in not_installed("sklearn.svm", {})
     assert not_installed("json.nothing", {}) == not_installed("yaml.nothing", {}) == ""
-    assert "/opt/other, is another one" in not_installed("sklearn", {"VIRTUAL_ENV": "/opt/other"})
+    assert "/opt/other, is a different one" in not_installed("sklearn", {"VIRTUAL_ENV": "/opt/other"})
     assert "another one" not in not_installed("sklearn", {"CONDA_PREFIX": sys.prefix})
 
 
