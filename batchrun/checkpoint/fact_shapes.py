@@ -51,12 +51,12 @@ def nonsense_in(facts: Iterable[tuple[Any, Any]]) -> str | None:
         try:
             value = json.loads(text)
         except (ValueError, TypeError, RecursionError):
-            return f"what it remembers as {name!r} is no JSON"
+            return f"what it remembers as {name!r} is not JSON"
         if name in _SHAPES and not ((value is None and name in _UNKNOWN) or _fits(value, _SHAPES[name])):
             return f"what it remembers as {name!r} makes no sense"
         if name in ("columns", "types"):
             lengths[name] = len(value)
-    return "it does not remember one type for each column" if len(set(lengths.values())) > 1 else None
+    return "it does not have one type for each column" if len(set(lengths.values())) > 1 else None
 
 
 def _fits(value: Any, shape: Any) -> bool:

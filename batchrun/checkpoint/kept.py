@@ -106,7 +106,7 @@ def keep_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
     except OSError as error:
         raise CheckpointError(
             f"the rows cannot be kept in {path}: {error.strerror or error}",
-            "make room, check permissions, or give dir= another folder",
+            "free some space, check permissions, or give dir= another folder",
         ) from error
 
 
@@ -114,7 +114,9 @@ def _line(row: Mapping[str, Any], number: int) -> bytes:
     if not isinstance(row, Mapping):
         raise InputError(f"row {number:,} of the list is not a dict: {type(row).__name__}", "give a list of dicts")
     if key := next((key for key in row if not isinstance(key, str)), None):
-        raise InputError(f"row {number:,} of the list: the key {key!r} is not text", "give columns names")
+        raise InputError(
+            f"row {number:,} of the list: the key {key!r} is not text", "keys are the columns' names: make them text"
+        )
     try:
         return encode(dict(row))[0] + b"\n"
     except Unencodable as error:

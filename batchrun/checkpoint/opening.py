@@ -90,7 +90,7 @@ def _prepare(db: sqlite3.Connection, path: Path, *, write: bool) -> None:
         raise CheckpointError(f"{path} is not a batchrun checkpoint", "move it away, or give --name or --dir")
     if found := stranger_in(db, version):
         raise CheckpointError(
-            f"{path} contains the {found}, which batchrun did not make: somebody else may have changed the file",
+            f"{path} contains the {found}, which batchrun did not create: somebody else may have changed the file",
             "if you made it yourself, remove it (DROP, in the sqlite3 shell); otherwise give --name or --dir",
         )
     if write:

@@ -51,13 +51,12 @@ class Presence:
         return CheckpointError(
             f"{self._places.checkpoint} is gone: its folder was {self._fate()} during the run. "
             f"Everything that was settled is in {place}",
-            f"move away what is at {folder}, if anything is, then run 'mv {place} {folder}' and the same command: "
-            "it resumes",
+            f"move away whatever is at {folder}, then run 'mv {place} {folder}' and the same command: it resumes",
         )
 
     def _fate(self) -> str:
         moved = self._moved_to()
-        return f"renamed to {moved}" if moved else "deleted, or replaced by another"
+        return f"renamed to {moved}" if moved else "deleted, or replaced by another one"
 
     def _moved_to(self) -> Path | None:
         """Where the folder is now, as far as the system knows."""

@@ -314,7 +314,7 @@ def _micros(block: Opened, place: Placed) -> list[int | None]:
     """The microseconds of each row's last attempt. Raises `Corrupt`."""
     found: list[int | None] = orjson.loads(block.kept.seconds)
     if len(found) != block.kept.rows or not _NUMBERS.issuperset(map(type, found)):
-        raise Corrupt(place.position, place.rows, "how long it took is no number")
+        raise Corrupt(place.position, place.rows, "how long it took is not a number")
     return found
 
 

@@ -40,7 +40,7 @@ def no_table(table: Any) -> InputError:
         f"a table is a path or a DataFrame, not {name}",
         f"give what its {makes}() returns"
         if makes
-        else "give a path, a list of dicts, a DataFrame of pandas or polars, or what else has __arrow_c_stream__",
+        else "give a path, a list of dicts, a pandas or polars DataFrame, or anything else with __arrow_c_stream__",
     )
 
 

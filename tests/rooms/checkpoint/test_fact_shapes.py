@@ -87,9 +87,9 @@ def test_a_row_that_is_suspected_is_named_by_a_fingerprint():
 
 
 def test_each_column_has_one_type():
-    assert told({**WHOLE, "types": []}) == "it does not remember one type for each column"
+    assert told({**WHOLE, "types": []}) == "it does not have one type for each column"
 
 
 @pytest.mark.parametrize("text", ["", "[" * 100_000, "{", None, "9" * 5000, b"\xff"])
 def test_what_is_no_json_is_told_as_such(text):
-    assert nonsense_in([("rows", text)]) == "what it remembers as 'rows' is no JSON"
+    assert nonsense_in([("rows", text)]) == "what it remembers as 'rows' is not JSON"

@@ -55,7 +55,7 @@ def test_files_of_each_format_hold_what_batchrun_makes(tmp_path, version, write)
 @pytest.mark.parametrize("version", FORMATS)
 def test_whatever_else_is_in_a_file_of_any_format_is_named(tmp_path, version, found, write):
     path = copied(tmp_path, version, MADE[found])
-    with pytest.raises(CheckpointError, match=f"contains the {found}, which batchrun did not make"):
+    with pytest.raises(CheckpointError, match=f"contains the {found}, which batchrun did not create"):
         opened(path, write=write)
 
 
@@ -63,5 +63,5 @@ def test_whatever_else_is_in_a_file_of_any_format_is_named(tmp_path, version, fo
 def test_what_belongs_to_another_format_is_as_strange(tmp_path, version):
     name, statement = OF_OTHER_FORMATS[version]
     path = copied(tmp_path, version, statement)
-    with pytest.raises(CheckpointError, match=f"'{name}', which batchrun did not make"):
+    with pytest.raises(CheckpointError, match=f"'{name}', which batchrun did not create"):
         opened(path, write=False)
