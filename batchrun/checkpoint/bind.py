@@ -193,6 +193,10 @@ class Twins:
         self._known = _twins(checkpoint)
         self._next = next(self._known, None)
 
+    def begin_by(self, position: int) -> bool:
+        """Whether one of the rows up to this one is the same as one before it, of those not asked for yet."""
+        return self._next is not None and self._next[0] <= position
+
     def occurrence(self, position: int) -> int:
         """How many rows before this one are the same."""
         while self._next and self._next[0] < position:

@@ -1,5 +1,6 @@
 """What the system allows this process."""
 
+import os
 import resource
 
 from batchrun.errors import UsageError
@@ -16,7 +17,8 @@ def raise_descriptors(rows: int) -> None:
     Workers inherit it: where many rows share one, each may have a connection of its own there.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _needed(rows) if hard == resource.RLIM_INFINITY else min(_needed(rows), hard)
+    wanted = _needed(rows) + len(os.listdir("/proc/self/fd"))  # whoever started us may have left many open
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

@@ -75,6 +75,10 @@ class Redactor:
         """Whether there are any secrets."""
         return self._text is not None
 
+    def finds(self, *texts: bytes | None) -> bool:
+        """Whether there is a secret in these texts, or in this JSON."""
+        return self._data is not None and any(self._data.search(text) for text in texts if text)
+
     def text(self, text: str) -> str:
         """The text without secrets."""
         return self._text.sub(MASK, text) if self._text else text

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .wire import Hello, Reply, Ticket
+from .wire import Hello, Reply, SheetFrame, Ticket
 
 
 class Ready(NamedTuple):
@@ -17,6 +17,18 @@ class Finished(NamedTuple):
 
     lane: int
     ends: list[tuple[Ticket, Reply]]
+
+
+class Gathered(NamedTuple):
+    """Attempts have ended by themselves, and all are done: the rows of a sheet."""
+
+    lane: int
+    tickets: list[Ticket]
+    sheet: SheetFrame
+
+    def singly(self) -> Finished:
+        """The same, end by end."""
+        return Finished(self.lane, list(zip(self.tickets, self.sheet.replies(), strict=True)))
 
 
 class TimedOut(NamedTuple):
@@ -74,5 +86,5 @@ class Loading(NamedTuple):
     stack: tuple[str, ...] = ()
 
 
-OfLane = Ready | Finished | TimedOut | Crashed | Returned | Stillborn
+OfLane = Ready | Finished | Gathered | TimedOut | Crashed | Returned | Stillborn
 Event = OfLane | StoodStill

@@ -12,11 +12,16 @@ import pickle
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+from zlib import crc32
 
+import orjson
+
+from batchrun.checkpoint.sheets import BETWEEN
 from batchrun.core.redact import Redactor
 
 HEADER = struct.Struct("<II")
 MAGIC = 0xB47C4F0D  # bytes that a row wrote into the pipe by mistake must not pass for the length of a frame
+_MAGIC_BYTES = MAGIC.to_bytes(4, "little")
 READ_SIZE = 1 << 20
 _PLAIN = 2  # the marshal version before references between values: nothing is shared here, and it is quicker
 
@@ -79,6 +84,54 @@ class Reply(NamedTuple):
         return self._replace(body=body, raw=redactor.optional(self.raw), note=redactor.optional(self.note), error=error)
 
 
+class SheetFrame(NamedTuple):
+    """Rows that are done, as the worker sends them; made of what stands on the slate.
+
+    `number`: of this worker's sheets, from 0. `positions`: the rows' numbers, int64 each. `micros`: a JSON array of the
+    microseconds that each ran. `bodies`: one of the results; `raws`, `hows`: of the replies, and of how a result was
+    found in each (None where no row has a reply). `crc`: over all of them.
+    """
+
+    number: int
+    positions: bytes
+    micros: bytes
+    bodies: bytes
+    raws: bytes | None
+    hows: bytes | None
+    crc: int
+
+    @classmethod
+    def sealed(
+        cls, number: int, positions: bytes, micros: bytes, bodies: bytes, raws: bytes | None, hows: bytes | None
+    ) -> "SheetFrame":
+        """With its checksum."""
+        return cls(number, positions, micros, bodies, raws, hows, _sum_of(positions, micros, bodies, raws, hows))
+
+    def replies(self) -> list[Reply]:
+        """The same, row by row."""
+        bodies = self.bodies[1:-1].split(BETWEEN)
+        raws = orjson.loads(self.raws) if self.raws else [None] * len(bodies)
+        hows = orjson.loads(self.hows) if self.hows else ["value"] * len(bodies)
+        seconds = [micros / 1e6 for micros in orjson.loads(self.micros)]
+        ends = zip(self.numbers(), seconds, bodies, raws, hows, strict=True)
+        return [Reply(row, "done", took, body, raw, how) for row, took, body, raw, how in ends]
+
+    def numbers(self) -> list[int]:
+        """The rows' numbers."""
+        return memoryview(self.positions).cast("q").tolist()
+
+    def is_whole(self) -> bool:
+        """Whether it came as it was sent."""
+        return self.crc == _sum_of(*self[1:-1])
+
+
+def _sum_of(*columns: bytes | None) -> int:
+    crc = 0
+    for column in columns:
+        crc = crc32(b"\0", crc32(column or b"", crc))
+    return crc
+
+
 _REPLY_FIELDS = len(Reply._fields)
 _new: Any = tuple.__new__
 
@@ -104,7 +157,7 @@ def pack(message: Any) -> bytes:
 
 
 def pack_plain(message: tuple[Any, ...]) -> bytes:
-    """A frame for the coordinator: a `Reply` or a `Hello`."""
+    """A frame for the coordinator: a `Reply`, a `SheetFrame` or a `Hello`."""
     payload = marshal.dumps((*message,), _PLAIN)
     return HEADER.pack(MAGIC, len(payload)) + payload
 
@@ -121,7 +174,8 @@ def write_all(fd: int, data: bytes) -> None:
 class Frames:
     """Cuts a stream of bytes into messages. Half a frame waits for its other half, for ever if need be.
 
-    `unpack`: from a payload to the message.
+    Whatever stands between frames is passed over: a row has written it to a descriptor that is not its own. `unpack`:
+    from a payload to the message.
     """
 
     def __init__(self, unpack: Callable[[bytes], Any]) -> None:
@@ -130,7 +184,7 @@ class Frames:
         self._needed = HEADER.size
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """Yield each message that `data` completes. Raises `ValueError` for bytes that are not a frame."""
+        """Yield each message that `data` completes. Raises what `unpack` raises for bytes that are not a message."""
         if self._rest:
             self._rest += data
             if len(self._rest) < self._needed:  # a frame of many pieces is put together once
@@ -141,7 +195,9 @@ class Frames:
         while end - start >= wide:
             magic, size = header(data, start)
             if magic != MAGIC:
-                raise ValueError("a worker's pipe delivered something other than a frame")
+                found = data.find(_MAGIC_BYTES, start + 1)
+                start = found if found >= 0 else end - len(_MAGIC_BYTES) + 1
+                continue
             stop = start + wide + size
             if stop > end:
                 needed += size
@@ -152,14 +208,19 @@ class Frames:
         self._rest, self._needed = bytearray(data[start:]), needed
 
 
-def unpack_plain(payload: bytes) -> Reply | Hello:
+def unpack_plain(payload: bytes) -> Reply | SheetFrame | Hello:
     """What a worker said. Raises `ValueError` for a payload that no worker of ours wrote."""
     try:
         fields = marshal.loads(payload)
-        # A reply begins with a number; nearly everything is one, and this is the quickest way to make it.
-        if type(fields[0]) is int and len(fields) == _REPLY_FIELDS:
-            reply: Reply = _new(Reply, fields)
-            return reply
+        # Both begin with a number; nearly everything is one of the two, and this is the quickest way to make it.
+        if type(fields[0]) is int:
+            if len(fields) == _REPLY_FIELDS:
+                reply: Reply = _new(Reply, fields)
+                return reply
+            sheet = SheetFrame._make(fields)
+            if not sheet.is_whole():
+                raise ValueError("its checksum is another")
+            return sheet
         return Hello._make(fields)
     except (ValueError, TypeError, EOFError, IndexError, KeyError) as error:
         raise ValueError(f"unreadable frame of {len(payload)} bytes from a worker: {error}") from error

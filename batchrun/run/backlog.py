@@ -3,6 +3,7 @@
 import heapq
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 
 from batchrun.engine.wire import Ticket
 
@@ -41,14 +42,12 @@ class Backlog:
             taken.append(self._returned.popleft())
         while self._resting and self._resting[0][0] <= now and len(taken) < most:
             taken.append(heapq.heappop(self._resting)[2])
-        while self._unread and len(taken) < most:
-            ticket = next(self._source, None)
-            if ticket is None:
-                self.missing, self._unread = self._unread, 0
-                break
-            self._unread -= 1
-            taken.append(ticket)
-        return taken
+        wanted = min(self._unread, most - len(taken))
+        new = list(islice(self._source, wanted))
+        self._unread -= len(new)
+        if len(new) < wanted:
+            self.missing, self._unread = self._unread, 0
+        return taken + new
 
     def give_back(self, tickets: tuple[Ticket, ...]) -> None:
         """Rows that were handed out and never started, or are not charged: first in line, in their order."""

@@ -13,7 +13,18 @@ from batchrun.checkpoint.ledger import Ledger
 from batchrun.core.redact import Redactor
 from batchrun.core.signals import Signals
 from batchrun.core.text import counted
-from batchrun.engine.events import Crashed, Event, Finished, Loading, Ready, Returned, Stillborn, StoodStill, TimedOut
+from batchrun.engine.events import (
+    Crashed,
+    Event,
+    Finished,
+    Gathered,
+    Loading,
+    Ready,
+    Returned,
+    Stillborn,
+    StoodStill,
+    TimedOut,
+)
 from batchrun.engine.seam import Engine, loading_of
 from batchrun.engine.wire import Ticket
 from batchrun.errors import BatchrunError, ChangedError, InputError, Interrupted, StoppedError, TaskError
@@ -183,18 +194,12 @@ class Run:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Finished():
-                self._settling.finished(*event)
+            case Finished() | Gathered() | TimedOut() | Crashed():
+                self._settling.ended(event)
                 self._act()
             case Returned(_, tickets):
                 self.backlog.give_back(tickets)
                 self.allowance.came_back(len(tickets), time.monotonic())
-            case TimedOut():
-                self._settling.timed_out(*event)
-                self._act()
-            case Crashed():
-                self._settling.crashed(*event)
-                self._act()
             case Ready(_, hello):
                 self._stillborn = 0
                 if hello.error is not None:

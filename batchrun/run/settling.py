@@ -8,17 +8,22 @@ import random
 import time
 from operator import attrgetter
 
+from orjson import loads
+
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.records import Failure, Settled
+from batchrun.checkpoint.sheets import BETWEEN
 from batchrun.core import kinds
 from batchrun.core.redact import Redactor
 from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT
 from batchrun.core.stillness import moved
+from batchrun.engine.events import Crashed, Finished, Gathered, TimedOut
 from batchrun.engine.wire import Error, Reply, Ticket
 from batchrun.errors import BatchrunError, StoppedError
 
 from .allowance import Allowance
 from .backlog import Backlog
+from .block import block_of
 from .first_errors import ENOUGH, FirstErrors, all_alike
 from .retry import after_failure, after_refusal, pause_for_all
 from .rules import Rules
@@ -57,6 +62,18 @@ class Settling:
         """Whether these are the first attempts, and may all end in one error of the program's own."""
         return self._first.open and self._tally.ran < ENOUGH
 
+    def ended(self, event: Finished | Gathered | TimedOut | Crashed) -> None:
+        """Attempts have ended."""
+        match event:
+            case Finished():
+                self.finished(*event)
+            case Gathered():
+                self.gathered(event)
+            case TimedOut():
+                self.timed_out(*event)
+            case Crashed():
+                self.crashed(*event)
+
     def finished(self, lane: int, ends: list[tuple[Ticket, Reply]]) -> None:
         """Attempts have ended by themselves. Nearly always they are done, and many: those are settled together."""
         if self._redactor.active:
@@ -91,6 +108,31 @@ class Settling:
         self._tally.succeeded([row[6] or 0.0 for row in done], firsts)
         if alike and self._tally.rows < self._rules.to_run:
             self.verdict = self.verdict or all_alike(alike, self._rules.columns, dict(self._rules.sources))
+
+    def gathered(self, event: Gathered) -> None:
+        """Attempts have ended, and are done: those of a sheet go into the ledger as they stand, if they are alike."""
+        lane, tickets, sheet = event
+        block = None if self._looked_at else block_of(tickets, sheet, task=self._rules.task, lane=lane, at=time.time())
+        if block is None or self._redactor.finds(sheet.bodies, sheet.raws):
+            self.finished(*event.singly())
+            return
+        was = [ticket.was for ticket in tickets if ticket.was]
+        for status in was:
+            self._ledger.unsettle(status)
+        self._unavailable = 0
+        self._ledger.settle_block(block)
+        for position in self._refused.keys() & set(block.positions):
+            del self._refused[position]
+        micros = loads(sheet.micros)
+        self._tally.found(loads(sheet.hows) if sheet.hows else ["value"] * len(tickets))
+        if self._tally.only_nulls:  # until the first that is not: no sheet is cut for it after that
+            self._tally.returned(sheet.bodies[1:-1].split(BETWEEN))
+        self._tally.succeeded([time / 1e6 for time in micros], len(tickets) - len(was))
+
+    @property
+    def _looked_at(self) -> bool:
+        """Whether something is to be learnt from each attempt."""
+        return self._first.open or not self._allowance.boundless
 
     def timed_out(
         self, lane: int, ticket: Ticket, seconds: float, tokens: tuple[int, int, int, int] | None = None

@@ -1,7 +1,8 @@
 """The rows that the plan runs, read from the table a second time, as they are handed out."""
 
 from collections.abc import Iterator
-from itertools import compress
+from itertools import compress, repeat
+from typing import Any
 
 from batchrun.checkpoint.anchoring.spool import occurrence_of
 from batchrun.checkpoint.bind import Bound, Twins
@@ -21,6 +22,21 @@ def tickets(
     fingerprint = identities(bound.table.columns, bound.options)
     cells_of = pick(bound.table.columns, bound.options)
     twins = Twins(checkpoint)
+
+    def with_a_past(
+        positions: list[int], rows: list[tuple[Any, ...]], names: list[bytes], keys: list[bytes] | None
+    ) -> Iterator[Ticket]:
+        for position, row, name, key in zip(positions, rows, names, keys or repeat(None)):  # noqa: B905
+            # Numbers of attempts go on through all runs: the in-flight file, `show` and the ledger mean the same one by
+            # a number. A row that failed in a run that died goes on there, a settled one gets all its retries anew.
+            made, base, was = under_way.get(position, 0), 0, 0
+            if plan.flags[position - 1] == AGAIN:
+                base, was = checkpoint.attempts_and_status(position)
+                made = max(made, base)
+            told_apart = name if keys else occurrence_of(name, twins.occurrence(position))
+            last = max(base + 1 + retries, made + 1)
+            yield Ticket(position, made + 1, told_apart, cells_of(row), last, was, key, base)
+
     first, left = 1, plan.to_run
     for chunk in bound.table.chunks(needed(bound.options)):
         if first == 1:
@@ -30,18 +46,11 @@ def tickets(
             positions = list(compress(range(first, first + len(chunk)), flags))
             rows = list(compress(chunk, flags))
             names, keys = fingerprint(rows)
-            for n, (position, row) in enumerate(zip(positions, rows, strict=True)):
-                # Numbers of attempts go on through all runs: the in-flight file, `show` and the ledger mean the same
-                # one by a number. A row that failed in a run that died goes on there, a settled one gets all its
-                # retries anew.
-                made, base, was = under_way.get(position, 0), 0, 0
-                if plan.flags[position - 1] == AGAIN:
-                    base, was = checkpoint.attempts_and_status(position)
-                    made = max(made, base)
-                name = names[n] if keys else occurrence_of(names[n], twins.occurrence(position))
-                last = base + 1 + retries
-                key = keys[n] if keys else None
-                yield Ticket(position, made + 1, name, cells_of(row), max(last, made + 1), was, key, base)
+            if under_way or AGAIN in flags or twins.begin_by(positions[-1]):
+                yield from with_a_past(positions, rows, names, keys)
+            else:  # nearly all rows of nearly all runs
+                rest = repeat(1 + retries), repeat(0), keys or repeat(None), repeat(0)
+                yield from map(Ticket, positions, repeat(1), names, map(cells_of, rows), *rest)
             left -= len(rows)
         first += len(chunk)
         if not left:

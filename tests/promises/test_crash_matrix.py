@@ -101,12 +101,12 @@ DEATHS = {
     "exits with 0": ("os._exit(0)", "exited with code 0"),
     "exits with 7": ("os._exit(7)", "exited with code 7"),
     "kills its group": ("os.killpg(0, signal.SIGKILL)", "killed by signal 9"),
-    "closes every descriptor": ("os.closerange(0, 70000)", "exited with code 1"),
     "kills its worker from a thread": (
         "threading.Thread(target=kill_self).start()\ntime.sleep(60)",
         "killed by signal 9",
     ),
 }
+CLOSES_EVERY_DESCRIPTOR = "os.closerange(0, 70000)"
 EXCEPTIONS = {
     "runs out of memory under a limit that stays": (
         """
@@ -186,6 +186,21 @@ def test_a_row_that_ends_its_worker_is_charged_alone(folder, way, moment):
     _, rows, poison = ROWS_THAT_RETURN[moment]
     assert_alone(folder, table, rows, poison, CRASHED)
     assert cause in error_of(table, poison)
+
+
+def test_a_row_that_closes_every_descriptor_while_its_reply_is_written_is_charged_alone(folder):
+    table, ran = run_cell(folder, CLOSES_EVERY_DESCRIPTOR, WHILE_ITS_REPLY_IS_WRITTEN)
+    assert ran.returncode == 1, ran.stderr
+    assert_alone(folder, table, 8, 3, CRASHED)
+    assert "exited with code 1" in error_of(table, 3)
+
+
+@pytest.mark.parametrize("moment", IN_A_ROW)
+def test_a_row_that_closes_every_descriptor_and_returns_is_done_and_its_worker_is_replaced(folder, moment):
+    table, ran = run_cell(folder, CLOSES_EVERY_DESCRIPTOR, IN_A_ROW[moment])
+    assert ran.returncode == 0, ran.stderr
+    _, rows, poison = IN_A_ROW[moment]
+    assert_alone(folder, table, rows, poison, DONE)
 
 
 @pytest.mark.parametrize("moment", IN_A_ROW)
@@ -487,7 +502,7 @@ def test_a_result_of_200_megabytes_is_kept(folder):
     assert len(assert_alone(folder, table, 400, 300, DONE)["text"]) == 200_000_000
 
 
-def test_a_row_that_finds_its_workers_pipe_is_charged_and_no_reply_is_lost(folder):
+def test_what_a_row_writes_into_its_workers_pipe_is_passed_over_and_no_reply_is_lost(folder):
     body = """
     def poison(row):
         for fd in range(3, 1100):
@@ -498,11 +513,9 @@ def test_a_row_that_finds_its_workers_pipe_is_charged_and_no_reply_is_lost(folde
     """
     tasks(folder, body, 100)
     table, ran = process(folder, rows=200)
-    assert ran.returncode == 1, ran.stderr
-    found = settled(table, "task")
-    assert {n: row for n, row in found.items() if row[0] != DONE} == {100: (CRASHED, None)}
-    assert len(found) == 200
-    assert "own pipe" in error_of(table, 100)
+    assert ran.returncode == 0, ran.stderr
+    assert {row[0] for row in settled(table, "task").values()} == {DONE}
+    assert starts(folder) == dict.fromkeys(range(1, 201), 1)
 
 
 def test_workers_that_die_before_any_row_starts_end_the_run(folder):

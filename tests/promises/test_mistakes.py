@@ -193,6 +193,9 @@ def mostly(row):
 
 def nan(row):
     return float("nan")
+
+def late(row):
+    return None if row["id"] < 1000 else row["id"]
 """
 
 
@@ -215,6 +218,14 @@ def test_a_result_or_a_note_among_them_says_that_the_function_returns(folder, ta
     numbered(folder / "data.csv", 5)
     (folder / "nothing.py").write_text(NOTHING)
     done = batchrun("process", "data.csv", "--task", f"nothing.py:{task}", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "every result is null" not in done.stderr
+
+
+def test_a_result_counts_however_late_it_comes_and_however_many_rows_travel_together(folder):
+    numbered(folder / "data.csv", 2000)
+    (folder / "nothing.py").write_text(NOTHING)
+    done = batchrun("process", "data.csv", "--task", "nothing.py:late", "--jobs", "1", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "every result is null" not in done.stderr
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.core.redact import Redactor
-from batchrun.engine.events import Event, Ready, Returned, Stillborn, StoodStill
+from batchrun.engine.events import Event, Gathered, Ready, Returned, Stillborn, StoodStill
 from batchrun.engine.lane_slots import slots_of_lanes
 from batchrun.engine.local.lanes import Lanes
 from batchrun.engine.wire import READ_SIZE, Frames, Ticket, unpack, write_all
@@ -144,6 +144,8 @@ class LaneHost:
                 at_home = self._opening.bundle.at_home
                 sources = tuple((at_home(path, self._folder), digest) for path, digest in event.hello.sources)
                 yield event._replace(hello=event.hello._replace(sources=sources))
+            elif isinstance(event, Gathered):
+                yield event.singly()
             elif isinstance(event, Stillborn):
                 yield event._replace(hung=False)  # other hosts may have loaded the task
             else:

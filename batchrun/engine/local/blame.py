@@ -51,7 +51,7 @@ def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[i
     elif not lane.killed and (death.cause is not None or lane.garbled):
         # It has died by itself. In a lane that retires threads still run whose rows have been given up: it may have
         # been one of them, so nobody is named there either.
-        row = None if lane.retiring else culprit(list(lane.sent), death, in_order=lane.garbled and lane.slots == 1)
+        row = None if lane.retiring else culprit(list(lane.sent), death, alone=lane.garbled and len(lane.sent) == 1)
         if row is None:
             suspects = started.keys() & lane.sent.keys()
             if death.holder and death.holder.position in suspects and not misled:
@@ -66,13 +66,13 @@ def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[i
     return events, suspects
 
 
-def culprit(sent: list[int], death: Death, *, in_order: bool) -> int | None:
+def culprit(sent: list[int], death: Death, *, alone: bool) -> int | None:
     """The row that did it, of those `sent` whose reply never came; None if it cannot be told.
 
-    `in_order`: rows reply in the order in which they were sent, so the first without a reply is the one.
+    `alone`: no other row has had the worker, so it is the one.
     """
-    if in_order:
-        return sent[0] if sent else None
+    if alone:
+        return sent[0]
     if death.holder and death.holder.position not in sent:
         return None  # what a row that has ended left behind had the interpreter
     ran = [row.position for row in death.running if row.position in sent]

@@ -10,10 +10,12 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 
+from orjson import loads
+
 from batchrun.checkpoint.inflight import Holder, InFlight, Running, full_barrier
 from batchrun.core.processes import exit_in_words, kill_group, kill_trees
-from batchrun.engine.events import Event, Finished, Ready, Returned, Stillborn, TimedOut
-from batchrun.engine.wire import Hello, Reply, Ticket, pack
+from batchrun.engine.events import Event, Finished, Gathered, Ready, Returned, Stillborn, TimedOut
+from batchrun.engine.wire import Hello, Reply, SheetFrame, Ticket, pack
 from batchrun.engine.worker_setup import WorkerSetup
 
 from .nursery import Nursery, NurseryDied
@@ -61,6 +63,7 @@ class Lane:
         self.overdue: Stillborn | None = None
         self.finished = 0
         self.batch = 0
+        self._sheets = 0
         self.started = self.heard = self.looked = time.monotonic()
         self.sent: dict[int, Ticket] = {}
         self.doubts: set[int] = set()
@@ -136,6 +139,21 @@ class Lane:
         """All that is in the pipe now."""
         return self._told(self.pipes.hear_out())
 
+    def pull(self) -> list[Event]:
+        """All that the worker has said, and the rows that are done on its slate, of which it has still to speak."""
+        events: list[Event] = []
+        while self.slots == 1:
+            sent = self.pipes.slate.sheets
+            events += self.hear_out()
+            if self._sheets < sent:  # what it wrote was lost among what a row has written
+                return events
+            sheet = self.pipes.slate.sheet()
+            if sheet is None or sheet.number < self._sheets:  # heard, and about to be wiped
+                return events
+            if sheet.number == self._sheets:
+                return [*events, *self._done(sheet)]
+        return self.hear_out()
+
     def printed(self, *, at_end: bool = False) -> list[str]:
         """Whole lines that the worker printed since the last call; also kept as the lane's tail.
 
@@ -152,8 +170,8 @@ class Lane:
         self._cells.recall(self.first, self.batch)
         full_barrier()
         running = {running.position for running in self.running()}
-        # Whatever had finished before those rows started is in the pipe by now.
-        events = self.hear_out()
+        # Whatever had finished before those rows started is in the pipe by now, or on the slate.
+        events = self.pull()
         # These were seen, but may see the recall in turn and not start: `resolve` waits for what they come to.
         self.doubts = running & self.sent.keys()
         idle = tuple(ticket for row, ticket in self.sent.items() if row not in running)
@@ -168,7 +186,7 @@ class Lane:
             return []
         self.doubts -= ended
         self.stuck = False
-        events = self.hear_out()
+        events = self.pull()
         withdrawn = tuple(self.sent.pop(row) for row in ended if row in self.sent)
         return [*events, Returned(self.index, withdrawn)] if withdrawn else events
 
@@ -220,7 +238,7 @@ class Lane:
         except NurseryDied:
             return None
 
-    def _told(self, said: Iterator[Hello | Reply]) -> list[Event]:
+    def _told(self, said: Iterator[Hello | Reply | SheetFrame]) -> list[Event]:
         """What was said, as events."""
         events: list[Event] = []
         ends: list[tuple[Ticket, Reply]] = []
@@ -231,6 +249,14 @@ class Lane:
                 if type(message) is Reply:
                     if (ticket := sent.pop(message[0], None)) is not None:
                         ends.append((ticket, message))
+                elif type(message) is SheetFrame:
+                    if message.number != self._sheets:
+                        raise ValueError("a sheet is missing")
+                    self._sheets += 1
+                    if ends:
+                        events += self._ended(ends)
+                        ends = []
+                    events += self._done(message)
                 elif isinstance(message, Hello):
                     self.ready = message.error is None
                     self.loaded_in = max(self.loaded_in, self.heard - self.started)
@@ -242,10 +268,26 @@ class Lane:
             kill_group(self.pid)
         return [*events, *self._ended(ends)] if ends else events
 
-    def _ended(self, ends: list[tuple[Ticket, Reply]]) -> Iterator[Event]:
-        self.pace.saw(len(ends), sum(reply[2] for _, reply in ends))
-        self.finished += len(ends)
+    def _done(self, sheet: SheetFrame) -> list[Event]:
+        """Rows of a sheet are done. Some may have been pulled from the slate before."""
+        numbers = sheet.numbers()
+        tickets = [ticket for number in numbers if (ticket := self.sent.pop(number, None)) is not None]
+        if len(tickets) == len(numbers) and not self.doubts and not self.lost:
+            micros = loads(sheet.micros)
+            self._saw(len(tickets), sum(micros) / 1e6)
+            return [Gathered(self.index, tickets, sheet)]
+        known = {ticket.position: ticket for ticket in tickets}
+        ends = [(known[reply.position], reply) for reply in sheet.replies() if reply.position in known]
+        return list(self._ended(ends)) if ends else []
+
+    def _saw(self, rows: int, seconds: float) -> None:
+        """So many attempts have ended, which took so long together."""
+        self.pace.saw(rows, seconds)
+        self.finished += rows
         self.stuck = False
+
+    def _ended(self, ends: list[tuple[Ticket, Reply]]) -> Iterator[Event]:
+        self._saw(len(ends), sum(reply[2] for _, reply in ends))
         if self.doubts:  # a row that is sent again must not pass for one that was being taken back
             self.doubts -= {ticket.position for ticket, _ in ends}
         if self.asked or self.lost:

@@ -16,7 +16,7 @@ from batchrun.checkpoint.inflight import InFlight, Running, forget
 from batchrun.core.descriptors import check_descriptors, raise_descriptors
 from batchrun.core.processes import cpus
 from batchrun.core.stillness import Stillness
-from batchrun.engine.events import Crashed, Event, Finished, Loading, Stillborn, StoodStill, TimedOut
+from batchrun.engine.events import Crashed, Event, Finished, Gathered, Loading, Stillborn, StoodStill, TimedOut
 from batchrun.engine.lane_slots import slots_of_lanes
 from batchrun.engine.wire import Ticket
 from batchrun.engine.worker_setup import WorkerSetup
@@ -214,7 +214,7 @@ class Lanes:
                 self._put_up_more()
             except StoppedError as error:
                 self._broken = error  # told at the next call, as below
-        if sum(len(event.ends) for event in events if type(event) is Finished) > len(self.lanes):
+        if sum(_rows(event) for event in events) > len(self.lanes):
             # At full speed a wake-up per row would cost more than the rows: let some gather.
             time.sleep(NAP_SECONDS)
         return events
@@ -272,7 +272,7 @@ class Lanes:
         self._cells.resume()
         if any(lane.halting() for lane in self.lanes):
             self._cells.halt()
-        return [*events, *(event for lane in self.lanes for event in self._suspicion.heard(lane.hear_out()))]
+        return [*events, *(event for lane in self.lanes for event in self._suspicion.heard(lane.pull()))]
 
     def kill(self) -> None:
         """End everything in flight now; what comes back are `Returned` rows."""
@@ -349,7 +349,7 @@ class Lanes:
         now, running, holder = time.monotonic(), lane.running(), lane.holder()
         self._end_trial(lane, died=True)
         self._unwatch(lane.pipes.outbox, lane.pipes.output, lane.pipes.inbox, lane.death)
-        events = lane.hear_out()
+        events = lane.pull()
         self._log(lane, at_end=True)
         was_ready = lane.ready
         cause = lane.bury()
@@ -380,3 +380,11 @@ class Lanes:
                 # Told at the next call: what has happened until now must not be lost over it.
                 self._broken = error
         self.lanes.remove(lane)
+
+
+def _rows(event: Event) -> int:
+    """Attempts that have ended by themselves."""
+    match event:
+        case Finished(_, ends) | Gathered(_, ends):
+            return len(ends)
+    return 0

@@ -54,7 +54,7 @@ class Nursery:
         self.died = False
 
     def start(self, setup: WorkerSetup, pipes: Sequence[int]) -> int:
-        """Start a worker with its ends of inbox, outbox and output; returns its process number.
+        """Start a worker with its ends of inbox, outbox and output, and its slate; returns its process number.
 
         Raises `OSError` if the machine lets no further process start.
         """

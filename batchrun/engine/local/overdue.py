@@ -42,7 +42,7 @@ def _free_those_behind(lane: Lane, running: Sequence[Running], now: float, limit
     if still < bound:
         return []
     lane.stuck = True
-    return lane.take_back() if len(lane.sent) > lane.slots else []
+    return lane.take_back() if len(lane.sent) > lane.slots else lane.pull()
 
 
 def _end(lane: Lane, running: Sequence[Running], now: float, limit: float) -> list[Event]:
@@ -97,7 +97,7 @@ def _is_known(lane: Lane, row: Running, blocker: Holder | None) -> bool:
 
 def _give_up(lane: Lane, late: Sequence[Running], now: float) -> list[Event]:
     """Threads cannot be ended: their rows are, and the lane is replaced when its other rows have finished."""
-    events = lane.hear_out()
+    events = lane.pull()
     for row in late:
         if ticket := lane.sent.pop(row.position, None):
             events.append(TimedOut(lane.index, ticket, now - row.started - lane.lost.get(row.position, 0.0)))

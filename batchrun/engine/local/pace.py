@@ -3,7 +3,7 @@
 # Many times what the coordinator needs to send the next rows, and little enough that nobody minds when a pause or a
 # slow row has them taken back.
 WORTH_SECONDS = 0.04
-MAX_HELD = 2000
+MAX_HELD = 8000
 _WEIGHT = 0.2
 
 

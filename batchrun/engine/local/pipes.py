@@ -1,4 +1,4 @@
-"""The coordinator's ends of a worker's private pipes: rows go in, replies and printed lines come out."""
+"""The coordinator's ends of a worker's private pipes: rows go in, replies and printed lines come out. And its slate."""
 
 import fcntl
 import os
@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
-from batchrun.engine.wire import READ_SIZE, Frames, Hello, Reply, unpack_plain
+from batchrun.engine.slate import Slate, new_slate
+from batchrun.engine.wire import READ_SIZE, Frames, Hello, Reply, SheetFrame, unpack_plain
 
 _PIPE_SIZE = 1 << 20
 
 
 class Pipes:
-    """Three pipes. The worker's ends, in this order, are in `theirs` until `given_away` closes them here."""
+    """Three pipes and a slate. The worker's ends, in this order, are in `theirs` until they are `given_away`."""
 
     def __init__(self) -> None:
         self._ends: list[int] = []
@@ -25,6 +26,8 @@ class Pipes:
             self.inbox = self._pipe(ours=1)
             self.outbox = self._pipe(ours=0)
             self.output = self._pipe(ours=0)
+            self.theirs.append(new_slate())
+            self.slate = Slate(self.theirs[-1])
             undo.pop_all()
         _widen(self.outbox)
         _widen(self.inbox)
@@ -57,7 +60,7 @@ class Pipes:
             self._outgoing.clear()
         return True
 
-    def hear(self) -> Iterator[Hello | Reply]:
+    def hear(self) -> Iterator[Hello | Reply | SheetFrame]:
         """What the worker has said since the last call.
 
         Raises `ValueError` for bytes that it never wrote, `EOFError` when it has closed the pipe.
@@ -67,7 +70,7 @@ class Pipes:
             raise EOFError
         yield from self._frames.feed(data or b"")
 
-    def hear_out(self) -> Iterator[Hello | Reply]:
+    def hear_out(self) -> Iterator[Hello | Reply | SheetFrame]:
         """All that is in the pipe now. Raises `ValueError` as `hear` does."""
         while data := _read(self.outbox):
             yield from self._frames.feed(data)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from batchrun.engine.events import Crashed, Event, Finished, TimedOut
+from batchrun.engine.events import Crashed, Event, Finished, Gathered, TimedOut
 
 
 class Suspicion:
@@ -24,7 +24,7 @@ class Suspicion:
                 # Whoever comes to an end of its own is clear, whatever the end: if it was guilty, that has been
                 # charged.
                 ended = _ended(event)
-                self.misled |= isinstance(event, Finished) and not ended.isdisjoint(self.of_lanes)
+                self.misled |= isinstance(event, Finished | Gathered) and not ended.isdisjoint(self.of_lanes)
                 self.of_lanes -= ended
                 self.of_nursery -= ended
         return events
@@ -45,6 +45,8 @@ def _ended(event: Event) -> set[int]:
     match event:
         case Finished(_, ends):
             return {ticket.position for ticket, _ in ends}
+        case Gathered(_, tickets):
+            return {ticket.position for ticket in tickets}
         case Crashed(_, ticket) | TimedOut(_, ticket):
             return {ticket.position}
     return set()

@@ -1,7 +1,7 @@
 """How a worker goes through its rows: one by one, or several at once in threads. For `async def`: see `looped`.
 
-A reply is in the pipe before its slot's next row starts. The kernel keeps what is in the pipe when this process
-dies, so a row that has finished is never run again because of its neighbour.
+A reply is in the pipe, or on the slate, before its slot's next row starts. Both are still there when this process has
+died, so a row that has finished is never run again because of its neighbour.
 """
 
 import os
@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn
 
 from batchrun.checkpoint.inflight import InFlight, full_barrier
@@ -23,6 +23,7 @@ from batchrun.task.load import Function
 from .attempt import Finish, attempt
 from .lifeline import hung_up
 from .output import Output
+from .slate_writer import SlateWriter
 
 _NO_ATTEMPT = frozenset({"refused", "aborted"})
 
@@ -39,7 +40,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What serving rows takes: the task, what becomes of its values, the in-flight file, the ways in and out."""
+    """What serving rows takes: the task, what becomes of its values, the in-flight file, the ways in and out.
+
+    `slate`: where results wait for each other; None where rows run beside each other.
+    """
 
     function: Function
     finish: Finish
@@ -48,6 +52,7 @@ class Service:
     outbox: int
     output: Output
     pid: int
+    slate: SlateWriter | None = None
 
     def begin(self, cell: int, lane: int, row: Row) -> float | None:
         """Mark the row as started in `cell`; None if it must not start. `lane`: the lane's first cell.
@@ -68,7 +73,7 @@ class Service:
         return started
 
     def end(self, cell: int, reply: Reply) -> None:
-        """Put the reply into the pipe, then free the cell."""
+        """Put the reply into the pipe, or onto the slate, then free the cell."""
         if os.getpid() != self.pid:
             # The row forked, and this is the child coming back: only the parent speaks for the row.
             os._exit(0)
@@ -76,6 +81,13 @@ class Service:
         # other row starts if none may. The cell is freed after it: until then a death is this row's
         # (docs/decisions/0005).
         self.output.end(reply.position)
+        if self.slate is not None:
+            if self.slate.take(reply):
+                # Who sees the cell empty, or with the next row, must find this one on the slate.
+                full_barrier()
+                self.cells.clear(cell)
+                return
+            self.slate.send()
         if reply.outcome in _NO_ATTEMPT:
             self.cells.no_attempt(cell)
             if reply.wait or reply.outcome == "aborted":
@@ -112,9 +124,11 @@ def serve(service: Service, inbox: int) -> None:
     for message in messages:
         rows = desk.rows(message)
         if desk.slots > 1:
-            _in_threads(service, desk, messages)
+            _in_threads(replace(service, slate=None), desk, messages)
             return
         _one_by_one(service, desk.first, rows)
+        if service.slate is not None:
+            service.slate.send_if_idle()
 
 
 def _one_by_one(service: Service, cell: int, rows: list[Row]) -> None:

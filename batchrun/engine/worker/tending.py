@@ -56,7 +56,7 @@ def answer_questions(channel: socket.socket, workers: set[int], born: Born | Non
     """
     own = os.getpid()
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, 1, 5)
+        message, descriptors, _, _ = socket.recv_fds(channel, 1, 6)
         if not message:
             return
         with open(descriptors.pop(0), "rb") as question:

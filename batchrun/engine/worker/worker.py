@@ -10,10 +10,12 @@ import os
 import resource
 import signal
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from batchrun.checkpoint.inflight import InFlight
+from batchrun.engine.slate import Slate
 from batchrun.engine.wire import Hello, pack_plain, write_all
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import TaskError
@@ -25,6 +27,7 @@ from .attempt import finisher, safe_text
 from .lifeline import die_with, in_own_group
 from .output import Output
 from .serve import Service, serve
+from .slate_writer import SlateWriter
 from .templating import Answer, Born, LoadedTask, become_template
 
 _ASIDE = 1000
@@ -37,6 +40,7 @@ def main(
     inbox: int,
     outbox: int,
     output: int,
+    slate: int,
     channel: int | None = None,
     *,
     answer: Answer,
@@ -49,7 +53,7 @@ def main(
     """
     in_own_group()
     die_with(parent)
-    inbox, outbox, output = (_aside(fd) for fd in (inbox, outbox, output))
+    inbox, outbox, output, slate = (_aside(fd) for fd in (inbox, outbox, output, slate))
     printed = Output(output)
     faulthandler.enable(file=2)
     for signum in _NOT_FOR_US:
@@ -60,7 +64,7 @@ def main(
     if channel is None:
         task = born() if born else None
     else:
-        task = become_template(setup, _aside(channel), (inbox, outbox, output), partial(_load, setup), answer)
+        task = become_template(setup, _aside(channel), (inbox, outbox, output, slate), partial(_load, setup), answer)
     _heed_in_children()  # not in a template, whose children are workers
     # Before the coordinator hears of this worker: rows that had to wait for its imports would start in a burst.
     finish = finisher(setup.reply, strict=setup.strict, accept_truncated=setup.accept_truncated, schema=setup.schema)
@@ -76,7 +80,7 @@ def main(
 
             serve_async(service, inbox)
         else:
-            serve(service, inbox)
+            serve(replace(service, slate=SlateWriter(Slate(slate), inbox, outbox)), inbox)
 
 
 def _heed_in_children() -> None:

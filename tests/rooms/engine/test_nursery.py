@@ -36,10 +36,10 @@ def test_that_no_process_can_be_started_ends_the_run_with_the_rows_left(folder):
 def test_a_coordinator_that_dies_amid_a_question_leaves_nothing_behind_and_no_traceback(tmp_path, capfd):
     nursery = Nursery()
     setup = WorkerSetup("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
-    pipes = [end for _ in range(3) for end in os.pipe()]
+    pipes = [end for _ in range(4) for end in os.pipe()]
     try:
         os.kill(nursery._pid, signal.SIGSTOP)
-        say(nursery._socket, ("start", setup), [pipes[0], pipes[3], pipes[5]])
+        say(nursery._socket, ("start", setup), [pipes[0], pipes[3], pipes[5], pipes[7]])
         nursery._socket.close()
         os.kill(nursery._pid, signal.SIGCONT)
         ended = os.waitid(os.P_PID, nursery._pid, os.WEXITED | os.WNOWAIT)
@@ -55,9 +55,9 @@ def test_a_nursery_that_has_not_answered_is_asked_nothing_more(tmp_path):
     """Each further question would be waited for as long, and a late answer would be taken for that of another."""
     nursery = Nursery()
     setup = WorkerSetup("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
-    pipes = [end for _ in range(3) for end in os.pipe()]
+    pipes = [end for _ in range(4) for end in os.pipe()]
     try:
-        worker = nursery.start(setup, [pipes[0], pipes[3], pipes[5]])
+        worker = nursery.start(setup, [pipes[0], pipes[3], pipes[5], pipes[7]])
         os.kill(nursery._pid, signal.SIGSTOP)
         os.kill(worker, signal.SIGKILL)
         patience = nursery._socket.gettimeout()

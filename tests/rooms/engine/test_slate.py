@@ -1,0 +1,165 @@
+"""The slate: what stands on it is what was put there, whatever happens to the one who wrote it."""
+
+import os
+import signal
+from contextlib import suppress
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.checkpoint.sheets import BETWEEN
+from batchrun.engine.slate import MOST_ROWS, SIZE, TEXT_SIZE, Slate, new_slate
+from batchrun.engine.wire import Frames, Reply, pack_plain, unpack_plain
+from batchrun.engine.worker.slate_writer import SlateWriter
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+RESULTS = st.lists(JSON.map(orjson.dumps), min_size=1, max_size=20)
+
+
+@pytest.fixture
+def slate():
+    """A descriptor of a new slate, and what is on it for the one who looks."""
+    fd = new_slate()
+    yield fd, Slate(fd)
+    os.close(fd)
+
+
+@pytest.fixture
+def pipe():
+    """Two ends; nothing is read while the test writes, so it must write little."""
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+@given(RESULTS)
+def test_results_come_from_the_slate_byte_for_byte(bodies):
+    fd = new_slate()
+    worker, coordinator = Slate(fd), Slate(fd)
+    os.close(fd)
+    for position, body in enumerate(bodies, 5):
+        worker.add(position, 10 * position, body + BETWEEN, with_reply=False)
+    assert [(reply.position, reply.body, reply.raw, reply.how) for reply in coordinator.sheet().replies()] == [
+        (position, body, None, "value") for position, body in enumerate(bodies, 5)
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(JSON.map(orjson.dumps), st.none() | st.text(), st.sampled_from(["json", "fence", "text"])), min_size=1
+    )
+)
+def test_replies_and_how_results_were_found_in_them_come_with_the_results(rows):
+    inbox, outbox = os.pipe()
+    fd = new_slate()
+    writer = SlateWriter(Slate(fd), inbox, outbox)
+    for position, (body, raw, how) in enumerate(rows, 1):
+        assert writer.take(Reply(position, "done", 0.0, body, raw, how))
+    sheet = Slate(fd).sheet()
+    for end in (fd, inbox, outbox):
+        os.close(end)
+    assert sheet.is_whole()
+    assert [reply[3:6] for reply in sheet.replies()] == rows
+
+
+def test_what_is_on_the_slate_outlives_the_one_who_wrote_it(slate):
+    fd, coordinator = slate
+    child = os.fork()
+    if child == 0:
+        Slate(fd).add(7, 1, b'{"a":1}' + BETWEEN, with_reply=False)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert [(reply.position, reply.body) for reply in coordinator.sheet().replies()] == [(7, b'{"a":1}')]
+
+
+def test_a_sheet_that_was_sent_is_no_longer_on_the_slate_and_was_counted(slate, pipe):
+    fd, coordinator = slate
+    writer = SlateWriter(Slate(fd), pipe[0], pipe[1])
+    writer.take(Reply(3, "done", 0.001, b"1", None, "value"))
+    assert coordinator.sheets == 0
+    writer.send_if_idle()
+    assert coordinator.sheets == 1
+    assert coordinator.sheet() is None
+    (heard,) = Frames(unpack_plain).feed(os.read(pipe[0], 1 << 16))
+    assert heard.number == 0
+    assert heard.replies() == [Reply(3, "done", 0.001, b"1", None, "value")]
+
+
+def test_a_row_that_took_long_is_a_sheet_of_its_own(slate, pipe):
+    fd, coordinator = slate
+    SlateWriter(Slate(fd), pipe[0], pipe[1]).take(Reply(3, "done", 1.0, b"1", None, "value"))
+    assert coordinator.sheets == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(1, "skipped", 0.0, note="why"),
+        Reply(1, "failed", 0.0, error=("exception", "no", None, None, None)),
+        Reply(1, "done", 0.0, b"1", None, "value", "a note"),
+        Reply(1, "done", 0.0, b"1", None, "value", tokens=(1, 2, 0, 0)),
+        Reply(1, "done", 0.0, b'"%b"' % (b"x" * TEXT_SIZE), None, "value"),
+    ],
+    ids=["skipped", "failed", "with a note", "with tokens", "too large"],
+)
+def test_whatever_does_not_fit_a_sheet_travels_by_itself(slate, pipe, reply):
+    fd, coordinator = slate
+    assert not SlateWriter(Slate(fd), pipe[0], pipe[1]).take(reply)
+    assert coordinator.sheet() is None
+
+
+def test_a_full_slate_is_sent(slate, pipe):
+    fd, coordinator = slate
+    writer = SlateWriter(Slate(fd), pipe[0], pipe[1])
+    large = b'"%b"' % (b"x" * (TEXT_SIZE // 2))
+    os.set_blocking(pipe[1], True)
+    writer.take(Reply(1, "done", 0.0, b"1", None, "value"))
+    writer.take(Reply(2, "done", 0.0, b'"a reply"', "a reply", "json"))  # of another kind
+    assert coordinator.sheets == 1
+    assert [reply.position for reply in coordinator.sheet().replies()] == [2]
+    assert Slate(fd).room(len(large))
+    assert not Slate(fd).room(TEXT_SIZE + 1)
+
+
+def test_no_more_rows_fit_than_there_are_places(slate):
+    fd, coordinator = slate
+    worker = Slate(fd)
+    for position in range(MOST_ROWS):
+        assert worker.room(3)
+        worker.add(position, 1, b"1,\n", with_reply=False)
+    assert not worker.room(3)
+    assert coordinator.sheet().numbers() == list(range(MOST_ROWS))
+
+
+def test_a_row_that_writes_to_every_descriptor_hurts_no_slate(slate):
+    fd, coordinator = slate
+    Slate(fd).add(1, 1, b"1,\n", with_reply=False)
+    for way in (lambda: os.write(fd, b"junk"), lambda: os.ftruncate(fd, 0), lambda: os.ftruncate(fd, SIZE * 2)):
+        with suppress(OSError):
+            way()
+    assert os.fstat(fd).st_size == SIZE
+    assert [reply.body for reply in coordinator.sheet().replies()] == [b"1"]
+
+
+@given(st.lists(st.tuples(st.binary(max_size=40), st.integers(1, 2**40)), max_size=8), st.integers(1, 50))
+def test_bytes_between_frames_are_passed_over(parts, size):
+    replies = [Reply(position, "done", 0.0, b"1", None, "value") for _, position in parts]
+    data = b"".join(junk + pack_plain(reply) for (junk, _), reply in zip(parts, replies, strict=True))
+    frames = Frames(unpack_plain)
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    assert [message for piece in pieces for message in frames.feed(piece)] == replies
+
+
+def test_a_sheet_that_was_changed_on_its_way_is_refused(slate):
+    fd, coordinator = slate
+    Slate(fd).add(1, 1, b'"abc",\n', with_reply=False)
+    frame = pack_plain(coordinator.sheet())
+    with pytest.raises(ValueError, match="unreadable frame"):
+        list(Frames(unpack_plain).feed(frame.replace(b"abc", b"abd")))
