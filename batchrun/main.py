@@ -32,9 +32,10 @@ from batchrun.checkpoint.renamed import refuse_renamed
 from batchrun.core.signals import Signals, listening
 from batchrun.display.first_lines import Announcement
 from batchrun.display.reporter import Reporter
-from batchrun.engine.choose import StartableEngine, engine_when_asked
+from batchrun.engine.choose import engine_when_asked
 from batchrun.engine.lane_slots import slots_for
 from batchrun.engine.local.nursery import Nursery
+from batchrun.engine.seam import Engine, Rows
 from batchrun.engine.unshared import unshared_as_fact
 from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
@@ -70,7 +71,7 @@ class Job:
     settings: Settings
     spec: Spec
     owners: Owners
-    engine: Callable[[], StartableEngine]
+    engine: Callable[[], Engine]
     signals: Signals
     reporter: Reporter
     typed: Sequence[str]
@@ -233,9 +234,9 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
         stopped = stopped or error
     summary = summarise(places, settings, checkpoint, plan, tally, output, stopped)
     with suppress(CheckpointError) if stopped else nullcontext():  # a full disk: that is said already
-        if engine and engine.refusal:
+        if engine and (refusal := engine.state().refusal):
             sources = planned.version.sources
-            checkpoint.put(unshared=unshared_as_fact(engine.refusal, settings.preload, sources))
+            checkpoint.put(unshared=unshared_as_fact(refusal, settings.preload, sources))
         checkpoint.end_run(number, summary.exit_code, summary.as_record())
     damaged = isinstance(stopped, DamagedRows)
     next_steps = advice(summary, job.typed, again=job.spec != "repair", damaged=damaged)
@@ -247,20 +248,16 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
     return summary
 
 
-def _put_up(job: Job, planned: Planned) -> StartableEngine:
+def _put_up(job: Job, planned: Planned) -> Engine:
     """The engine, ready for the remaining rows. Where it cannot be made ready there has been no run."""
     bound, plan, version = planned.bound, planned.plan, planned.version
     settings, engine, is_async = job.settings, job.engine(), bool(version.is_async)
-    engine.keep(version.sources)
     slots = slots_for(settings, min(settings.rows_at_once(is_async=is_async), plan.to_run), is_async=is_async)
-    engine.start(len(slots))
-    engine.describe(*bound.task_table(), slots, bound.table.missing)
+    engine.prepare(Rows(*bound.task_table(), bound.table.missing, version.sources, slots))
     return engine
 
 
-def _run_rows(
-    job: Job, engine: StartableEngine, planned: Planned, ledger: Ledger, tally: Tally
-) -> BatchrunError | None:
+def _run_rows(job: Job, engine: Engine, planned: Planned, ledger: Ledger, tally: Tally) -> BatchrunError | None:
     """Run what is left; returns why that ended early, if it did."""
     checkpoint, settings, places = job.checkpoint, job.settings, job.folder.places
     bound, plan, version = planned.bound, planned.plan, planned.version

@@ -2,33 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from batchrun.core.kinds import RATE_LIMITED
 from batchrun.engine.events import Loading
-from batchrun.engine.seam import loading_of
+from batchrun.engine.seam import EngineState
 from batchrun.errors import Interrupted
 from batchrun.run.run import Run
 from batchrun.run.tally import WINDOW_SECONDS, Tally
 
 _FEW_ROWS = 10
 _TOO_EARLY_SECONDS = 0.5
-
-
-@runtime_checkable
-class HasLanes(Protocol):
-    """An engine that can tell about its lanes."""
-
-    def crew(self) -> tuple[int, int]:
-        """Lanes that are up, and how many workers have been replaced."""
-
-
-@runtime_checkable
-class HasWorkers(Protocol):
-    """An engine that runs rows on several machines."""
-
-    def workers(self) -> Sequence[tuple[str, int, int]]:
-        """Name, rows in flight and failed attempts so far, of each of a cluster's workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +124,8 @@ def snapshot_of(run: Run, now: float, *, task: str, input_name: str, draining_si
     tally, to_run = run.tally, run.rules.to_run
     elapsed = max(0.0, now - tally.started)
     rate = pace(tally.rate(now), tally.rows, elapsed)
-    drain = _drain(run, now, draining_since)
-    lanes, restarts = _crew(run)
+    engine = run.engine.state()
+    drain = _drain(run, engine, now, draining_since)
     return Snapshot(
         task=task,
         input=input_name,
@@ -158,25 +141,24 @@ def snapshot_of(run: Run, now: float, *, task: str, input_name: str, draining_si
         eta=None if drain or run.helm.paused or elapsed < _TOO_EARLY_SECONDS else eta(to_run - tally.rows, rate),
         p50=tally.latency(0.5),
         p95=tally.latency(0.95),
-        lanes=lanes,
-        restarts=restarts,
-        slowest=_slowest(run, now),
+        lanes=_lanes(run, engine),
+        restarts=engine.restarts,
+        slowest=_slowest(engine, now),
         last_error=_last_error(tally),
         jobs=run.helm.asked,
-        workers=run.engine.workers() if isinstance(run.engine, HasWorkers) else (),
+        workers=engine.machines,
         pause=None if drain else _pause(run, tally, now),
         drain=drain,
-        loading=loading_of(run.engine, now),
+        loading=engine.loading,
         elapsed=elapsed,
         allowance=_allowed(run, now),
         spent=_spent(run, elapsed),
     )
 
 
-def _crew(run: Run) -> tuple[int, int]:
-    """Lanes in use, and how many workers have been replaced. Those that `ctl` has put out of use do not count."""
-    lanes, restarts = run.engine.crew() if isinstance(run.engine, HasLanes) else (0, 0)
-    return min(lanes, max(run.helm.jobs, run.engine.busy())) if run.helm.lowered else lanes, restarts
+def _lanes(run: Run, engine: EngineState) -> int:
+    """Lanes in use. Those that `ctl` has put out of use do not count."""
+    return min(engine.lanes, max(run.helm.jobs, run.engine.busy())) if run.helm.lowered else engine.lanes
 
 
 def pace(recent: float, rows: int, elapsed: float) -> float:
@@ -215,8 +197,8 @@ def _spent(run: Run, elapsed: float) -> SpentSoFar | None:
     return SpentSoFar(tokens, 60 * tokens / elapsed if elapsed else 0.0, cost, projected)
 
 
-def _slowest(run: Run, now: float) -> Slowest | None:
-    first = min((running for _, running in run.engine.running()), default=None)
+def _slowest(engine: EngineState, now: float) -> Slowest | None:
+    first = min((running for _, running in engine.running), default=None)
     return Slowest(first.position, max(0.0, now - first.started)) if first else None
 
 
@@ -237,20 +219,20 @@ def _pause(run: Run, tally: Tally, now: float) -> Pause | None:
     return Pause(run.backlog.paused_until - now, message if kind == RATE_LIMITED else "")
 
 
-def _drain(run: Run, now: float, since: float | None) -> Drain | None:
+def _drain(run: Run, engine: EngineState, now: float, since: float | None) -> Drain | None:
     if run.stopped is None:
         return None
     signalled = isinstance(run.stopped, Interrupted)
     reason = "" if signalled else str(run.stopped)
     seconds = max(0.0, now - since) if since is not None else 0.0
     signum = run.signals.first if signalled else 0
-    return Drain(signum, reason, seconds, run.signals.count > 1, _most(run, now))
+    return Drain(signum, reason, seconds, run.signals.count > 1, _most(run, engine, now))
 
 
-def _most(run: Run, now: float) -> float | None:
+def _most(run: Run, engine: EngineState, now: float) -> float | None:
     """Seconds until every row that executes has ended, by itself or by its timeout, or is ended by the run."""
     if run.patient_until is not None:
         return max(0.0, run.patient_until - now)
     limit = run.rules.timeout.limit(run.tally.median(now)) if run.rules.timeout else None
-    last = max((running.started for _, running in run.engine.running()), default=None)
+    last = max((running.started for _, running in engine.running), default=None)
     return None if limit is None or last is None else max(0.0, last + limit - now)

@@ -1,12 +1,12 @@
 """Which engine runs the rows: this machine's lanes, or a cluster's. The run does not know which it has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from batchrun.checkpoint.explain import explained
 from batchrun.checkpoint.folder import Folder
@@ -24,25 +24,6 @@ if TYPE_CHECKING:
     from batchrun.engine.local.nursery import Nursery
 
 
-class StartableEngine(Engine, Protocol):
-    """An engine before it has rows."""
-
-    @property
-    def refusal(self) -> str:
-        """Why libraries are not imported once for all workers; empty if they are, or nobody has tried."""
-
-    def start(self, lanes: int) -> None:
-        """Have so many lanes, as far as the number is up to us."""
-
-    def keep(self, sources: Sequence[tuple[str, str]]) -> None:
-        """Have later workers load the task's files (path, digest) as they were when the run began."""
-
-    def describe(
-        self, names: tuple[str, ...], types: tuple[str, ...], slots: Sequence[int] = (), missing: tuple[str, ...] = ()
-    ) -> None:
-        """Tell every lane, now and later, the columns of the rows to come. See `Lanes.describe` and `converter`."""
-
-
 def engine_when_asked(
     folder: Folder,
     settings: Settings,
@@ -50,7 +31,7 @@ def engine_when_asked(
     say: Callable[[str], None],
     stack: ExitStack,
     nursery: "Nursery | None" = None,
-) -> Callable[[], StartableEngine]:
+) -> Callable[[], Engine]:
     """Makes the engine when it is first asked for: a finished job needs none. `stack` ends it, before the folder is
     given up. `say`: tells the user a line; the log gets it, too. `nursery`: see `engine_of`.
     """
@@ -61,7 +42,7 @@ def engine_when_asked(
         folder.log.say(text)
 
     @cache
-    def engine() -> StartableEngine:
+    def engine() -> Engine:
         known = is_known_unshared(folder.checkpoint.get("unshared"), setup.preload, task_folders(spec))
         told = replace(setup, preload="no") if known else setup
         with explained(folder.places.folder):
@@ -77,7 +58,7 @@ def engine_of(
     say: Callable[[str], None],
     stack: ExitStack,
     nursery: "Nursery | None" = None,
-) -> StartableEngine:
+) -> Engine:
     """The engine that `--engine` names. `stack` ends it, and everything in it.
 
     `printed`: told what tasks print on this machine; `say`: tells the user what happens elsewhere. `nursery`: one

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from batchrun.core.signals import Signals
 from batchrun.core.text import counted
@@ -12,14 +12,6 @@ from batchrun.errors import BatchrunError
 from .allowance import Allowance
 from .backlog import Backlog
 from .remote import Answer, Remote, Request
-
-
-@runtime_checkable
-class Elastic(Protocol):
-    """An engine that can be made larger while it runs."""
-
-    def grow(self, jobs: int) -> None:
-        """Have places for so many rows at once. Raises `BatchrunError` if it cannot; what there is stays."""
 
 
 class Steered(Protocol):
@@ -81,8 +73,6 @@ class Helm:
         """Use so many places, and make them if need be; returns why not, if it cannot be done."""
         wanted = min(jobs, run.engine.busy() + len(run.backlog))
         if wanted > self._places:
-            if not isinstance(run.engine, Elastic):
-                return f"this engine has {counted(self._places, 'place')}, and cannot grow"
             try:
                 run.engine.grow(wanted)
             except BatchrunError as error:

@@ -25,7 +25,7 @@ from batchrun.engine.events import (
     StoodStill,
     TimedOut,
 )
-from batchrun.engine.seam import Engine, loading_of
+from batchrun.engine.seam import Engine
 from batchrun.engine.wire import Ticket
 from batchrun.errors import BatchrunError, ChangedError, InputError, Interrupted, StoppedError, TaskError
 
@@ -99,7 +99,6 @@ class Run:
                 self._heed()
                 self._feed()
                 happened = self._collect()
-                self._expire()
                 self.ledger.commit_if_due(idle=not happened)
                 self._observer.tick(self, time.monotonic())
         finally:  # whatever it is that ends the loop: these rows have been paid for
@@ -115,7 +114,8 @@ class Run:
         if self.signals.asked:
             self.signals.asked = False
             now = time.monotonic()
-            self._observer.running(self.engine.running(), now, loading_of(self.engine, now, ask=True))
+            state = self.engine.state(ask=True)
+            self._observer.running(state.running, now, state.loading)
         if self.stopped is None and (lost := self._lost(time.monotonic())):
             self.stop(lost)
         if self.signals.count and not isinstance(self.stopped, Interrupted):
@@ -123,7 +123,7 @@ class Run:
         impatient = self.patient_until is not None and time.monotonic() > self.patient_until
         if (self.signals.count > 1 or impatient) and not self._killed:
             self._killed = True
-            self.engine.kill()
+            self.engine.withdraw("kill")
 
     def _feed(self) -> None:
         if self.stopped is None and (room := self._room()):
@@ -173,24 +173,19 @@ class Run:
     def _collect(self) -> bool:
         # Any event of the engine ends the wait. What makes no event must shorten it: a backoff or a pause that ends, a
         # minute's share of calls or tokens that fills up again.
+        now = time.monotonic()
         wait = GATHER_SECONDS if self.ledger.gathered else TICK_SECONDS
         if not self.stopped:
-            now = time.monotonic()
             wait = min(wait, self.backlog.next_due(now, wait), self.allowance.due(now, wait))
+        limit = self.rules.timeout.limit(self.tally.median(now)) if self.rules.timeout else None
         try:
-            events = self.engine.collect(wait)
+            events = self.engine.events(wait, limit)
         except StoppedError as error:  # the engine cannot go on; what has come is kept
             self.stop(error)
             return False
         for event in events:
             self._take(event)
         return bool(events)
-
-    def _expire(self) -> None:
-        now = time.monotonic()
-        limit = self.rules.timeout.limit(self.tally.median(now)) if self.rules.timeout else None
-        for event in self.engine.expire(now, limit):
-            self._take(event)
 
     def _take(self, event: Event) -> None:
         match event:
@@ -236,7 +231,7 @@ class Run:
 
     def take_back(self) -> None:
         """Rows that have not started return to the backlog."""
-        for event in self.engine.take_back():
+        for event in self.engine.withdraw("recall"):
             self._take(event)
 
     def say(self, text: str) -> None:
@@ -247,5 +242,5 @@ class Run:
         """Drain: hand out nothing more, let rows in flight finish. The first reason counts, but a signal wins."""
         if self.stopped is None or isinstance(why, Interrupted):
             self.stopped = why
-            for event in self.engine.drain():
+            for event in self.engine.withdraw("drain"):
                 self._take(event)

@@ -14,7 +14,7 @@ from batchrun.core.redact import without_secret
 from batchrun.core.signals import Signals
 from batchrun.core.version import VERSION
 from batchrun.engine.events import Ready, Stillborn
-from batchrun.engine.seam import Engine, loading_of
+from batchrun.engine.seam import Engine
 from batchrun.engine.wire import Hello
 from batchrun.errors import Interrupted, TaskError
 from batchrun.options.settings import Settings
@@ -122,7 +122,7 @@ def first_hello(engine: Engine, signals: Signals, observer: Observer, timeout: T
     limit = timeout.limit(None) if timeout else None
     try:
         while not signals.count:
-            for event in (*engine.collect(0.1), *engine.expire(time.monotonic(), limit)):
+            for event in engine.events(0.1, limit):
                 if isinstance(event, Ready):
                     check_hello(event.hello)
                     return event.hello
@@ -140,8 +140,8 @@ def _tell(engine: Engine, signals: Signals, observer: Observer, now: float) -> N
     """Nobody should wait for a module to be loaded and not know it."""
     if signals.asked:
         signals.asked = False
-        observer.running((), now, loading_of(engine, now, ask=True))
-    if loading := loading_of(engine, now):
+        observer.running((), now, engine.state(ask=True).loading)
+    if loading := engine.state().loading:
         observer.loading(loading)
 
 

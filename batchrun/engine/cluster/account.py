@@ -56,6 +56,11 @@ class Account:
         for key in self.hosts:
             self._link.say(key, message)
 
+    def grow(self, jobs: int) -> None:
+        """Have so many rows at once from now on."""
+        self._jobs = jobs
+        self._share_out()
+
     def give(self, host: HostAccount, tickets: list[Ticket]) -> None:
         """Hand rows to a host."""
         size = self._link.say(host.key, ("rows", [ticket.for_worker() for ticket in tickets]))

@@ -7,13 +7,13 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-from batchrun.checkpoint.inflight import Running
 from batchrun.engine.cluster.dask.link import Link
 from batchrun.engine.events import Event, Returned
+from batchrun.engine.seam import EngineState, MachineState, Rows, Withdrawal
 from batchrun.engine.wire import Ticket
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
@@ -49,11 +49,6 @@ class Cluster:
         self._alone: deque[Ticket] = deque()
         self._broken: StoppedError | None = None
 
-    @property
-    def refusal(self) -> str:
-        """Each machine tries for itself."""
-        return ""
-
     def __enter__(self) -> Self:
         return self
 
@@ -75,14 +70,16 @@ class Cluster:
             )
             self._workerless = time.monotonic()
 
-    def keep(self, _sources: Sequence[tuple[str, str]]) -> None:
-        """Every host, now and later, has the same bundle: the files as they were when the run began."""
+    def prepare(self, rows: Rows) -> None:
+        """Tell every host, now and later, the columns of the rows to come. Slots are each host's own affair, and all
+        have the same bundle: the task's files as they were when the run began.
+        """
+        self.start()
+        self._account.tell_all(("table", rows.names, rows.types, rows.missing))
 
-    def describe(
-        self, names: tuple[str, ...], types: tuple[str, ...], _slots: Sequence[int] = (), missing: tuple[str, ...] = ()
-    ) -> None:
-        """Tell every host, now and later, the columns of the rows to come. Slots are each host's own affair."""
-        self._account.tell_all(("table", names, types, missing))
+    def grow(self, jobs: int) -> None:
+        """Have places for so many rows at once, shared out among the machines."""
+        self._account.grow(jobs)
 
     def room(self) -> int:
         """Rows that could be sent now without one of them waiting for long."""
@@ -108,18 +105,18 @@ class Cluster:
         pending = sum(len(event.tickets) for event in self._pending if isinstance(event, Returned))
         return sum(len(host.sent) for host in self._hosts) + len(self._alone) + pending
 
-    def running(self) -> list[tuple[int, Running]]:
-        """Lane and row of everything that executes, as the hosts last said."""
-        return self._account.running()
-
-    def collect(self, wait: float) -> list[Event]:
-        """What has happened, after at most `wait` seconds.
+    def events(self, wait: float, limit: float | None) -> list[Event]:
+        """What has happened, after at most `wait` seconds. The hosts end attempts older than `limit` seconds, by their
+        own clocks.
 
         Raises `StoppedError` when the scheduler stays lost, or no worker of the cluster can be used.
         """
         if self._broken:  # since the last call, which has handed on everything that came before
             error, self._broken = self._broken, None
             raise error
+        if _differ(limit, self._limit):
+            self._limit = limit
+            self._account.tell_all(("limit", limit))
         events, self._pending = self._pending, []
         for event in self._link.events(0 if events else wait):
             events.extend(self._heed(event))
@@ -127,42 +124,34 @@ class Cluster:
         self._mention_waiting()
         return events
 
-    def expire(self, _now: float, limit: float | None) -> list[Event]:
-        """Have the hosts end attempts older than `limit` seconds, by their own clocks."""
-        if _differ(limit, self._limit):
-            self._limit = limit
-            self._account.tell_all(("limit", limit))
-        return []
+    def withdraw(self, how: Withdrawal) -> list[Event]:
+        """Rows that have not started come back in time. `drain`: nothing starts any more. `kill`: all is ended."""
+        match how:
+            case "recall":
+                for host in self._hosts:
+                    if host.sent:
+                        self._link.say(host.key, ("recall",))
+            case "drain":
+                self._account.tell_all(("drain",))
+                self._workerless = math.inf
+            case "kill":
+                for host in self._hosts:
+                    self._link.release(host.key, "it was ended", again=False)
+                    self._pending.append(Returned(0, tuple(host.sent.values())))
+                self._account.hosts.clear()
+        tickets = tuple(self._alone)
+        self._alone.clear()
+        return [Returned(0, tickets)] if tickets else []
 
-    def drain(self) -> list[Event]:
-        """Start nothing more. Rows that have not started come back in time."""
-        self._account.tell_all(("drain",))
-        self._workerless = math.inf
-        return self._not_placed()
-
-    def take_back(self) -> list[Event]:
-        """Take back every row that has not started; they come back in time."""
-        for host in self._hosts:
-            if host.sent:
-                self._link.say(host.key, ("recall",))
-        return self._not_placed()
-
-    def kill(self) -> None:
-        """End everything in flight now; what comes back are `Returned` rows."""
-        for host in self._hosts:
-            self._link.release(host.key, "it was ended", again=False)
-            self._pending.append(Returned(0, tuple(host.sent.values())))
-        self._pending.extend(self._not_placed())
-        self._account.hosts.clear()
-
-    def crew(self) -> tuple[int, int]:
-        """Lanes that are up, and workers and machines replaced so far."""
-        restarts = self._account.restarts + sum(host.restarts for host in self._hosts)
-        return sum(host.lanes for host in self._hosts), restarts
-
-    def workers(self) -> Sequence[tuple[str, int, int]]:
-        """Name, rows in flight and failed attempts so far, of each worker of the cluster."""
-        return [(host.name, len(host.sent), host.failures) for host in self._hosts]
+    def state(self, *, ask: bool = False) -> EngineState:
+        """How it goes, as the hosts last said."""
+        hosts = self._hosts
+        return EngineState(
+            self._account.running(),
+            lanes=sum(host.lanes for host in hosts),
+            restarts=self._account.restarts + sum(host.restarts for host in hosts),
+            machines=[MachineState(host.name, len(host.sent), host.failures) for host in hosts],
+        )
 
     @property
     def _hosts(self) -> list[HostAccount]:
@@ -179,11 +168,6 @@ class Cluster:
         for host in ready:
             if host.reserved and not host.sent:
                 self._account.give(host, [self._alone.popleft()])
-
-    def _not_placed(self) -> list[Event]:
-        tickets = tuple(self._alone)
-        self._alone.clear()
-        return [Returned(0, tickets)] if tickets else []
 
     def _heed(self, event: LinkEvent) -> Iterator[Event]:
         match event:

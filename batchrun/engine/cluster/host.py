@@ -21,6 +21,7 @@ from batchrun.core.redact import Redactor
 from batchrun.engine.events import Event, Gathered, Ready, Returned, Stillborn, StoodStill
 from batchrun.engine.lane_slots import slots_of_lanes
 from batchrun.engine.local.lanes import Lanes
+from batchrun.engine.seam import Rows
 from batchrun.engine.wire import READ_SIZE, Frames, Ticket, unpack, write_all
 from batchrun.engine.worker.lifeline import die_with
 from batchrun.engine.worker_setup import WorkerSetup
@@ -83,16 +84,15 @@ class LaneHost:
                 self._limit = limit
             case ("drain",):
                 self._draining = True
-                return [*self._told(self._lanes.drain()), *self._give_back()]
+                return [*self._told(self._lanes.withdraw("drain")), *self._give_back()]
             case ("recall",):
-                return [*self._told(self._lanes.take_back()), *self._give_back()]
+                return [*self._told(self._lanes.withdraw("recall")), *self._give_back()]
         return []
 
     def turn(self) -> list[HostMessage]:
         """Hand out what there is room for; returns what has happened."""
         self._feed()
-        events = [*self._lanes.collect(0), *self._lanes.expire(time.monotonic(), self._limit)]
-        answers = [*self._told(events), *self._notices]
+        answers = [*self._told(self._lanes.events(0, self._limit)), *self._notices]
         self._notices.clear()
         if self._waiting and time.monotonic() - self._fed > STALE_SECONDS:
             answers += self._give_back()  # they could start elsewhere
@@ -101,8 +101,9 @@ class LaneHost:
     def status(self) -> HostStatus:
         """How it goes."""
         now = time.monotonic()
-        running = tuple((lane, now - row.started, row.position) for lane, row in self._lanes.running())
-        return HostStatus(*self._lanes.crew(), running)
+        state = self._lanes.state()
+        running = tuple((lane, now - row.started, row.position) for lane, row in state.running)
+        return HostStatus(state.lanes, state.restarts, running)
 
     def _feed(self) -> None:
         room = min(self._lanes.room(), len(self._waiting))
@@ -119,8 +120,7 @@ class LaneHost:
         names, types, missing = self._table
         jobs, threads, cpus = self._opening.jobs, self._opening.threads, self._opening.cpus
         slots = slots_of_lanes(jobs, is_async=self._is_async, threads=threads, cpus=cpus)
-        self._lanes.start(len(slots))
-        self._lanes.describe(names, types, slots, missing)
+        self._lanes.prepare(Rows(names, types, missing, (), slots))
         self._capacity = jobs
         self._grow()
 

@@ -15,6 +15,7 @@ from orjson import loads
 from batchrun.checkpoint.inflight import Holder, InFlight, Running, full_barrier
 from batchrun.core.processes import exit_in_words, kill_group, kill_trees
 from batchrun.engine.events import Event, Finished, Gathered, Ready, Returned, Stillborn, TimedOut
+from batchrun.engine.seam import Rows
 from batchrun.engine.wire import Hello, Reply, SheetFrame, Ticket, pack
 from batchrun.engine.worker_setup import WorkerSetup
 
@@ -102,9 +103,9 @@ class Lane:
         """The row that has the interpreter, in a lane with an event loop."""
         return self._cells.holder(self.first)
 
-    def describe(self, names: tuple[str, ...], types: tuple[str, ...], missing: tuple[str, ...] = ()) -> None:
+    def describe(self, rows: Rows) -> None:
         """Tell the worker the columns of the rows to come, and how many to run at once."""
-        self.pipes.put(pack(("table", names, types, missing, self.first, self.slots)))
+        self.pipes.put(pack(("table", rows.names, rows.types, rows.missing, self.first, self.slots)))
 
     def give(self, tickets: list[Ticket]) -> None:
         """Hand rows to the worker."""

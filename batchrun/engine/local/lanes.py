@@ -6,18 +6,19 @@ The seam to the run is small: `room`, `send`, `collect`, `expire`, `busy`, and t
 
 import selectors
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from batchrun.checkpoint.inflight import InFlight, Running, forget
+from batchrun.checkpoint.inflight import InFlight, forget
 from batchrun.core.descriptors import check_descriptors, raise_descriptors
 from batchrun.core.processes import cpus
 from batchrun.core.stillness import Stillness
-from batchrun.engine.events import Crashed, Event, Finished, Gathered, Loading, Stillborn, StoodStill, TimedOut
+from batchrun.engine.events import Crashed, Event, Finished, Gathered, Stillborn, StoodStill, TimedOut
 from batchrun.engine.lane_slots import slots_of_lanes
+from batchrun.engine.seam import EngineState, Rows, Withdrawal
 from batchrun.engine.wire import Ticket
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
@@ -52,21 +53,16 @@ class Lanes:
         self._slots: list[int] = []
         self._setup = setup
         self._printed = printed
-        self._table: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] | None = None
+        self._rows: Rows | None = None
         self._selector = selectors.DefaultSelector()
         self._cells = InFlight(inflight, jobs)
-        self.restarts = 0
+        self._restarts = 0
         self._replacing = True
         self._births = Births(nursery, preload=setup.preload != "no" and jobs > 1)
         self._suspicion = Suspicion()
         self._clock = Stillness(time.monotonic())
         self._broken: StoppedError | None = None
         raise_descriptors(jobs)
-
-    @property
-    def refusal(self) -> str:
-        """Why the first worker cannot be the template of the others; empty if it is, or none was tried."""
-        return self._births.refusal
 
     def __enter__(self) -> Self:
         return self
@@ -134,27 +130,20 @@ class Lanes:
         if (trial := self._births.trial) and trial.lane is lane:
             self._selector.register(trial.template.fileno(), selectors.EVENT_READ, (lane, self._on_trial))
 
-    def describe(
-        self, names: tuple[str, ...], types: tuple[str, ...], slots: Sequence[int] = (), missing: tuple[str, ...] = ()
-    ) -> None:
-        """Tell every lane, now and later, the columns of the rows to come, and the words for missing (see `converter`).
+    def prepare(self, rows: Rows) -> None:
+        """Make every lane, now and later, ready for the rows to come. Call it before any row is sent.
 
-        `slots`: how many rows each lane runs at once (nothing said: one). Call it before any row is sent.
+        Raises `ChangedError` if one of the task's files is not what it was, `BatchrunError` if a lane cannot be had.
         """
-        self._table = names, types, missing
-        self._slots[: len(slots)] = slots
-        for lane in self.lanes:
-            lane.first, lane.slots = sum(self._slots[: lane.index]), self._slots[lane.index]
-            lane.describe(*self._table)
-
-    def keep(self, sources: Sequence[tuple[str, str]]) -> None:
-        """Have workers that start from now on load the task's files (path, digest) as they are now.
-
-        Raises `ChangedError` if one of them is not what it was.
-        """
-        self._setup = replace(self._setup, sources=contents_as_begun(sources))
+        self._setup = replace(self._setup, sources=contents_as_begun(rows.sources))
+        self._rows = rows
+        self._slots[: len(rows.slots)] = rows.slots
         for lane in self.lanes:
             lane.setup = self._setup
+            lane.first, lane.slots = sum(self._slots[: lane.index]), self._slots[lane.index]
+            lane.describe(rows)
+        check_descriptors(len(self._slots))
+        self._put_up_more()
 
     def room(self) -> int:
         """Rows that could be sent now without one of them waiting for long."""
@@ -189,9 +178,12 @@ class Lanes:
         """Rows handed out and not settled."""
         return sum(len(lane.sent) for lane in self.lanes)
 
-    def running(self) -> list[tuple[int, Running]]:
-        """Lane and row of everything that is executing now."""
-        return [(lane.index, running) for lane in self.lanes for running in lane.running()]
+    def events(self, wait: float, limit: float | None) -> list[Event]:
+        """What has happened, after at most `wait` seconds; attempts older than `limit` seconds are ended.
+
+        Raises `StoppedError` when no further worker can be had, or makes sense.
+        """
+        return [*self.collect(wait), *self.expire(time.monotonic(), limit)]
 
     def collect(self, wait: float) -> list[Event]:
         """What has happened, after at most `wait` seconds. Empty if nothing did."""
@@ -245,21 +237,20 @@ class Lanes:
             lane.stood_still(until - seconds, until)
         return [StoodStill(until - seconds, until)]
 
-    def loading(self, now: float, *, ask: bool = False) -> Loading | None:
-        """Where no worker is up: what they are loading, and since when. `ask`: also where one of them is."""
-        return loading(self.lanes, self._setup.spec, now, self._heard if ask else None)
+    def state(self, *, ask: bool = False) -> EngineState:
+        """How it goes. `ask`: a worker that loads the task is asked where it is, which can take two seconds."""
+        loads = loading(self.lanes, self._setup.spec, time.monotonic(), self._heard if ask else None)
+        running = [(lane.index, row) for lane in self.lanes for row in lane.running()]
+        return EngineState(running, len(self.lanes), self._restarts, loading=loads, refusal=self._births.refusal)
 
-    def crew(self) -> tuple[int, int]:
-        """Lanes that are up, and workers replaced so far."""
-        return len(self.lanes), self.restarts
-
-    def drain(self) -> list[Event]:
-        """Start nothing more: rows that have not started come back; a lane that dies stays dead."""
-        self._replacing = False
-        return self.take_back()
-
-    def take_back(self) -> list[Event]:
-        """Take back every row that has not started; what runs goes on."""
+    def withdraw(self, how: Withdrawal) -> list[Event]:
+        """Take back every row that has not started; what runs goes on. `drain`: a lane that dies stays dead, too.
+        `kill`: end everything in flight, which comes back in time.
+        """
+        self._replacing = self._replacing and how == "recall"
+        if how == "kill":
+            kill_all(self.lanes)
+            return []
         return [event for lane in self.lanes if lane.sent for event in self._suspicion.heard(lane.take_back())]
 
     def _stand_by(self) -> list[Event]:
@@ -268,24 +259,19 @@ class Lanes:
         Between the two nothing is sent, so that whatever a worker left out in the meantime has come back. While
         the reply that says why is not in the pipe, all stay halted: it may be that nothing should be sent.
         """
-        events = self.take_back()
+        events = self.withdraw("recall")
         self._cells.resume()
         if any(lane.halting() for lane in self.lanes):
             self._cells.halt()
         return [*events, *(event for lane in self.lanes for event in self._suspicion.heard(lane.pull()))]
-
-    def kill(self) -> None:
-        """End everything in flight now; what comes back are `Returned` rows."""
-        self._replacing = False
-        kill_all(self.lanes)
 
     def _welcome(self, lane: Lane) -> None:
         register = self._selector.register
         register(lane.pipes.outbox, selectors.EVENT_READ, (lane, self._on_replies))
         register(lane.pipes.output, selectors.EVENT_READ, (lane, self._on_output))
         register(lane.death, selectors.EVENT_READ, (lane, self._on_death))
-        if self._table:
-            lane.describe(*self._table)
+        if self._rows:
+            lane.describe(self._rows)
 
     def _unwatch(self, *descriptors: int) -> None:
         for fd in descriptors:
@@ -366,7 +352,7 @@ class Lanes:
         charged = any(isinstance(event, (Crashed, TimedOut)) for event in blamed)
         self._broken = self._broken or self._births.in_vain(lane, cause, charged=charged or bool(suspects))
         if self._replacing and not self._broken:
-            self.restarts += 1
+            self._restarts += 1
         self._put_up_again(lane)
         return self._suspicion.heard([*events, *blamed])
 

@@ -43,6 +43,7 @@ from batchrun.display.snapshot import (
 )
 from batchrun.display.stream import Stream
 from batchrun.engine.events import Loading
+from batchrun.engine.seam import EngineState
 from batchrun.errors import Interrupted, StoppedError
 from batchrun.run.advice import advice, as_typed
 from batchrun.run.allowance import Allowance
@@ -110,15 +111,13 @@ class OneLane:
     def __init__(self) -> None:
         self.looks = 0
 
-    def running(self) -> list[tuple[int, Running]]:
+    def state(self) -> EngineState:
         self.looks += 1
-        return [(0, Running(100.0, 1, b"", 7)), (1, Running(105.0, 2, b"", 3))]
+        running = [(0, Running(100.0, 1, b"", 7)), (1, Running(105.0, 2, b"", 3))]
+        return EngineState(running, lanes=2, restarts=1)
 
     def busy(self) -> int:
         return 2
-
-    def crew(self) -> tuple[int, int]:
-        return 2, 1
 
 
 @pytest.fixture
@@ -454,7 +453,7 @@ def test_plain_has_no_control_characters(run):
     for now in (100.0, 131.0):
         reporter.tick(run, now)
     reporter.say("two\nlines\x00")
-    reporter.running(run.engine.running(), 131.0)
+    reporter.running(run.engine.state().running, 131.0)
     reporter.ended(replace(SUMMARY, errors=(("exception", "a\x1bb", 1),)), advice(SUMMARY, TYPED))
     reporter.close()
     text = stream.getvalue()
@@ -481,7 +480,7 @@ def test_quiet_answers_only_what_it_is_asked(run):
     reporter.ended(SUMMARY, ["see why: ..."])
     reporter.close()
     assert stream.getvalue() == ""
-    reporter.running(run.engine.running(), 110.0)
+    reporter.running(run.engine.state().running, 110.0)
     assert "row 7 for 10 s" in stream.getvalue()
 
 

@@ -15,6 +15,7 @@ from batchrun.core.descriptors import A_LANE, BESIDES
 from batchrun.core.money import Prices
 from batchrun.engine.events import Finished, Returned, TimedOut
 from batchrun.engine.local.lanes import Lanes
+from batchrun.engine.seam import Rows
 from batchrun.engine.wire import Reply, Ticket
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
@@ -206,7 +207,7 @@ def engine(stack: ExitStack, folder: Path, task: str, slots: int, jobs: int = 1)
     lanes = stack.enter_context(Lanes(max(slots, jobs), setup, folder / "inflight", lambda *_: None))
     lanes.start(1)
     wait_for(lambda: lanes.collect(0.1) and lanes.lanes[0].ready)
-    lanes.describe(("id",), ("int",), (slots,))
+    lanes.prepare(Rows(("id",), ("int",), (), (), (slots,)))
     return lanes
 
 
@@ -265,7 +266,7 @@ def test_the_system_is_looked_at_once_to_end_every_lane(folder, monkeypatch):
         looks = []
         listed = os.listdir
         monkeypatch.setattr(os, "listdir", lambda path=".": looks.append(path) or listed(path))
-        lanes.kill()
+        lanes.withdraw("kill")
         wait_for(lambda: lanes.collect(0.1) or not lanes.lanes)
         assert looks == ["/proc"]
 
@@ -277,7 +278,7 @@ def test_a_row_that_is_sent_again_does_not_pass_for_one_that_was_taken_back(fold
         lane = lanes.lanes[0]
         lane.give([ticket(1)])
         wait_for(lane.running)
-        lanes.take_back()
+        lanes.withdraw("recall")
         assert lane.doubts == {1}
         wait_for(lambda: lanes.collect(0.1) and not lane.sent)
         lane.give([ticket(1)])  # its next attempt
