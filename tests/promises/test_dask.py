@@ -130,6 +130,30 @@ def all_doubled(rows):
     return {row: 2 * row for row in range(1, rows + 1)}
 
 
+def test_a_run_on_a_cluster_can_be_given_more_jobs_and_fewer(folder, standing):
+    table = numbered(folder / "data.csv", 4000)
+    process = launch(folder, standing, "short", "--jobs", "2")
+
+    def lanes_of_late(rows=60):
+        return len({line.split()[2] for line in lines_of(folder / "notes")[-rows:]})
+
+    def asked(*options):
+        return batchrun("ctl", table, "--json", *options)
+
+    try:
+        wait_for(lambda: len(lines_of(folder / "notes")) > 20)
+        assert asked("--jobs", "6").returncode == 0
+        wait_for(lambda: lanes_of_late() == 6)
+        assert asked("--jobs", "1").returncode == 0
+        wait_for(lambda: '"in_flight": 1' in asked().stdout)
+        assert asked("--drain").returncode == 0
+        process.communicate(timeout=90)
+    finally:
+        kill(process)
+    assert process.returncode == 143
+    assert all(len(times) == 1 for times in notes(folder).values())
+
+
 def test_rows_run_on_the_cluster_with_the_module_beside_the_task(folder, standing):
     numbered(folder / "data.csv", 400)
     done = run(folder, standing, "double")
