@@ -73,7 +73,7 @@ class Births:
         """
         assert self.trial
         (lane, template), self.trial = self.trial, None
-        if not died and not lane.killed and template.is_up(lane.pid):
+        if not died and not lane.worker.killed and template.is_up(lane.worker.pid):
             self._template = template
             return True
         self.refusal = template.refusal
@@ -84,7 +84,7 @@ class Births:
         """A worker has died before it had loaded the task: it may have been the fork. Further ones come from the
         nursery; those that live are not touched.
         """
-        if self._template and lane.born_of is self._template:
+        if self._template and lane.worker.born_of is self._template:
             self._retired.append(self._template)
             self._template = None
 
@@ -111,7 +111,7 @@ class Births:
         what to say when that has gone on for long enough. `charged`: a row is blamed for the death.
         """
         # A worker that has finished a row, or a row that is blamed, is progress: retries end by themselves.
-        if lane.finished or lane.killed or charged:
+        if lane.rows.finished or lane.worker.killed or charged:
             self._barren = 0
         elif lane.ready and cause:
             self._barren += 1

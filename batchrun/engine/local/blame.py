@@ -8,6 +8,7 @@ from batchrun.engine.events import Crashed, Event, Returned, TimedOut
 from batchrun.engine.wire import Ticket
 
 from .lane import Lane
+from .worker_process import Condemned, Garbled, Hung
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +36,35 @@ def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[i
     """
     events: list[Event] = []
     suspects: set[int] = set()
+    rows, ending = lane.rows, lane.worker.ending
     started = {row.position: row.started for row in death.running}
 
     def seconds(ticket: Ticket) -> float:
-        return death.now - started.get(ticket.position, death.now) - lane.lost.get(ticket.position, 0.0)
+        return death.now - started.get(ticket.position, death.now) - rows.lost.get(ticket.position, 0.0)
 
-    # We have ended the worker over a row that was out of time: that row is charged, the others were in its company.
-    condemned = lane.condemned
-    if condemned and (overdue := lane.sent.pop(condemned.position, None)):
-        events.append(TimedOut(lane.index, overdue, seconds(overdue)))
-    elif lane.hung:
-        # We have ended it because no row could go on, and none could be named: nobody is charged before one does it
-        # again.
-        suspects = started.keys() & lane.sent.keys()
-    elif not lane.killed and (death.cause is not None or lane.garbled):
-        # It has died by itself. In a lane that retires threads still run whose rows have been given up: it may have
-        # been one of them, so nobody is named there either.
-        row = None if lane.retiring else culprit(list(lane.sent), death, alone=lane.garbled and len(lane.sent) == 1)
-        if row is None:
-            suspects = started.keys() & lane.sent.keys()
-            if death.holder and death.holder.position in suspects and not misled:
-                suspects = {death.holder.position}
-        else:
-            ticket = lane.sent.pop(row)
-            wrote = "was ended: the row wrote to its worker's own pipe"
-            cause = wrote if lane.garbled else str(death.cause)
-            events.append(Crashed(lane.index, ticket, seconds(ticket), cause, death.tail))
-    if lane.sent:
-        events.append(Returned(lane.index, tuple(lane.sent.values())))
+    match ending:
+        case Condemned(row):
+            # That row is charged, the others were in its company.
+            if overdue := rows.sent.pop(row.position, None):
+                events.append(TimedOut(lane.index, overdue, seconds(overdue)))
+        case Hung():
+            # None could be named: nobody is charged before one does it again.
+            suspects = started.keys() & rows.sent.keys()
+        case None | Garbled() if death.cause is not None or ending is not None:
+            # It has died by itself. In a lane that retires threads still run whose rows have been given up: it may have
+            # been one of them, so nobody is named there either.
+            alone = ending is not None and len(rows.sent) == 1
+            guilty = None if rows.retiring else culprit(list(rows.sent), death, alone=alone)
+            if guilty is None:
+                suspects = started.keys() & rows.sent.keys()
+                if death.holder and death.holder.position in suspects and not misled:
+                    suspects = {death.holder.position}
+            else:
+                ticket = rows.sent.pop(guilty)
+                cause = str(death.cause) if ending is None else "was ended: the row wrote to its worker's own pipe"
+                events.append(Crashed(lane.index, ticket, seconds(ticket), cause, death.tail))
+    if rows.sent:
+        events.append(Returned(lane.index, tuple(rows.sent.values())))
     return events, suspects
 
 

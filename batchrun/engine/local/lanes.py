@@ -32,6 +32,7 @@ from .nursery import Nursery
 from .overdue import look_after
 from .still_loading import end_loading, loading
 from .suspicion import Suspicion
+from .worker_process import Garbled, Overdue
 
 # For workers to end by themselves: the user's module may have something to close.
 END_SECONDS = 1.0
@@ -69,9 +70,9 @@ class Lanes:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._replacing = False
-        kill_all([lane for lane in self.lanes if lane.sent or not lane.ready])
+        kill_all([lane for lane in self.lanes if lane.rows.sent or not lane.ready])
         for lane in self.lanes:
-            lane.pipes.close_inbox()
+            lane.worker.pipes.close_inbox()
         wait_gone(self.lanes, END_SECONDS)
         for lane in self.lanes:
             self._log(lane, at_end=True)
@@ -160,7 +161,7 @@ class Lanes:
         # The emptiest first, and to none more than its share of what is left: a lane that has room for thousands must
         # not get the rows that would keep its neighbours busy.
         alone = bool(self._suspicion.of_lanes)
-        lanes = sorted((lane for lane in self.lanes if lane.room(alone=alone)), key=lambda lane: len(lane.sent))
+        lanes = sorted((lane for lane in self.lanes if lane.room(alone=alone)), key=lambda lane: len(lane.rows.sent))
         start = 0
         for nth, lane in enumerate(lanes):
             fair = -(-(len(tickets) - start) // (len(lanes) - nth))
@@ -176,7 +177,7 @@ class Lanes:
 
     def busy(self) -> int:
         """Rows handed out and not settled."""
-        return sum(len(lane.sent) for lane in self.lanes)
+        return sum(len(lane.rows.sent) for lane in self.lanes)
 
     def events(self, wait: float, limit: float | None) -> list[Event]:
         """What has happened, after at most `wait` seconds; attempts older than `limit` seconds are ended.
@@ -224,7 +225,7 @@ class Lanes:
             end_loading(self.lanes, self._setup.spec, now, limit, self._heard)
         for lane in self.lanes:
             events.extend(self._suspicion.heard(look_after(lane, now, limit)))
-            if lane.pipes.full:
+            if lane.worker.pipes.full:
                 self._watch_inbox(lane)
         return events
 
@@ -251,7 +252,7 @@ class Lanes:
         if how == "kill":
             kill_all(self.lanes)
             return []
-        return [event for lane in self.lanes if lane.sent for event in self._suspicion.heard(lane.take_back())]
+        return [event for lane in self.lanes if lane.rows.sent for event in self._suspicion.heard(lane.take_back())]
 
     def _stand_by(self) -> list[Event]:
         """A row has let no other start (see `serve.Service.end`): take back what has not, and let go on.
@@ -266,10 +267,10 @@ class Lanes:
         return [*events, *(event for lane in self.lanes for event in self._suspicion.heard(lane.pull()))]
 
     def _welcome(self, lane: Lane) -> None:
-        register = self._selector.register
-        register(lane.pipes.outbox, selectors.EVENT_READ, (lane, self._on_replies))
-        register(lane.pipes.output, selectors.EVENT_READ, (lane, self._on_output))
-        register(lane.death, selectors.EVENT_READ, (lane, self._on_death))
+        register, pipes = self._selector.register, lane.worker.pipes
+        register(pipes.outbox, selectors.EVENT_READ, (lane, self._on_replies))
+        register(pipes.output, selectors.EVENT_READ, (lane, self._on_output))
+        register(lane.worker.death, selectors.EVENT_READ, (lane, self._on_death))
         if self._rows:
             lane.describe(self._rows)
 
@@ -279,13 +280,13 @@ class Lanes:
                 self._selector.unregister(fd)
 
     def _watch_inbox(self, lane: Lane) -> None:
-        if not lane.pipes.push():
+        if not lane.worker.pipes.push():
             with suppress(KeyError):  # watched already
-                self._selector.register(lane.pipes.inbox, selectors.EVENT_WRITE, (lane, self._on_inbox))
+                self._selector.register(lane.worker.pipes.inbox, selectors.EVENT_WRITE, (lane, self._on_inbox))
 
     def _on_inbox(self, lane: Lane) -> list[Event]:
-        if lane.pipes.push():
-            self._unwatch(lane.pipes.inbox)
+        if lane.worker.pipes.push():
+            self._unwatch(lane.worker.pipes.inbox)
         return []
 
     def _on_replies(self, lane: Lane) -> list[Event]:
@@ -294,16 +295,18 @@ class Lanes:
         except EOFError:
             # The row has closed a descriptor that is not its own. Its worker will fail to reply.
             events = []
-            self._unwatch(lane.pipes.outbox)
-        if lane.garbled:
-            self._unwatch(lane.pipes.outbox)
+            self._unwatch(lane.worker.pipes.outbox)
+        if isinstance(lane.worker.ending, Garbled):
+            self._unwatch(lane.worker.pipes.outbox)
         return events
 
     def _on_trial(self, lane: Lane) -> list[Event]:
         """The lane's worker has become the template of all further ones, or has not."""
         if self._end_trial(lane):
             self._log(lane, at_end=True)
-            self._unwatch(lane.pipes.outbox, lane.pipes.output, lane.pipes.inbox, lane.death)
+            self._unwatch(
+                lane.worker.pipes.outbox, lane.worker.pipes.output, lane.worker.pipes.inbox, lane.worker.death
+            )
             lane.leave()
             self._put_up_again(lane)
         return []
@@ -319,11 +322,11 @@ class Lanes:
         try:
             self._log(lane)
         except EOFError:
-            self._unwatch(lane.pipes.output)
+            self._unwatch(lane.worker.pipes.output)
         return []
 
     def _log(self, lane: Lane, *, at_end: bool = False) -> None:
-        self._heard(lane.index, lane.printed(at_end=at_end))
+        self._heard(lane.index, lane.worker.printed(at_end=at_end))
 
     def _heard(self, lane: int, lines: list[str]) -> None:
         if lines:
@@ -334,16 +337,17 @@ class Lanes:
         # are out of it (docs/decisions/0005). What is left then is blamed on somebody, or given back.
         now, running, holder = time.monotonic(), lane.running(), lane.holder()
         self._end_trial(lane, died=True)
-        self._unwatch(lane.pipes.outbox, lane.pipes.output, lane.pipes.inbox, lane.death)
+        self._unwatch(*lane.worker.descriptors())
         events = lane.pull()
         self._log(lane, at_end=True)
         was_ready = lane.ready
         cause = lane.bury()
-        tail = "\n".join(untagged(line) for line in lane.tail)
+        tail = "\n".join(untagged(line) for line in lane.worker.tail)
         if not was_ready and not events and cause:
-            events.append(lane.overdue or Stillborn(lane.index, cause, tail))
+            ending = lane.worker.ending
+            events.append(ending.told if isinstance(ending, Overdue) else Stillborn(lane.index, cause, tail))
             self._births.stillborn(lane)
-        running = [row for row in running if row.position in lane.sent]
+        running = [row for row in running if row.position in lane.rows.sent]
         if cause is None and self._suspicion.nursery_died([row.position for row in running]):
             self._births.nursery_excused()
             cause = "died with the process that starts workers, which this row kills"

@@ -14,6 +14,7 @@ from batchrun.engine.events import Loading, Stillborn
 from batchrun.task.spec import Spec
 
 from .lane import Lane
+from .worker_process import Overdue
 
 Heard = Callable[[int, list[str]], None]
 
@@ -34,20 +35,20 @@ def loading(lanes: Sequence[Lane], spec: Spec, now: float, heard: Heard | None) 
     lane = _slowest(lanes)
     if lane is None or _any_up(lanes):
         return None
-    return Loading(_what_loads(spec), now - lane.started, _stack_of(lane, heard) if heard else ())
+    return Loading(_what_loads(spec), now - lane.worker.started, _stack_of(lane, heard) if heard else ())
 
 
 def end_loading(lanes: Sequence[Lane], spec: Spec, now: float, limit: float, heard: Heard) -> None:
     """End the worker that has been loading for longest, if that is too long where an attempt may take `limit`."""
     lane = _slowest(lanes)
-    if lane is None or lane.killed:
+    if lane is None or lane.worker.killed:
         return
     most = most_seconds(limit, longest=max(other.loaded_in for other in lanes))
-    if now - lane.started <= most:
+    if now - lane.worker.started <= most:
         return
     cause = f"loading {_what_loads(spec)} took longer than {whole_seconds(most)}"
-    lane.overdue = Stillborn(lane.index, cause, "\n".join(_stack_of(lane, heard)), hung=not _any_up(lanes))
-    lane.kill()
+    stack = "\n".join(_stack_of(lane, heard))
+    lane.kill(Overdue(Stillborn(lane.index, cause, stack, hung=not _any_up(lanes))))
 
 
 def most_seconds(limit: float, longest: float) -> float:
@@ -70,7 +71,7 @@ def _any_up(lanes: Iterable[Lane]) -> bool:
 
 def _slowest(lanes: Iterable[Lane]) -> Lane | None:
     """The lane whose worker has been loading for longest."""
-    return min((lane for lane in lanes if not lane.ready), key=lambda lane: lane.started, default=None)
+    return min((lane for lane in lanes if not lane.ready), key=lambda lane: lane.worker.started, default=None)
 
 
 def _stack_of(lane: Lane, heard: Heard) -> tuple[str, ...]:
@@ -80,13 +81,13 @@ def _stack_of(lane: Lane, heard: Heard) -> tuple[str, ...]:
     # module that was busy importing others, it killed the worker.
     lines: list[str] = []
     watch = select.poll()
-    watch.register(lane.pipes.output, select.POLLIN)
+    watch.register(lane.worker.pipes.output, select.POLLIN)
     until, wait = time.monotonic() + ANSWER_SECONDS, ANSWER_SECONDS
     # The errors: it has died, or closed its output.
     with suppress(ProcessLookupError, EOFError):
-        signal.pidfd_send_signal(lane.death, signal.SIGUSR1)  # see `worker.main`
+        signal.pidfd_send_signal(lane.worker.death, signal.SIGUSR1)  # see `worker.main`
         while watch.poll(wait * 1000):
-            came = lane.printed()
+            came = lane.worker.printed()
             heard(lane.index, came)
             lines += came
             left = until - time.monotonic()

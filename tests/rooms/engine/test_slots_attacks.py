@@ -5,6 +5,7 @@ import resource
 import select
 import signal
 import time
+import traceback
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -227,10 +228,10 @@ def test_a_row_behind_threads_that_are_all_given_up_comes_back(folder, monkeypat
         wait_for(lambda: len(lines_of(folder / "started")) == 2)
         first, second = sorted(lane.running())
         # The first is over its limit, the second is not, and nothing seems to be held up yet.
-        lane.heard = first.started + 100
+        lane.rows.heard = first.started + 100
         lanes._clock.waited(first.started + 100, 100)  # it has waited so long, and has not stood still
         events = lanes.expire(first.started + 100, 100 - (second.started - first.started) / 2)
-        lane.heard = first.started + 200
+        lane.rows.heard = first.started + 200
         events += lanes.expire(first.started + 200, 1)
         assert {event.ticket.position for event in events if isinstance(event, TimedOut)} == {1, 2}
         assert [event.tickets for event in events if isinstance(event, Returned)] == [(ticket(3),)]
@@ -248,7 +249,7 @@ def test_a_row_within_its_limit_is_not_charged_for_a_thread_that_was_given_up(fo
         wait_for(lambda: len(lines_of(folder / "started")) == 2)
         first, second = sorted(lane.running())
         # The first is over its limit, the second is not, and nothing seems to be held up yet.
-        lane.heard = first.started + 100
+        lane.rows.heard = first.started + 100
         lanes._clock.waited(first.started + 100, 100)  # it has waited so long, and has not stood still
         events = lanes.expire(first.started + 100, 100 - (second.started - first.started) / 2)
         assert [event.ticket for event in events if isinstance(event, TimedOut)] == [ticket(1)]
@@ -279,11 +280,11 @@ def test_a_row_that_is_sent_again_does_not_pass_for_one_that_was_taken_back(fold
         lane.give([ticket(1)])
         wait_for(lane.running)
         lanes.withdraw("recall")
-        assert lane.doubts == {1}
-        wait_for(lambda: lanes.collect(0.1) and not lane.sent)
+        assert lane.rows.doubts == {1}
+        wait_for(lambda: lanes.collect(0.1) and not lane.rows.sent)
         lane.give([ticket(1)])  # its next attempt
         assert not lane.resolve([])
-        assert lane.sent.keys() == {1}
+        assert lane.rows.sent.keys() == {1}
 
 
 def test_a_row_whose_rest_is_over_does_not_make_the_run_spin_while_it_cannot_be_taken():
@@ -291,6 +292,21 @@ def test_a_row_whose_rest_is_over_does_not_make_the_run_spin_while_it_cannot_be_
     backlog.rest(ticket(1), until=10.0)
     assert backlog.next_due(9.0, 5.0) == 1.0
     assert backlog.next_due(11.0, 5.0) == 5.0
+
+
+def in_child(function):
+    """Call it in a process of its own, which may lower for good what the system allows it."""
+    pid = os.fork()
+    if not pid:
+        failed = True
+        try:
+            function()
+            failed = False
+        finally:
+            if failed:
+                traceback.print_exc()
+            os._exit(failed)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def use_up_descriptors(stack: ExitStack) -> None:
@@ -312,7 +328,7 @@ def test_lanes_that_cannot_be_replaced_say_so_when_they_are_asked_to_be_more(fol
     with ExitStack() as stack:
         lanes = engine(stack, folder, "closing", slots=1)
         use_up_descriptors(stack)
-        os.kill(lanes.lanes[0].pid, signal.SIGKILL)
+        os.kill(lanes.lanes[0].worker.pid, signal.SIGKILL)
         wait_for(lambda: lanes.collect(0.1) or not lanes.lanes)
         with pytest.raises(StoppedError, match="a worker cannot be started"):
             lanes.grow(2)
@@ -320,15 +336,21 @@ def test_lanes_that_cannot_be_replaced_say_so_when_they_are_asked_to_be_more(fol
             lanes.collect(0.1)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_lanes_that_cannot_be_more_go_on_as_they_are(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    with ExitStack() as stack:
-        lanes = engine(stack, folder, "closing", slots=1)
-        use_up_descriptors(stack)
-        with pytest.raises(StoppedError, match="a worker cannot be started"):
-            lanes.grow(2)
-        lanes.send([ticket(1)])
-        wait_for(lambda: [event for event in lanes.collect(0.1) if isinstance(event, Finished)])
+
+    def grow_beyond_the_limit():
+        with ExitStack() as stack:
+            lanes = engine(stack, folder, "closing", slots=1)
+            use_up_descriptors(ExitStack())  # for good
+            resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[0],) * 2)
+            with pytest.raises(StoppedError, match="a worker cannot be started"):
+                lanes.grow(2)
+            lanes.send([ticket(1)])
+            wait_for(lambda: [event for event in lanes.collect(0.1) if isinstance(event, Finished)])
+
+    in_child(grow_beyond_the_limit)
 
 
 def test_what_has_ended_is_told_before_it_is_said_that_a_further_lane_cannot_start(folder, monkeypatch):
@@ -336,7 +358,7 @@ def test_what_has_ended_is_told_before_it_is_said_that_a_further_lane_cannot_sta
     with ExitStack() as stack:
         lanes = engine(stack, folder, "closing", slots=1, jobs=2)
         lanes.send([ticket(1)])
-        wait_for(lambda: select.select([lanes.lanes[0].pipes.outbox], [], [], 1)[0])
+        wait_for(lambda: select.select([lanes.lanes[0].worker.pipes.outbox], [], [], 1)[0])
         use_up_descriptors(stack)
         told = []
         with suppress(StoppedError):
