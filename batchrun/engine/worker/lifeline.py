@@ -5,6 +5,8 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 
 _PR_SET_PDEATHSIG = 1
 
@@ -26,8 +28,11 @@ def die_with(parent: int, signum: int = signal.SIGKILL) -> None:
         os._exit(1)
 
 
-def hung_up(inbox: int) -> bool:
-    """Whether the coordinator is gone: the kernel closes its end of a pipe before anybody can see it dead."""
-    watch = select.poll()  # one for each call: threads may not share it
+def watch_for_hang_up(inbox: int) -> Callable[[], object]:
+    """What is true once the coordinator is gone: the kernel closes its end of a pipe before anybody can see it dead.
+
+    Threads may not share one.
+    """
+    watch = select.poll()
     watch.register(inbox, 0)
-    return bool(watch.poll(0))
+    return partial(watch.poll, 0)

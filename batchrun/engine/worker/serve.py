@@ -21,7 +21,7 @@ from batchrun.task.api import forget_current
 from batchrun.task.load import Function
 
 from .attempt import Finish, attempt
-from .lifeline import hung_up
+from .lifeline import watch_for_hang_up
 from .output import Output
 from .slate_writer import SlateWriter
 
@@ -42,13 +42,14 @@ class Row(NamedTuple):
 class Service:
     """What serving rows takes: the task, what becomes of its values, the in-flight file, the ways in and out.
 
-    `slate`: where results wait for each other; None where rows run beside each other.
+    `gone`: whether the coordinator is (see `watch_for_hang_up`). `slate`: where results wait for each other; None where
+    rows run beside each other.
     """
 
     function: Function
     finish: Finish
     cells: InFlight
-    inbox: int
+    gone: Callable[[], object]
     outbox: int
     output: Output
     pid: int
@@ -66,7 +67,7 @@ class Service:
         # starting (Dekker's pattern, docs/decisions/0006).
         full_barrier()
         # The nursery ends the lanes of a coordinator that has died; on a busy machine it may not get to it at once.
-        if not self.cells.may_start(lane, row.batch) or hung_up(self.inbox):
+        if not self.cells.may_start(lane, row.batch) or self.gone():
             self.cells.clear(cell)
             return None
         self.cells.started(cell, ticket.position, ticket.attempt)
@@ -124,7 +125,7 @@ def serve(service: Service, inbox: int) -> None:
     for message in messages:
         rows = desk.rows(message)
         if desk.slots > 1:
-            _in_threads(replace(service, slate=None), desk, messages)
+            _in_threads(replace(service, slate=None), desk, messages, inbox)
             return
         _one_by_one(service, desk.first, rows)
         if service.slate is not None:
@@ -140,20 +141,21 @@ def _one_by_one(service: Service, cell: int, rows: list[Row]) -> None:
         forget_current()
 
 
-def _in_threads(service: Service, desk: Desk, messages: Iterator[Any]) -> None:
+def _in_threads(service: Service, desk: Desk, messages: Iterator[Any], inbox: int) -> None:
     """One thread a slot, each with its own cell. Ends with the inbox; rows under way end with the process."""
     waiting: queue.SimpleQueue[Row] = queue.SimpleQueue()
     pipe = threading.Lock()
 
     def live(cell: int) -> None:
+        own = replace(service, gone=watch_for_hang_up(inbox))
         while True:
             row = waiting.get()
-            if (started := service.begin(cell, desk.first, row)) is None:
+            if (started := own.begin(cell, desk.first, row)) is None:
                 continue
-            reply = attempt(service.function, row.ticket, row.cells, service.finish, started)
+            reply = attempt(own.function, row.ticket, row.cells, own.finish, started)
             try:
                 with pipe:  # a frame must not be cut in two by another
-                    service.end(cell, reply)
+                    own.end(cell, reply)
             except BaseException:  # noqa: BLE001 - the others would go on, and the row never end
                 die()
             forget_current()

@@ -24,7 +24,7 @@ from batchrun.task.load import Function, load, users_trace
 from batchrun.task.shadowing import shadowed
 
 from .attempt import finisher, safe_text
-from .lifeline import die_with, in_own_group
+from .lifeline import die_with, in_own_group, watch_for_hang_up
 from .output import Output
 from .serve import Service, serve
 from .slate_writer import SlateWriter
@@ -74,7 +74,7 @@ def main(
         return
     gc.freeze()
     with InFlight(Path(setup.inflight)) as cells:
-        service = Service(function, finish, cells, inbox, outbox, printed, os.getpid())
+        service = Service(function, finish, cells, watch_for_hang_up(inbox), outbox, printed, os.getpid())
         if hello.is_async:
             from .looped import serve_async  # asyncio only where it is used
 
