@@ -46,6 +46,7 @@ from batchrun.run.allowance import allowance_for
 from batchrun.run.backlog import Backlog
 from batchrun.run.checks import check_early, check_named
 from batchrun.run.control import Helm
+from batchrun.run.deals import check_rows, deals
 from batchrun.run.notes import notes_on
 from batchrun.run.plan import Plan
 from batchrun.run.planning import plan_of, preview, require
@@ -54,7 +55,6 @@ from batchrun.run.rules import rules_for
 from batchrun.run.run import Run
 from batchrun.run.summary import Summary, summarise
 from batchrun.run.tally import Tally
-from batchrun.run.tickets import check_rows, tickets
 from batchrun.run.versions import Owners, Version, first_hello, found_version, known_version, options_of, versions
 from batchrun.task.spec import Spec, described
 
@@ -263,7 +263,7 @@ def _run_rows(job: Job, engine: Engine, planned: Planned, ledger: Ledger, tally:
     bound, plan, version = planned.bound, planned.plan, planned.version
     jobs = settings.rows_at_once(is_async=bool(version.is_async))
     under_way = checkpoint.attempts_under_way()
-    backlog = Backlog(tickets(bound, plan, checkpoint, settings.retries, under_way), plan.to_run)
+    backlog = Backlog(deals(bound, plan, checkpoint, settings.retries, under_way), plan.to_run)
     columns, _ = bound.task_table()
     known = checkpoint.get("suspects", {})
     rules = rules_for(settings, plan, known, task=planned.task, columns=columns, sources=version.sources)

@@ -66,9 +66,9 @@ class Ledger:
         self.fresh += rows
         self.counts[STATE_NAMES[block.status]] += rows
 
-    def unsettle(self, status: int) -> None:
-        """A row that an earlier run had settled so has been run again."""
-        self.counts[STATE_NAMES[status]] -= 1
+    def unsettle(self, status: int, rows: int = 1) -> None:
+        """Rows that an earlier run had settled so have been run again."""
+        self.counts[STATE_NAMES[status]] -= rows
 
     def note_failure(self, failure: Failure) -> None:
         """An attempt failed, and the row will be tried again."""

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from .wire import Hello, Reply, SheetFrame, Ticket
+from .deal import Deal, Ticket
+from .wire import Hello, Reply, SheetFrame
 
 
 class Ready(NamedTuple):
@@ -23,12 +24,13 @@ class Gathered(NamedTuple):
     """Attempts have ended by themselves, and all are done: the rows of a sheet."""
 
     lane: int
-    tickets: list[Ticket]
+    deals: list[Deal]
     sheet: SheetFrame
 
     def singly(self) -> Finished:
         """The same, end by end."""
-        return Finished(self.lane, list(zip(self.tickets, self.sheet.replies(), strict=True)))
+        tickets = [ticket for deal in self.deals for ticket in deal.tickets()]
+        return Finished(self.lane, list(zip(tickets, self.sheet.replies(), strict=True)))
 
 
 class TimedOut(NamedTuple):
@@ -54,7 +56,7 @@ class Returned(NamedTuple):
     """Rows that were handed out and are not charged: they never started, or lost their worker as victims."""
 
     lane: int
-    tickets: tuple[Ticket, ...]
+    deals: tuple[Deal, ...]
 
 
 class Stillborn(NamedTuple):

@@ -5,8 +5,8 @@ from typing import Literal, NamedTuple, Protocol
 
 from batchrun.checkpoint.inflight import Running
 
+from .deal import Deal
 from .events import Event, Loading
-from .wire import Ticket
 
 Withdrawal = Literal["recall", "drain", "kill"]
 
@@ -68,7 +68,7 @@ class Engine(Protocol):
     def busy(self) -> int:
         """Rows handed out whose end has not been told."""
 
-    def send(self, tickets: list[Ticket]) -> None:
+    def send(self, deals: list[Deal]) -> None:
         """Hand out at most `room()` rows."""
 
     def events(self, wait: float, limit: float | None) -> list[Event]:

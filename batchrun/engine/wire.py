@@ -26,28 +26,6 @@ READ_SIZE = 1 << 20
 _PLAIN = 2  # the marshal version before references between values: nothing is shared here, and it is quicker
 
 
-class Ticket(NamedTuple):
-    """One attempt at a row: what the worker needs (`for_worker`), and what the run keeps to itself.
-
-    `position`: the row's number from 1. `cells`: raw, only the task's columns. `last`: the number of the last
-    allowed attempt. `was`: the state that an earlier run left. `key`: the fingerprint of the `--key` columns.
-    `before`: attempts with which the row was settled earlier; those after them count against this run's retries.
-    """
-
-    position: int
-    attempt: int
-    fingerprint: bytes
-    cells: tuple[Any, ...]
-    last: int = 1
-    was: int = 0
-    key: bytes | None = None
-    before: int = 0
-
-    def for_worker(self) -> tuple[Any, ...]:
-        """Plain fields, in the order in which the worker makes a ticket of them."""
-        return self[:4]
-
-
 Error = tuple[str, str, str | None, int | None, str | None]
 """Kind, message, type, HTTP status, traceback."""
 

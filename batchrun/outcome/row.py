@@ -106,7 +106,7 @@ def _input(bound: Bound, row: int) -> dict[str, Any]:
     names, types = bound.task_table()
     for chunk in bound.table.chunks(needed(bound.options)):
         if row < first + len(chunk):
-            cells = pick(bound.table.columns, bound.options)(chunk[row - first])
+            (cells,) = pick(bound.table.columns, bound.options)([chunk[row - first]])
             return converter(names, types, bound.table.missing)([cells])[0]
         first += len(chunk)
     return {}

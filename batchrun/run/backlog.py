@@ -2,10 +2,9 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
 
-from batchrun.engine.wire import Ticket
+from batchrun.engine.deal import Deal, Ticket, rows_of, take
 
 
 class Backlog:
@@ -15,49 +14,60 @@ class Backlog:
     Holds in memory only rows that came back or rest. Times are monotonic seconds.
     """
 
-    def __init__(self, source: Iterator[Ticket], rows: int) -> None:
+    def __init__(self, source: Iterator[Deal], rows: int) -> None:
         self._source = source
         self._unread = rows
-        self._returned: deque[Ticket] = deque()
-        self._resting: list[tuple[float, int, Ticket]] = []
-        self._alone: deque[Ticket] = deque()
+        self._read: deque[Deal] = deque()
+        self._returned: deque[Deal] = deque()
+        self._resting: list[tuple[float, int, Deal]] = []
+        self._alone: deque[Deal] = deque()
         self.paused_until = 0.0
         self.missing = 0
 
     def __len__(self) -> int:
-        return self._unread + len(self._returned) + len(self._resting) + len(self._alone)
+        return self._unread + rows_of(self._returned) + len(self._resting) + len(self._alone)
 
     @property
     def resting(self) -> int:
         """Rows whose backoff has not ended."""
         return len(self._resting)
 
-    def take(self, most: int, now: float) -> list[Ticket]:
+    def take(self, most: int, now: float) -> list[Deal]:
         """At most `most` rows to hand out now: those that came back first, then rested ones, then new ones."""
-        taken: list[Ticket] = []
         if now < self.paused_until:
-            return taken
+            return []
         # Oldest first: a row that was taken back, or has rested, would otherwise wait for the whole table.
-        while self._returned and len(taken) < most:
-            taken.append(self._returned.popleft())
-        while self._resting and self._resting[0][0] <= now and len(taken) < most:
+        taken = take(self._returned, most)
+        left = most - rows_of(taken)
+        while self._resting and self._resting[0][0] <= now and left:
             taken.append(heapq.heappop(self._resting)[2])
-        wanted = min(self._unread, most - len(taken))
-        new = list(islice(self._source, wanted))
-        self._unread -= len(new)
-        if len(new) < wanted:
-            self.missing, self._unread = self._unread, 0
-        return taken + new
+            left -= 1
+        return taken + self._new(left)
 
-    def give_back(self, tickets: tuple[Ticket, ...]) -> None:
+    def _new(self, most: int) -> list[Deal]:
+        """At most `most` rows that were never handed out."""
+        taken: list[Deal] = []
+        while most and self._unread:
+            if not self._read:
+                if (deal := next(self._source, None)) is None:
+                    self.missing, self._unread = self._unread, 0
+                    break
+                self._read.append(deal)
+            some = take(self._read, most)
+            most -= rows_of(some)
+            self._unread -= rows_of(some)
+            taken += some
+        return taken
+
+    def give_back(self, deals: Iterable[Deal]) -> None:
         """Rows that were handed out and never started, or are not charged: first in line, in their order."""
-        self._returned.extendleft(reversed(tickets))
+        self._returned.extendleft(reversed([*deals]))
 
-    def set_aside(self, ticket: Ticket) -> None:
+    def set_aside(self, row: Deal) -> None:
         """Keep a row until nothing else is left: it must run alone."""
-        self._alone.append(ticket)
+        self._alone.append(row)
 
-    def take_alone(self, now: float) -> list[Ticket]:
+    def take_alone(self, now: float) -> list[Deal]:
         """The next row that must run alone, once nothing else waits, nor all for the end of a pause."""
         if now < self.paused_until or not self._alone or len(self) > len(self._alone):
             return []
@@ -65,7 +75,7 @@ class Backlog:
 
     def rest(self, ticket: Ticket, until: float) -> None:
         """Keep a row back until its backoff ends."""
-        heapq.heappush(self._resting, (until, ticket.position, ticket))
+        heapq.heappush(self._resting, (until, ticket.position, ticket.alone()))
 
     def pause(self, until: float) -> None:
         """Hand out nothing before `until`."""

@@ -31,13 +31,13 @@ def check_named(input_path: Path, settings: Settings, stop: Callable[[], int], c
 
     options = read_options(settings)
     table = open_table(input_path, options)
-    cells_of = pick(table.columns, options) if table.columns else tuple  # those of JSON Lines are not known yet
+    cells_of = pick(table.columns, options) if table.columns else list  # those of JSON Lines are not known yet
     rows = False
     for chunk in table.chunks(needed(options)):
         rows = rows or bool(chunk)
         if signum := stop():
             raise Interrupted(signum, "interrupted while the table was read; nothing was changed")
-        if any(holds_json(cells_of(row)) for row in chunk):
+        if any(map(holds_json, cells_of(chunk))):
             return
     if not rows:
         return

@@ -8,7 +8,8 @@ from pathlib import Path
 from batchrun.core.folding import fold
 from batchrun.core.kinds import EXCEPTION
 from batchrun.core.suggest import suggest
-from batchrun.engine.wire import Error, Reply, Ticket
+from batchrun.engine.deal import Ticket
+from batchrun.engine.wire import Error, Reply
 from batchrun.errors import StoppedError
 
 ENOUGH = 10

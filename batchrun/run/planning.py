@@ -7,9 +7,9 @@ from batchrun.checkpoint import reading
 from batchrun.checkpoint.bind import Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.options.settings import Settings
+from batchrun.run.deals import deals
 from batchrun.run.notes import has_changed
 from batchrun.run.plan import Plan, Policy, make_plan
-from batchrun.run.tickets import tickets
 from batchrun.table.convert import converter
 from batchrun.task.spec import Spec
 
@@ -35,5 +35,5 @@ def preview(spec: Spec, bound: Bound, plan: Plan, checkpoint: Checkpoint, say: C
     if isinstance(spec, (str, bytes)):
         return
     convert = converter(*bound.task_table(), bound.table.missing)
-    for ticket in islice(tickets(bound, plan, checkpoint, 0, {}), 1):
-        say(f"row {ticket.position:,}:\n{spec.preview(convert([ticket.cells])[0])}")
+    for deal in islice(deals(bound, plan, checkpoint, 0, {}), 1):
+        say(f"row {deal.positions[0]:,}:\n{spec.preview(convert(deal.cells[:1])[0])}")

@@ -10,7 +10,7 @@ from batchrun.checkpoint.records import Failure, Settled
 from batchrun.core.kinds import FILTERED, REFUSED, TRUNCATED
 from batchrun.core.states import DONE, FAILED
 from batchrun.engine.choose import reading_of
-from batchrun.engine.wire import Reply, Ticket
+from batchrun.engine.wire import Reply
 from batchrun.engine.worker.attempt import finisher
 from batchrun.options.settings import Settings
 from batchrun.task.command.running import without_line_end
@@ -50,7 +50,7 @@ def reparse(
             continue
         if settings.command is not None:  # earlier versions kept it with its last line end
             raw = without_line_end(raw)
-        reply = finish(Ticket(position, attempts, fingerprint, ()), seconds or 0.0, raw)
+        reply = finish(position, seconds or 0.0, raw)
         told = reply.error[0] if reply.error else None
         if (reply.body, reply.how, told) == (body, how, failed.kind if failed and status == FAILED else None):
             continue

@@ -13,6 +13,7 @@ from batchrun.checkpoint.ledger import Ledger
 from batchrun.core.redact import Redactor
 from batchrun.core.signals import Signals
 from batchrun.core.text import counted
+from batchrun.engine.deal import Deal, rows_of
 from batchrun.engine.events import (
     Crashed,
     Event,
@@ -26,7 +27,6 @@ from batchrun.engine.events import (
     TimedOut,
 )
 from batchrun.engine.seam import Engine
-from batchrun.engine.wire import Ticket
 from batchrun.errors import BatchrunError, ChangedError, InputError, Interrupted, StoppedError, TaskError
 
 from .allowance import Allowance
@@ -128,15 +128,15 @@ class Run:
     def _feed(self) -> None:
         if self.stopped is None and (room := self._room()):
             try:
-                tickets = self.backlog.take(room, time.monotonic())
+                deals = self.backlog.take(room, time.monotonic())
             except BatchrunError as error:  # the table cannot be read on
                 self.stop(error)
                 return
             if self.rules.alone:
-                tickets = self._innocent(tickets)
-            if tickets:
-                self.engine.send(tickets)
-                self.allowance.handed_out(len(tickets), time.monotonic())
+                deals = self._innocent(deals)
+            if deals:
+                self.engine.send(deals)
+                self.allowance.handed_out(rows_of(deals), time.monotonic())
             elif self.backlog.missing:
                 self.stop(
                     InputError(
@@ -158,16 +158,18 @@ class Run:
             return 0
         return min(room, self.allowance.rows(in_flight, time.monotonic()))
 
-    def _innocent(self, tickets: list[Ticket]) -> list[Ticket]:
+    def _innocent(self, deals: list[Deal]) -> list[Deal]:
         """Set aside rows that must run alone; the next of them if nothing else is left or in flight."""
         # Last of all: if one of them ends the run again, everything else is done. And one by one, with nothing else in
         # flight, so that the death is its own (see `suspects`).
-        shared = [ticket for ticket in tickets if ticket.fingerprint not in self.rules.alone]
-        for ticket in tickets:
+        shared = []
+        for ticket in (ticket for deal in deals for ticket in deal.tickets()):
             if ticket.fingerprint in self.rules.guilty:
                 self._settling.condemned(ticket)
             elif ticket.fingerprint in self.rules.alone:
-                self.backlog.set_aside(ticket)
+                self.backlog.set_aside(ticket.alone())
+            else:
+                shared.append(ticket.alone())
         return shared if shared or self.engine.busy() else self.backlog.take_alone(time.monotonic())
 
     def _collect(self) -> bool:
@@ -192,9 +194,9 @@ class Run:
             case Finished() | Gathered() | TimedOut() | Crashed():
                 self._settling.ended(event)
                 self._act()
-            case Returned(_, tickets):
-                self.backlog.give_back(tickets)
-                self.allowance.came_back(len(tickets), time.monotonic())
+            case Returned(_, deals):
+                self.backlog.give_back(deals)
+                self.allowance.came_back(rows_of(deals), time.monotonic())
             case Ready(_, hello):
                 self._stillborn = 0
                 if hello.error is not None:

@@ -17,8 +17,9 @@ from batchrun.core import kinds
 from batchrun.core.redact import Redactor
 from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT
 from batchrun.core.stillness import moved
+from batchrun.engine.deal import Ticket, rows_of
 from batchrun.engine.events import Crashed, Finished, Gathered, TimedOut
-from batchrun.engine.wire import Error, Reply, Ticket
+from batchrun.engine.wire import Error, Reply
 from batchrun.errors import BatchrunError, StoppedError
 
 from .allowance import Allowance
@@ -111,23 +112,23 @@ class Settling:
 
     def gathered(self, event: Gathered) -> None:
         """Attempts have ended, and are done: those of a sheet go into the ledger as they stand, if they are alike."""
-        lane, tickets, sheet = event
-        block = None if self._looked_at else block_of(tickets, sheet, task=self._rules.task, lane=lane, at=time.time())
+        lane, deals, sheet = event
+        block = None if self._looked_at else block_of(deals, sheet, task=self._rules.task, lane=lane, at=time.time())
         if block is None or self._redactor.finds(sheet.bodies, sheet.raws):
             self.finished(*event.singly())
             return
-        was = [ticket.was for ticket in tickets if ticket.was]
-        for status in was:
-            self._ledger.unsettle(status)
+        again = [deal for deal in deals if deal.was]
+        for deal in again:
+            self._ledger.unsettle(deal.was, deal.rows)
         self._unavailable = 0
         self._ledger.settle_block(block)
         for position in self._refused.keys() & set(block.positions):
             del self._refused[position]
         micros = loads(sheet.micros)
-        self._tally.found(loads(sheet.hows) if sheet.hows else ["value"] * len(tickets))
+        self._tally.found(loads(sheet.hows) if sheet.hows else ["value"] * len(micros))
         if self._tally.only_nulls:  # until the first that is not: no sheet is cut for it after that
             self._tally.returned(sheet.bodies[1:-1].split(BETWEEN))
-        self._tally.succeeded([time / 1e6 for time in micros], len(tickets) - len(was))
+        self._tally.succeeded([time / 1e6 for time in micros], len(micros) - rows_of(again))
 
     @property
     def _looked_at(self) -> bool:
@@ -167,7 +168,7 @@ class Settling:
             self._refusal(lane, ticket, reply)
         elif reply.outcome == "aborted":
             self._tally.attempted(reply.seconds)
-            self._backlog.give_back((ticket,))
+            self._backlog.give_back((ticket.alone(),))
             self.aborted = True
             message = reply.error[1] if reply.error else ""
             self.verdict = StoppedError(f"the task aborted the run at row {ticket.position}: {message}")

@@ -90,7 +90,7 @@ class _Chosen:
 
     def of_rows(self, rows: Sequence[Cells]) -> list[bytes]:
         if self.places != list(range(self.width)):
-            rows = list(map(cells_at(self.places, self.width), rows))
+            rows = cells_at(self.places, self.width)(rows)
         return self._of_text(rows) or self._of_any(rows) if _all_text(rows) else self._of_any(rows)
 
     def of_columns(self, cells: Cut) -> list[bytes]:

@@ -181,23 +181,20 @@ def needed(options: ReadOptions) -> frozenset[str] | None:
     return None if options.columns is None else frozenset((*options.columns, *(options.key or ())))
 
 
-def pick(columns: Sequence[str], options: ReadOptions) -> Callable[[Cells], Cells]:
-    """A function from a full row to the cells of the task's columns."""
+def pick(columns: Sequence[str], options: ReadOptions) -> Callable[[Sequence[Cells]], Sequence[Cells]]:
+    """A function from full rows to their cells of the task's columns."""
     wanted = task_columns(columns, options)
     return cells_at(column_places(columns, wanted), len(columns))
 
 
-def cells_at(indices: Sequence[int], width: int) -> Callable[[Cells], Cells]:
-    """A function from a row of `width` cells to the cells at `indices`, always as a tuple."""
+def cells_at(indices: Sequence[int], width: int) -> Callable[[Sequence[Cells]], Sequence[Cells]]:
+    """A function from rows of `width` cells to their cells at `indices`, always as tuples."""
     if list(indices) == list(range(width)):
-        return _all_cells
+        return lambda rows: rows
     if len(indices) > 1:
-        return itemgetter(*indices)
-    return lambda row: tuple(row[index] for index in indices)
-
-
-def _all_cells(row: Cells) -> Cells:
-    return row
+        getter = itemgetter(*indices)
+        return lambda rows: list(map(getter, rows))
+    return lambda rows: [tuple(row[index] for index in indices) for row in rows]
 
 
 def _check_names(option: str, names: Iterable[str], columns: Sequence[str]) -> None:

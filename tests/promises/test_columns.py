@@ -20,8 +20,8 @@ from batchrun.core.states import DONE
 from batchrun.errors import UsageError
 from batchrun.options.settings import Settings
 from batchrun.outcome.proof import verify
+from batchrun.run.deals import deals
 from batchrun.run.plan import Policy, make_plan
-from batchrun.run.tickets import tickets
 from batchrun.table.fingerprint import identities
 from batchrun.table.options import ReadOptions
 
@@ -65,7 +65,8 @@ def bind_and_settle(place, columns, rows, chosen, suffix):
                 t.position, t.fingerprint, t.key, DONE, 1, 1, 0.0,
                 json.dumps({name: rows[t.position - 1][name] for name in columns}).encode(), None, "value",
             )
-            for t in tickets(bound, plan, checkpoint, 0, {})
+            for deal in deals(bound, plan, checkpoint, 0, {})
+            for t in deal.tickets()
         ]  # fmt: skip
         checkpoint.write(1, new, [])
         assert not verify(checkpoint, bound).damage

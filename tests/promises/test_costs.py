@@ -24,7 +24,8 @@ from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.records import Settled
 from batchrun.core.redact import Redactor
 from batchrun.core.states import DONE
-from batchrun.engine.wire import Reply, Ticket
+from batchrun.engine.deal import Ticket
+from batchrun.engine.wire import Reply
 from batchrun.outcome.export.writing import export
 from batchrun.run.allowance import Allowance
 from batchrun.run.backlog import Backlog

@@ -9,8 +9,8 @@ from batchrun.checkpoint.inflight import Running
 from batchrun.checkpoint.suspects import after_death, is_guilty, must_be_alone
 from batchrun.core.text import numbers
 from batchrun.engine.cluster.dask.link import Link
+from batchrun.engine.deal import Deal, parts
 from batchrun.engine.events import Crashed, Event, Finished, OfLane, Ready, Returned, TimedOut
-from batchrun.engine.wire import Ticket
 
 from .handed_out import HandedOut
 from .host import Opening
@@ -61,11 +61,11 @@ class Account:
         self._jobs = jobs
         self._share_out()
 
-    def give(self, host: HostAccount, tickets: list[Ticket]) -> None:
+    def give(self, host: HostAccount, deals: list[Deal]) -> None:
         """Hand rows to a host."""
-        size = self._link.say(host.key, ("rows", [ticket.for_worker() for ticket in tickets]))
-        host.give(tickets, size)
-        self.handed_out.add(tickets)
+        size = self._link.say(host.key, ("rows", [deal.for_worker() for deal in deals]))
+        host.give(deals, size)
+        self.handed_out.add(deals)
 
     def running(self) -> list[tuple[int, Running]]:
         """Lane and row of everything that executes, as the hosts last said."""
@@ -94,11 +94,11 @@ class Account:
         self._share_out()
         # Nobody knows how far they had come. They run again uncharged, and are said to (docs/decisions/0011); only a
         # row that has lost machines which it had to itself is charged, or with --on-lost fail all of them.
-        if tickets := tuple(host.sent.values()):
-            for ticket in tickets:
-                self.handed_out.remove(ticket)
+        if host.sent:
+            for position in host.sent:
+                self.handed_out.remove(position)
             self._deaths = after_death(self._deaths, host.sent.keys())
-            yield from self._sentence(host, tickets, host.last_words or why)
+            yield from self._sentence(host, host.last_words or why)
 
     def is_suspect(self, row: int) -> bool:
         """Whether a row has lost so many machines that it gets one to itself."""
@@ -139,42 +139,43 @@ class Account:
                 host.saw(len(ends), sum(reply.seconds for _, reply in ends))
                 for ticket, reply in ends:
                     host.failures += reply.outcome == "failed"
-                    self._ended(host, ticket)
+                    self._ended(host, ticket.position)
             case TimedOut(_, ticket) | Crashed(_, ticket):
                 host.failures += 1
-                self._ended(host, ticket)
-            case Returned(_, tickets):
+                self._ended(host, ticket.position)
+            case Returned(_, deals):
                 host.stalled()
-                for ticket in tickets:
-                    self._strike(host, ticket)
+                for deal in deals:
+                    for position in deal.positions:
+                        self._strike(host, position)
         return event
 
-    def _ended(self, host: HostAccount, ticket: Ticket) -> None:
+    def _ended(self, host: HostAccount, position: int) -> None:
         """An attempt at the row has ended, and its machine is still there."""
-        self._deaths.pop(ticket.position, None)
-        self._strike(host, ticket)
+        self._deaths.pop(position, None)
+        self._strike(host, position)
 
-    def _strike(self, host: HostAccount, ticket: Ticket) -> None:
+    def _strike(self, host: HostAccount, position: int) -> None:
         """The host does not have the row any more."""
-        del host.sent[ticket.position]
-        self.handed_out.remove(ticket)
+        del host.sent[position]
+        self.handed_out.remove(position)
 
     def _lane(self, host: HostAccount, lane: int) -> int:
         """A number for a lane, among those of the whole cluster."""
         return self._lanes.setdefault((host.key, lane), len(self._lanes))
 
-    def _sentence(self, host: HostAccount, tickets: tuple[Ticket, ...], why: str) -> Iterator[Event]:
+    def _sentence(self, host: HostAccount, why: str) -> Iterator[Event]:
         """What becomes of rows that were on a lost host, said and done."""
         lane, cause = self._lane(host, 0), f"was lost with its machine: {host.name}, {why}"
-        guilty = tuple(row for row in tickets if self._fail_lost or is_guilty(self._deaths, row.position, ALONE))
-        victims = tuple(row for row in tickets if row not in guilty)
-        rows = f"row{'s' * (len(tickets) > 1)} {numbers(host.sent)}"
+        guilty = [row for row in host.sent if self._fail_lost or is_guilty(self._deaths, row, ALONE)]
+        victims = [row for row in host.sent if row not in guilty]
+        rows = f"row{'s' * (len(host.sent) > 1)} {numbers(host.sent)}"
         end = (
             "count as crashed (--on-lost fail)" if self._fail_lost else "run again, which does not count as an attempt"
         )
         self._say(f"the cluster's worker {host.name} was lost ({why}): {rows} may have run; they {end}")
-        for ticket in guilty:
+        for ticket in (host.sent[row].of(row) for row in guilty):
             # With --on-lost fail, whatever retries are left: it may have run, and is not to run twice.
             yield Crashed(lane, ticket._replace(last=ticket.attempt) if self._fail_lost else ticket, 0.0, cause, "")
         if victims:
-            yield Returned(lane, victims)
+            yield Returned(lane, tuple(parts(host.sent, victims)))

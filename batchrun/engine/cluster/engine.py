@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Self
 
 from batchrun.engine.cluster.dask.link import Link
+from batchrun.engine.deal import Deal, parts, rows_of, take
 from batchrun.engine.events import Event, Returned
 from batchrun.engine.seam import EngineState, MachineState, Rows, Withdrawal
-from batchrun.engine.wire import Ticket
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
 from batchrun.options.settings import Settings
@@ -46,7 +46,7 @@ class Cluster:
         self._workerless = math.inf
         self._limit: float | None = None
         self._pending: list[Event] = []
-        self._alone: deque[Ticket] = deque()
+        self._alone: deque[Deal] = deque()
         self._broken: StoppedError | None = None
 
     def __enter__(self) -> Self:
@@ -85,24 +85,31 @@ class Cluster:
         """Rows that could be sent now without one of them waiting for long."""
         return sum(host.room() for host in self._hosts)
 
-    def send(self, tickets: list[Ticket]) -> None:
+    def send(self, deals: list[Deal]) -> None:
         """Hand out at most `room()` rows, shared out by the room of each host."""
-        suspected = self._account.is_suspect
-        shared = [ticket for ticket in tickets if not suspected(ticket.position)]
-        self._alone.extend(ticket for ticket in tickets if suspected(ticket.position))
-        start, left = 0, self.room()
+        shared = self._without_suspects(deals)
+        left, rows = self.room(), rows_of(shared)
         for host in self._hosts:
             if room := host.room():
-                count = -(-(len(shared) - start) * room // left)
+                share = take(shared, -(-rows * room // left))
                 left -= room
-                if count > 0:
-                    self._account.give(host, shared[start : start + count])
-                    start += count
+                if share:
+                    self._account.give(host, share)
+                    rows -= rows_of(share)
         self._place_alone()
+
+    def _without_suspects(self, deals: list[Deal]) -> deque[Deal]:
+        """Rows that are to be alone on a machine are set aside."""
+        suspected = self._account.is_suspect
+        if not any(suspected(position) for deal in deals for position in deal.positions):
+            return deque(deals)
+        single = [ticket.alone() for deal in deals for ticket in deal.tickets()]
+        self._alone.extend(row for row in single if suspected(row.positions[0]))
+        return deque(row for row in single if not suspected(row.positions[0]))
 
     def busy(self) -> int:
         """Rows handed out whose end has not been told."""
-        pending = sum(len(event.tickets) for event in self._pending if isinstance(event, Returned))
+        pending = sum(rows_of(event.deals) for event in self._pending if isinstance(event, Returned))
         return sum(len(host.sent) for host in self._hosts) + len(self._alone) + pending
 
     def events(self, wait: float, limit: float | None) -> list[Event]:
@@ -137,11 +144,11 @@ class Cluster:
             case "kill":
                 for host in self._hosts:
                     self._link.release(host.key, "it was ended", again=False)
-                    self._pending.append(Returned(0, tuple(host.sent.values())))
+                    self._pending.append(Returned(0, tuple(parts(host.sent, list(host.sent)))))
                 self._account.hosts.clear()
-        tickets = tuple(self._alone)
+        alone = tuple(self._alone)
         self._alone.clear()
-        return [Returned(0, tickets)] if tickets else []
+        return [Returned(0, alone)] if alone else []
 
     def state(self, *, ask: bool = False) -> EngineState:
         """How it goes, as the hosts last said."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from batchrun.checkpoint.inflight import InFlight, forget
-from batchrun.engine.wire import Ticket
+from batchrun.engine.deal import Deal
 
 CELLS = 10_000
 
@@ -18,17 +18,17 @@ class HandedOut:
         self._free = list(range(CELLS))
         self._cells: dict[int, int] = {}
 
-    def add(self, tickets: Iterable[Ticket]) -> None:
+    def add(self, deals: Iterable[Deal]) -> None:
         """These may run from now on."""
         now = time.monotonic()
-        for ticket in tickets:
+        for ticket in (ticket for deal in deals for ticket in deal.tickets()):
             if self._free:
                 cell = self._cells[ticket.position] = self._free.pop()
                 self._file.start(cell, ticket.position, now, ticket.attempt, ticket.fingerprint)
 
-    def remove(self, ticket: Ticket) -> None:
-        """It does not run any more."""
-        if (cell := self._cells.pop(ticket.position, None)) is not None:
+    def remove(self, position: int) -> None:
+        """The row does not run any more."""
+        if (cell := self._cells.pop(position, None)) is not None:
             self._file.clear(cell)
             self._free.append(cell)
 

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.core.redact import Redactor
+from batchrun.engine.deal import Deal, take
 from batchrun.engine.events import Event, Gathered, Ready, Returned, Stillborn, StoodStill
 from batchrun.engine.lane_slots import slots_of_lanes
 from batchrun.engine.local.lanes import Lanes
 from batchrun.engine.seam import Rows
-from batchrun.engine.wire import READ_SIZE, Frames, Ticket, unpack, write_all
+from batchrun.engine.wire import READ_SIZE, Frames, unpack, write_all
 from batchrun.engine.worker.lifeline import die_with
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import BatchrunError
@@ -62,7 +63,7 @@ class LaneHost:
         self._table: tuple[Any, ...] | None = None
         self._is_async: bool | None = None
         self._capacity = 0  # rows at once for which there are slots
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: deque[Deal] = deque()
         self._quota = opening.jobs
         self._limit: float | None = None
         self._fed = time.monotonic()
@@ -71,9 +72,9 @@ class LaneHost:
     def heed(self, message: tuple[Any, ...]) -> list[HostMessage]:
         """Do what the coordinator says."""
         match message:
-            case ("rows", rows):
+            case ("rows", deals):
                 self._fed = time.monotonic() if not self._waiting else self._fed
-                self._waiting.extend(Ticket(*row) for row in rows)
+                self._waiting.extend(Deal(*deal) for deal in deals)
             case ("quota", quota):
                 self._quota = quota
                 self._grow()
@@ -106,11 +107,11 @@ class LaneHost:
         return HostStatus(state.lanes, state.restarts, running)
 
     def _feed(self) -> None:
-        room = min(self._lanes.room(), len(self._waiting))
+        room = self._lanes.room()
         if self._quota < self._capacity:  # slots cannot be taken away: some get nothing
             room = min(room, self._quota - self._lanes.busy())
-        if room > 0:
-            self._lanes.send([self._waiting.popleft() for _ in range(room)])
+        if deals := take(self._waiting, room):
+            self._lanes.send(deals)
             self._fed = time.monotonic()
 
     def _lay_out(self) -> None:
@@ -136,7 +137,7 @@ class LaneHost:
             if isinstance(event, StoodStill):
                 continue  # this machine, not the run
             if isinstance(event, Returned) and not self._draining:
-                self._waiting.extendleft(reversed(event.tickets))
+                self._waiting.extendleft(reversed(event.deals))
             elif isinstance(event, Ready):
                 if event.hello.error is None:
                     self._is_async = event.hello.is_async

@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from batchrun.checkpoint.inflight import Running
+from batchrun.engine.deal import Deal, rows_of
 from batchrun.engine.local.pace import Pace
-from batchrun.engine.wire import Frames, Ticket
+from batchrun.engine.wire import Frames
 
 from .messages import HostMessage, HostStatus, understood, unpacked_messages
 from .shares import hold
@@ -21,7 +22,7 @@ class HostAccount:
         self.quota = 0
         self.ready = False
         self.reserved = False
-        self.sent: dict[int, Ticket] = {}
+        self.sent: dict[int, Deal] = {}
         self.finished = 0
         self.failures = 0
         self.lanes = 0
@@ -38,10 +39,11 @@ class HostAccount:
             return 0
         return max(0, hold(self.quota, self._pace, self._row_bytes) - len(self.sent))
 
-    def give(self, tickets: Sequence[Ticket], size: int) -> None:
+    def give(self, deals: Sequence[Deal], size: int) -> None:
         """These rows are handed to it, in a message of `size` bytes."""
-        self.sent.update((ticket.position, ticket) for ticket in tickets)
-        self._row_bytes = max(size / len(tickets), 0.8 * self._row_bytes)
+        for deal in deals:
+            self.sent.update(dict.fromkeys(deal.positions, deal))
+        self._row_bytes = max(size / rows_of(deals), 0.8 * self._row_bytes)
 
     def hear(self, data: bytes) -> Iterator[HostMessage]:
         """What these bytes say. Raises `ValueError` for bytes that no host of ours wrote."""
@@ -62,7 +64,7 @@ class HostAccount:
         now = time.monotonic()
         self.lanes, self.restarts = status.lanes, status.restarts
         self.running = [
-            (lane, Running(now - age, self.sent[row].attempt, self.sent[row].fingerprint, row))
+            (lane, Running(now - age, ticket.attempt, ticket.fingerprint, row))
             for lane, age, row in status.running
-            if row in self.sent
+            if row in self.sent and (ticket := self.sent[row].of(row))
         ]

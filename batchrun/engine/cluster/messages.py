@@ -7,8 +7,9 @@ import marshal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from batchrun.engine.deal import Deal, Ticket, parts
 from batchrun.engine.events import Crashed, Finished, OfLane, Ready, Returned, Stillborn, TimedOut
-from batchrun.engine.wire import HEADER, MAGIC, Hello, Reply, Ticket
+from batchrun.engine.wire import HEADER, MAGIC, Hello, Reply
 
 _PLAIN = 2  # see `batchrun.engine.wire`
 
@@ -50,6 +51,8 @@ def packed_messages(messages: Iterable[HostMessage]) -> bytes:
 def _plain(value: Any) -> Any:
     if isinstance(value, Ticket):
         return value.position
+    if isinstance(value, Deal):
+        return list(value.positions)
     return tuple(map(_plain, value)) if isinstance(value, (tuple, list)) else value
 
 
@@ -61,7 +64,7 @@ def unpacked_messages(payload: bytes) -> list[Any]:
         raise ValueError(f"unreadable frame of {len(payload)} bytes from a host: {error}") from error
 
 
-def understood(said: Iterable[Any], sent: Mapping[int, Ticket]) -> Iterator[HostMessage]:
+def understood(said: Iterable[Any], sent: dict[int, Deal]) -> Iterator[HostMessage]:
     """What the host says. `sent`: the rows that it has; what it says of others is old and left out.
 
     Raises `ValueError` for what no host of ours says.
@@ -74,18 +77,19 @@ def understood(said: Iterable[Any], sent: Mapping[int, Ticket]) -> Iterator[Host
         raise ValueError(f"unknown message from a host: {error}") from error
 
 
-def _made(kind: str, fields: list[Any], sent: Mapping[int, Ticket]) -> HostMessage | None:
+def _made(kind: str, fields: list[Any], sent: dict[int, Deal]) -> HostMessage | None:
     match kind:
         case "Ready":
             fields[1] = Hello._make(fields[1])
         case "Returned":
-            fields[1] = tuple(sent[row] for row in fields[1] if row in sent)
+            rows = [row for deal in fields[1] for row in deal]
+            fields[1] = tuple(parts(sent, rows))
         case "Finished":
-            fields[1] = [(sent[row], Reply._make(reply)) for row, reply in fields[1] if row in sent]
+            fields[1] = [(sent[row].of(row), Reply._make(reply)) for row, reply in fields[1] if row in sent]
             if not fields[1]:
                 return None
         case "TimedOut" | "Crashed":
             if fields[1] not in sent:
                 return None
-            fields[1] = sent[fields[1]]
+            fields[1] = sent[fields[1]].of(fields[1])
     return _KINDS[kind](*fields)

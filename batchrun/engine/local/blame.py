@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchrun.checkpoint.inflight import Holder, Running
-from batchrun.engine.events import Crashed, Event, Returned, TimedOut
-from batchrun.engine.wire import Ticket
+from batchrun.engine.events import Crashed, Event, TimedOut
 
 from .lane import Lane
 from .worker_process import Condemned, Garbled, Hung
@@ -39,14 +38,14 @@ def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[i
     rows, ending = lane.rows, lane.worker.ending
     started = {row.position: row.started for row in death.running}
 
-    def seconds(ticket: Ticket) -> float:
-        return death.now - started.get(ticket.position, death.now) - rows.lost.get(ticket.position, 0.0)
+    def seconds(row: int) -> float:
+        return death.now - started.get(row, death.now) - rows.lost.get(row, 0.0)
 
     match ending:
         case Condemned(row):
             # That row is charged, the others were in its company.
-            if overdue := rows.sent.pop(row.position, None):
-                events.append(TimedOut(lane.index, overdue, seconds(overdue)))
+            if deal := rows.sent.pop(row.position, None):
+                events.append(TimedOut(lane.index, deal.of(row.position), seconds(row.position)))
         case Hung():
             # None could be named: nobody is charged before one does it again.
             suspects = started.keys() & rows.sent.keys()
@@ -60,11 +59,10 @@ def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[i
                 if death.holder and death.holder.position in suspects and not misled:
                     suspects = {death.holder.position}
             else:
-                ticket = rows.sent.pop(guilty)
+                ticket = rows.sent.pop(guilty).of(guilty)
                 cause = str(death.cause) if ending is None else "was ended: the row wrote to its worker's own pipe"
-                events.append(Crashed(lane.index, ticket, seconds(ticket), cause, death.tail))
-    if rows.sent:
-        events.append(Returned(lane.index, tuple(rows.sent.values())))
+                events.append(Crashed(lane.index, ticket, seconds(guilty), cause, death.tail))
+    events += rows.all_back()
     return events, suspects
 
 

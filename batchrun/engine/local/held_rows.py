@@ -1,13 +1,14 @@
 """The account of the rows that a worker holds: what was handed to it, and what has come back."""
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from orjson import loads
 
 from batchrun.checkpoint.inflight import Holder, Running
+from batchrun.engine.deal import Deal, Ticket, pop, rows_of
 from batchrun.engine.events import Event, Finished, Gathered, Returned, TimedOut
-from batchrun.engine.wire import Reply, SheetFrame, Ticket
+from batchrun.engine.wire import Reply, SheetFrame
 
 from .pace import Pace
 
@@ -15,16 +16,16 @@ from .pace import Pace
 class HeldRows:
     """The rows of one worker, in lane `lane`. Times are monotonic seconds.
 
-    `sent`: rows handed out whose end is not known. `doubts`: those of them that were starting when the others were
-    taken back, and may not start. `asked`: when a row was asked to end; `lost`: seconds of a row that do not count
-    against it. `blocking`: the row that has had the interpreter for long, and until when that was seen. `finished`:
-    attempts that have ended by themselves; `sheets`: those of them that came together. `heard`: when the worker last
-    said something, or got rows; `looked`: when its rows were last looked at. `stuck`: a row takes long, so none is to
-    wait behind it. `retiring`: threads of rows that were given up still run, so no further row is to come.
+    `sent`: rows handed out whose end is not known, each with its deal. `doubts`: those of them that were starting when
+    the others were taken back, and may not start. `asked`: when a row was asked to end; `lost`: seconds of a row that
+    do not count against it. `blocking`: the row that has had the interpreter for long, and until when that was seen.
+    `finished`: attempts that have ended by themselves; `sheets`: those of them that came together. `heard`: when the
+    worker last said something, or got rows; `looked`: when its rows were last looked at. `stuck`: a row takes long, so
+    none is to wait behind it. `retiring`: threads of rows that were given up still run, so no further row is to come.
     """
 
     def __init__(self, lane: int, pace: Pace) -> None:
-        self.sent: dict[int, Ticket] = {}
+        self.sent: dict[int, Deal] = {}
         self.doubts: set[int] = set()
         self.asked: dict[int, float] = {}
         self.lost: dict[int, float] = {}
@@ -37,9 +38,10 @@ class HeldRows:
         self._lane = lane
         self._pace = pace
 
-    def give(self, tickets: Iterable[Ticket]) -> None:
+    def give(self, deals: Iterable[Deal]) -> None:
         """Rows have been handed out."""
-        self.sent.update((ticket[0], ticket) for ticket in tickets)
+        for deal in deals:
+            self.sent.update(dict.fromkeys(deal.positions, deal))
         self.heard = time.monotonic()
 
     def ended(self, ends: list[tuple[Ticket, Reply]]) -> Iterator[Event]:
@@ -59,11 +61,11 @@ class HeldRows:
     def done(self, sheet: SheetFrame) -> list[Event]:
         """Rows of a sheet are done. Some may have been pulled from the slate before."""
         numbers = sheet.numbers()
-        tickets = [ticket for number in numbers if (ticket := self.sent.pop(number, None)) is not None]
-        if len(tickets) == len(numbers) and not self.doubts and not self.lost:
-            self._saw(len(tickets), sum(loads(sheet.micros)) / 1e6)
-            return [Gathered(self._lane, tickets, sheet)]
-        known = {ticket.position: ticket for ticket in tickets}
+        deals = pop(self.sent, numbers)
+        if rows_of(deals) == len(numbers) and not self.doubts and not self.lost:
+            self._saw(len(numbers), sum(loads(sheet.micros)) / 1e6)
+            return [Gathered(self._lane, deals, sheet)]
+        known = {ticket.position: ticket for deal in deals for ticket in deal.tickets()}
         ends = [(known[reply.position], reply) for reply in sheet.replies() if reply.position in known]
         return list(self.ended(ends)) if ends else []
 
@@ -77,12 +79,16 @@ class HeldRows:
         """Rows that were doubtful have ended: those that have not replied saw the recall, and return."""
         return self._returned([row for row in ended if row in self.sent])
 
+    def all_back(self) -> list[Event]:
+        """The worker has died: what it still had returns."""
+        return self._returned(list(self.sent))
+
     def give_up(self, row: Running, now: float) -> Event | None:
         """The row is out of time, and its thread cannot be ended."""
-        if (ticket := self.sent.pop(row.position, None)) is None:
+        if (deal := self.sent.pop(row.position, None)) is None:
             return None
         self.retiring = True
-        return TimedOut(self._lane, ticket, self.seconds_of(row, now))
+        return TimedOut(self._lane, deal.of(row.position), self.seconds_of(row, now))
 
     def seconds_of(self, row: Running, now: float) -> float:
         """How long a row has run that counts against it."""
@@ -99,9 +105,9 @@ class HeldRows:
         self.asked = {position: asked + until - since for position, asked in self.asked.items()}
         self.heard = min(until, self.heard + until - since)
 
-    def _returned(self, rows: Iterable[int]) -> list[Event]:
-        tickets = tuple(self.sent.pop(row) for row in rows)
-        return [Returned(self._lane, tickets)] if tickets else []
+    def _returned(self, rows: Sequence[int]) -> list[Event]:
+        deals = tuple(pop(self.sent, rows))
+        return [Returned(self._lane, deals)] if deals else []
 
     def _saw(self, rows: int, seconds: float) -> None:
         """So many attempts have ended, which took so long together."""

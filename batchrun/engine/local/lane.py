@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Iterator
 
 from batchrun.checkpoint.inflight import Holder, InFlight, Running, full_barrier
 from batchrun.core.processes import kill_group, kill_trees
+from batchrun.engine.deal import Deal, Ticket, rows_of
 from batchrun.engine.events import Event, Ready
 from batchrun.engine.seam import Rows
-from batchrun.engine.wire import Hello, Reply, SheetFrame, Ticket, pack
+from batchrun.engine.wire import Hello, Reply, SheetFrame, pack
 from batchrun.engine.worker_setup import WorkerSetup
 
 from .held_rows import HeldRows
@@ -84,13 +85,13 @@ class Lane:
         """Tell the worker the columns of the rows to come, and how many to run at once."""
         self.worker.pipes.put(pack(("table", rows.names, rows.types, rows.missing, self.first, self.slots)))
 
-    def give(self, tickets: list[Ticket]) -> None:
+    def give(self, deals: list[Deal]) -> None:
         """Hand rows to the worker."""
         self._batch += 1
-        self.rows.give(tickets)
-        frame = pack(("rows", self._batch, [ticket.for_worker() for ticket in tickets]))
+        self.rows.give(deals)
+        frame = pack(("rows", self._batch, [deal.for_worker() for deal in deals]))
         # The longest of late, slowly forgotten: one long row among short ones must not fill the memory a second time.
-        self._row_bytes = max(len(frame) / len(tickets), 0.8 * self._row_bytes)
+        self._row_bytes = max(len(frame) / rows_of(deals), 0.8 * self._row_bytes)
         self.worker.pipes.put(frame)
 
     def room(self, *, alone: bool = False) -> int:
@@ -191,8 +192,8 @@ class Lane:
         try:
             for message in said:
                 if type(message) is Reply:
-                    if (ticket := rows.sent.pop(message[0], None)) is not None:
-                        ends.append((ticket, message))
+                    if (deal := rows.sent.pop(message[0], None)) is not None:
+                        ends.append((deal.of(message[0]), message))
                 elif type(message) is SheetFrame:
                     if message.number != rows.sheets:
                         raise ValueError("a sheet is missing")

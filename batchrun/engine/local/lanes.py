@@ -6,6 +6,7 @@ The seam to the run is small: `room`, `send`, `collect`, `expire`, `busy`, and t
 
 import selectors
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,10 +17,10 @@ from batchrun.checkpoint.inflight import InFlight, forget
 from batchrun.core.descriptors import check_descriptors, raise_descriptors
 from batchrun.core.processes import cpus
 from batchrun.core.stillness import Stillness
+from batchrun.engine.deal import Deal, rows_of, take
 from batchrun.engine.events import Crashed, Event, Finished, Gathered, Stillborn, StoodStill, TimedOut
 from batchrun.engine.lane_slots import slots_of_lanes
 from batchrun.engine.seam import EngineState, Rows, Withdrawal
-from batchrun.engine.wire import Ticket
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
 from batchrun.task.kept_code import contents_as_begun
@@ -156,24 +157,25 @@ class Lanes:
         alone = bool(self._suspicion.of_lanes)
         return sum(lane.room(alone=alone) for lane in self.lanes)
 
-    def send(self, tickets: list[Ticket]) -> None:
+    def send(self, deals: list[Deal]) -> None:
         """Hand out at most `room()` rows: first one to each idle lane, then shares of what the lanes hold."""
         # The emptiest first, and to none more than its share of what is left: a lane that has room for thousands must
         # not get the rows that would keep its neighbours busy.
         alone = bool(self._suspicion.of_lanes)
         lanes = sorted((lane for lane in self.lanes if lane.room(alone=alone)), key=lambda lane: len(lane.rows.sent))
-        start = 0
+        left, rows = deque(deals), rows_of(deals)
         for nth, lane in enumerate(lanes):
-            fair = -(-(len(tickets) - start) // (len(lanes) - nth))
-            share = tickets[start : start + min(fair, lane.room(alone=alone))]
-            if share:
-                lane.give(share)
-                self._watch_inbox(lane)
-                start += len(share)
+            fair = -(-rows // (len(lanes) - nth))
+            if share := take(left, min(fair, lane.room(alone=alone))):
+                self._give(lane, share)
+                rows -= rows_of(share)
         # Room was asked for a moment ago and may have shrunk. One lane holds too much then; no row is lost.
-        if start < len(tickets):
-            lanes[0].give(tickets[start:])
-            self._watch_inbox(lanes[0])
+        if left:
+            self._give(lanes[0], list(left))
+
+    def _give(self, lane: Lane, deals: list[Deal]) -> None:
+        lane.give(deals)
+        self._watch_inbox(lane)
 
     def busy(self) -> int:
         """Rows handed out and not settled."""
@@ -375,6 +377,8 @@ class Lanes:
 def _rows(event: Event) -> int:
     """Attempts that have ended by themselves."""
     match event:
-        case Finished(_, ends) | Gathered(_, ends):
+        case Finished(_, ends):
             return len(ends)
+        case Gathered(_, deals):
+            return rows_of(deals)
     return 0

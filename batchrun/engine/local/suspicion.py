@@ -45,8 +45,8 @@ def _ended(event: Event) -> set[int]:
     match event:
         case Finished(_, ends):
             return {ticket.position for ticket, _ in ends}
-        case Gathered(_, tickets):
-            return {ticket.position for ticket in tickets}
+        case Gathered(_, deals):
+            return {position for deal in deals for position in deal.positions}
         case Crashed(_, ticket) | TimedOut(_, ticket):
             return {ticket.position}
     return set()

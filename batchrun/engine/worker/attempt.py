@@ -4,10 +4,10 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchrun.core import kinds
-from batchrun.engine.wire import Reply, Ticket
+from batchrun.engine.wire import Reply
 from batchrun.task.api import Abort, RetryLater, Skip, counted_tokens, set_current
 from batchrun.task.encode import MAX_RESULT_BYTES, Unencodable, encode
 from batchrun.task.failure import http_status_of, kind_of, retry_after_of
@@ -17,33 +17,43 @@ from batchrun.task.reply import Parsed, ReplyError, fitting, read_reply
 from batchrun.task.shadowing import shadowed
 from batchrun.task.spec import Reading
 
-Finish = Callable[[Ticket, float, Any], Reply]
+Finish = Callable[[int, float, Any], Reply]
 
 
-def attempt(function: Function, ticket: Ticket, row: dict[str, Any], finish: Finish, started: float) -> Reply:
+class Row(NamedTuple):
+    """An attempt at a row. `cells`: typed, or why they cannot be; `batch`: the number of the message it came with."""
+
+    position: int
+    attempt: int
+    fingerprint: bytes
+    cells: Any
+    batch: int
+
+
+def attempt(function: Function, row: Row, finish: Finish, started: float) -> Reply:
     """Run a plain function on `row`. `started` is the monotonic time at which the attempt began."""
-    set_current(ticket.position, ticket.fingerprint, ticket.attempt)
+    position, number, fingerprint, cells, _ = row
+    set_current(position, fingerprint, number)
     try:
-        if isinstance(row, Exception):
-            raise row
-        value = function(row)
+        if isinstance(cells, Exception):
+            raise cells
+        value = function(cells)
     except BaseException as error:  # noqa: BLE001 - sys.exit and MemoryError fail the row, not the worker
-        return failed(ticket, time.monotonic() - started, error)
-    return finish(ticket, time.monotonic() - started, value)
+        return failed(position, time.monotonic() - started, error)
+    return finish(position, time.monotonic() - started, value)
 
 
-async def attempt_async(
-    function: Function, ticket: Ticket, row: dict[str, Any], finish: Finish, started: float
-) -> Reply:
+async def attempt_async(function: Function, row: Row, finish: Finish, started: float) -> Reply:
     """Run an `async def` on `row`, as `attempt` does."""
-    set_current(ticket.position, ticket.fingerprint, ticket.attempt)
+    position, number, fingerprint, cells, _ = row
+    set_current(position, fingerprint, number)
     try:
-        if isinstance(row, Exception):
-            raise row
-        value = await function(row)
+        if isinstance(cells, Exception):
+            raise cells
+        value = await function(cells)
     except BaseException as error:  # noqa: BLE001 - a cancelled row has an end of its own, too
-        return failed(ticket, time.monotonic() - started, error)
-    return finish(ticket, time.monotonic() - started, value)
+        return failed(position, time.monotonic() - started, error)
+    return finish(position, time.monotonic() - started, value)
 
 
 def finisher(reply: Reading, *, strict: bool, accept_truncated: bool, schema: str | None = None) -> Finish:
@@ -53,7 +63,7 @@ def finisher(reply: Reading, *, strict: bool, accept_truncated: bool, schema: st
     """
     fits = fitting(schema)
 
-    def finish(ticket: Ticket, seconds: float, value: Any) -> Reply:
+    def finish(position: int, seconds: float, value: Any) -> Reply:
         # Exactly text, and valid: neither a subclass nor half a character can be kept by the coordinator.
         raw = _valid(str.__str__(value)) if isinstance(value, str) else None
         how, nulled, note = "value", 0, None
@@ -68,19 +78,19 @@ def finisher(reply: Reading, *, strict: bool, accept_truncated: bool, schema: st
             if len(body) > MAX_RESULT_BYTES:
                 raise Unencodable("result", f"{len(body):,} bytes of JSON are more than a row can hold")
         except BaseException as error:  # noqa: BLE001 - a result may run the user's code while it is encoded
-            return failed(ticket, seconds, error, raw)
+            return failed(position, seconds, error, raw)
         if nulled or more:
             lost = f"{nulled + more} NaN or infinite number(s) became null"
             note = f"{note}; {lost}" if note else lost
-        return Reply(ticket.position, "done", seconds, body, raw, how, note, None, None, counted_tokens())
+        return Reply(position, "done", seconds, body, raw, how, note, None, None, counted_tokens())
 
     return finish
 
 
-def failed(ticket: Ticket, seconds: float, error: BaseException, raw: str | None = None) -> Reply:
+def failed(position: int, seconds: float, error: BaseException, raw: str | None = None) -> Reply:
     """The reply for an attempt that ended in an exception, told apart by what the exception says."""
     if isinstance(error, Skip):
-        return Reply(ticket.position, "skipped", seconds, note=safe_text(error), tokens=counted_tokens())
+        return Reply(position, "skipped", seconds, note=safe_text(error), tokens=counted_tokens())
     if raw is None and isinstance(error, ReplyError) and error.text is not None:
         raw = _valid(error.text)
     status, wait, kind = _meaning(error)
@@ -90,7 +100,7 @@ def failed(ticket: Ticket, seconds: float, error: BaseException, raw: str | None
     elif isinstance(error, RetryLater) or status in kinds.BUSY:
         outcome = "refused"
     told = (kind, _message(error), _valid(type(error).__qualname__), status, _trace(error))
-    return Reply(ticket.position, outcome, seconds, None, raw, None, None, told, wait, counted_tokens())
+    return Reply(position, outcome, seconds, None, raw, None, None, told, wait, counted_tokens())
 
 
 def _meaning(error: BaseException) -> tuple[int | None, float | None, str]:

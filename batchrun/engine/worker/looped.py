@@ -18,8 +18,8 @@ from batchrun.checkpoint.inflight import InFlight
 from batchrun.engine.wire import READ_SIZE, Frames, Reply, unpack
 from batchrun.task.api import current_row
 
-from .attempt import attempt_async, failed
-from .serve import Desk, Row, Service, die
+from .attempt import Row, attempt_async, failed
+from .serve import Desk, Service, die
 
 
 def serve_async(service: Service, inbox: int) -> None:
@@ -90,11 +90,11 @@ class _Slots:
             if started is None:
                 self._free.append(cell)
                 continue
-            living = self._watched(self._live(row, cell, started), row.ticket.position)
+            living = self._watched(self._live(row, cell, started), row.position)
             # A context of its own: what one row sets is none of another's, though its end may start the other.
             task = asyncio.Task(living, loop=self._loop, context=self._context.copy())
             task.add_done_callback(partial(self._over, row, cell))
-            self._tasks[row.ticket.position] = task
+            self._tasks[row.position] = task
 
     def _cell(self) -> int:
         if self._free:
@@ -103,18 +103,18 @@ class _Slots:
         return self._desk.first + self._opened - 1
 
     async def _live(self, row: Row, cell: int, started: float) -> None:
-        reply = await attempt_async(self._service.function, row.ticket, row.cells, self._service.finish, started)
+        reply = await attempt_async(self._service.function, row, self._service.finish, started)
         self._end(row, cell, reply)
 
     def _over(self, row: Row, cell: int, task: "asyncio.Task[None]") -> None:
         """The row's task has ended: see that the coordinator knows."""
         if task.cancelled():  # before it began, by another row that cancels all tasks
-            self._end(row, cell, failed(row.ticket, 0.0, asyncio.CancelledError()))
+            self._end(row, cell, failed(row.position, 0.0, asyncio.CancelledError()))
         elif task.exception() is not None:
             die(task.exception())
 
     def _end(self, row: Row, cell: int, reply: Reply) -> None:
-        position = row.ticket.position
+        position = row.position
         del self._tasks[position]
         if position in self._cancelled:
             self._cancelled.discard(position)

@@ -12,15 +12,17 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, NoReturn
+from itertools import repeat
+from typing import Any, NoReturn
 
 from batchrun.checkpoint.inflight import InFlight, full_barrier
-from batchrun.engine.wire import Reply, Ticket, pack_plain, read_frames, write_all
+from batchrun.engine.deal import NAME_BYTES
+from batchrun.engine.wire import Reply, pack_plain, read_frames, write_all
 from batchrun.table.convert import converter
 from batchrun.task.api import forget_current
 from batchrun.task.load import Function
 
-from .attempt import Finish, attempt
+from .attempt import Finish, Row, attempt
 from .lifeline import watch_for_hang_up
 from .output import Output
 from .slate_writer import SlateWriter
@@ -28,14 +30,6 @@ from .slate_writer import SlateWriter
 _NO_ATTEMPT = frozenset({"refused", "aborted"})
 
 Convert = Callable[[Sequence[tuple[Any, ...]]], list[dict[str, Any]]]
-
-
-class Row(NamedTuple):
-    """A row as it came: its ticket, its typed cells (or why they cannot be made), the number of its batch."""
-
-    ticket: Ticket
-    cells: Any
-    batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +55,17 @@ class Service:
         Returns the monotonic time of the start. A row that must not start was taken back by the coordinator, or
         will be (see `Lanes.collect`), or the coordinator is dead: it is none of this worker's any more.
         """
-        ticket, started = row.ticket, time.monotonic()
-        self.cells.start(cell, ticket.position, started, ticket.attempt, ticket.fingerprint)
+        position, attempt, fingerprint, _, batch = row
+        started = time.monotonic()
+        self.cells.start(cell, position, started, attempt, fingerprint)
         # The start must be seen before the recall is read, or the coordinator could take back a row that is
         # starting (Dekker's pattern, docs/decisions/0006).
         full_barrier()
         # The nursery ends the lanes of a coordinator that has died; on a busy machine it may not get to it at once.
-        if not self.cells.may_start(lane, row.batch) or self.gone():
+        if not self.cells.may_start(lane, batch) or self.gone():
             self.cells.clear(cell)
             return None
-        self.cells.started(cell, ticket.position, ticket.attempt)
+        self.cells.started(cell, position, attempt)
         return started
 
     def end(self, cell: int, reply: Reply) -> None:
@@ -112,10 +107,13 @@ class Desk:
             _, names, types, missing, self.first, self.slots = message
             self._convert = converter(names, types, missing)
             return []
-        _, batch, tickets = message
+        _, batch, deals = message
         assert self._convert is not None
-        cells = _typed(self._convert, tickets)
-        return [Row(Ticket(*ticket), row, batch) for ticket, row in zip(tickets, cells, strict=True)]
+        rows: list[Row] = []
+        for positions, number, names, cells in deals:
+            fingerprints = [names[at : at + NAME_BYTES] for at in range(0, len(names), NAME_BYTES)]
+            rows += map(Row, positions, repeat(number), fingerprints, _typed(self._convert, cells), repeat(batch))
+        return rows
 
 
 def serve(service: Service, inbox: int) -> None:
@@ -136,7 +134,7 @@ def _one_by_one(service: Service, cell: int, rows: list[Row]) -> None:
     for row in rows:
         if (started := service.begin(cell, cell, row)) is None:
             continue
-        reply = attempt(service.function, row.ticket, row.cells, service.finish, started)
+        reply = attempt(service.function, row, service.finish, started)
         service.end(cell, reply)
         forget_current()
 
@@ -152,7 +150,7 @@ def _in_threads(service: Service, desk: Desk, messages: Iterator[Any], inbox: in
             row = waiting.get()
             if (started := own.begin(cell, desk.first, row)) is None:
                 continue
-            reply = attempt(own.function, row.ticket, row.cells, own.finish, started)
+            reply = attempt(own.function, row, own.finish, started)
             try:
                 with pipe:  # a frame must not be cut in two by another
                     own.end(cell, reply)
@@ -173,11 +171,11 @@ def die(error: BaseException | None = None) -> NoReturn:
     os._exit(1)
 
 
-def _typed(convert: Convert, tickets: list[tuple[Any, ...]]) -> list[Any]:
-    """The rows of a batch. Where a cell does not fit its column any more, that row is the exception it raises."""
+def _typed(convert: Convert, cells: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """The rows of a deal. Where a cell does not fit its column any more, that row is the exception it raises."""
     try:
-        return list(convert([ticket[3] for ticket in tickets]))
+        return list(convert(cells))
     except (ValueError, TypeError, KeyError) as error:
-        if len(tickets) == 1:
+        if len(cells) == 1:
             return [ValueError(f"a cell no longer fits its column's type, the input was changed: {error}")]
-        return [row for ticket in tickets for row in _typed(convert, [ticket])]
+        return [row for one in cells for row in _typed(convert, [one])]

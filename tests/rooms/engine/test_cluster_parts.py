@@ -25,15 +25,18 @@ from batchrun.engine.cluster.link_events import WorkersLeased
 from batchrun.engine.cluster.messages import HostStatus, packed_messages, understood
 from batchrun.engine.cluster.shares import hold, quotas
 from batchrun.engine.cluster.task_bundle import bundle_of
+from batchrun.engine.deal import Deal, Ticket
 from batchrun.engine.events import Crashed, Finished, Ready, Returned, TimedOut
 from batchrun.engine.local.pace import Pace
-from batchrun.engine.wire import HEADER, Hello, Reply, Ticket
+from batchrun.engine.wire import HEADER, Hello, Reply
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import UsageError
 from batchrun.options.sources import resolve
 
 OURS = {"python": "3.11.9.final.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2", "batchrun-cli": "0.1.0"}
-SENT = {n: Ticket(n, 1, bytes(16), ("a",)) for n in range(1, 5)}
+DEAL = Deal(range(1, 5), 1, bytes(64), [("a",)] * 4)
+SENT = dict.fromkeys(DEAL.positions, DEAL)
+TICKETS = {n: DEAL.of(n) for n in SENT}
 
 
 @given(st.integers(1, 500), st.dictionaries(st.text(max_size=3), st.integers(1, 64), min_size=1))
@@ -106,10 +109,10 @@ def test_what_a_host_tells_arrives_as_the_same_events():
     hello = Hello(False, "v", (("tasks.py", "0f"),), None, "", "")
     told = [
         Ready(0, hello),
-        Finished(1, [(SENT[1], Reply(1, "done", 0.1, b"{}")), (SENT[2], Reply(2, "failed", 0.1))]),
-        TimedOut(0, SENT[3], 2.0),
-        Crashed(0, SENT[4], 0.5, "killed by signal 9", "last words"),
-        Returned(1, (SENT[1], SENT[4])),
+        Finished(1, [(TICKETS[1], Reply(1, "done", 0.1, b"{}")), (TICKETS[2], Reply(2, "failed", 0.1))]),
+        TimedOut(0, TICKETS[3], 2.0),
+        Crashed(0, TICKETS[4], 0.5, "killed by signal 9", "last words"),
+        Returned(1, (DEAL.part(0, 1), DEAL.part(2, 4))),
         HostStatus(2, 0, ((0, 1.5, 3),)),
     ]
     assert list(understood(marshal.loads(packed_messages(told)[HEADER.size :]), SENT)) == told
@@ -117,7 +120,11 @@ def test_what_a_host_tells_arrives_as_the_same_events():
 
 def test_what_a_host_tells_of_rows_that_it_does_not_have_is_left_out():
     strange = Ticket(99, 1, bytes(16), ())
-    told = [Finished(0, [(strange, Reply(99, "done", 0.1, b"{}"))]), TimedOut(0, strange, 1.0), Returned(0, (strange,))]
+    told = [
+        Finished(0, [(strange, Reply(99, "done", 0.1, b"{}"))]),
+        TimedOut(0, strange, 1.0),
+        Returned(0, (strange.alone(),)),
+    ]
     assert list(understood(marshal.loads(packed_messages(told)[HEADER.size :]), SENT)) == [Returned(0, ())]
 
 

@@ -14,10 +14,11 @@ from support import batchrun, count_settled, lines_of, numbered, records, settle
 
 from batchrun.core.descriptors import A_LANE, BESIDES
 from batchrun.core.money import Prices
+from batchrun.engine.deal import Deal, Ticket
 from batchrun.engine.events import Finished, Returned, TimedOut
 from batchrun.engine.local.lanes import Lanes
 from batchrun.engine.seam import Rows
-from batchrun.engine.wire import Reply, Ticket
+from batchrun.engine.wire import Reply
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
 from batchrun.run.allowance import Allowance
@@ -212,8 +213,8 @@ def engine(stack: ExitStack, folder: Path, task: str, slots: int, jobs: int = 1)
     return lanes
 
 
-def ticket(row: int) -> Ticket:
-    return Ticket(row, 1, bytes(16), (str(row),))
+def deal(row: int) -> Deal:
+    return Ticket(row, 1, bytes(16), (str(row),)).alone()
 
 
 def test_a_row_behind_threads_that_are_all_given_up_comes_back(folder, monkeypatch):
@@ -221,10 +222,10 @@ def test_a_row_behind_threads_that_are_all_given_up_comes_back(folder, monkeypat
     with ExitStack() as stack:
         lanes = engine(stack, folder, "stuck", slots=2)
         lane = lanes.lanes[0]
-        lane.give([ticket(1)])
+        lane.give([deal(1)])
         wait_for(lambda: len(lines_of(folder / "started")) == 1)
         time.sleep(0.2)
-        lane.give([ticket(2), ticket(3)])
+        lane.give([deal(2), deal(3)])
         wait_for(lambda: len(lines_of(folder / "started")) == 2)
         first, second = sorted(lane.running())
         # The first is over its limit, the second is not, and nothing seems to be held up yet.
@@ -234,7 +235,7 @@ def test_a_row_behind_threads_that_are_all_given_up_comes_back(folder, monkeypat
         lane.rows.heard = first.started + 200
         events += lanes.expire(first.started + 200, 1)
         assert {event.ticket.position for event in events if isinstance(event, TimedOut)} == {1, 2}
-        assert [event.tickets for event in events if isinstance(event, Returned)] == [(ticket(3),)]
+        assert [event.deals for event in events if isinstance(event, Returned)] == [(deal(3),)]
         assert not lanes.busy()
 
 
@@ -243,19 +244,19 @@ def test_a_row_within_its_limit_is_not_charged_for_a_thread_that_was_given_up(fo
     with ExitStack() as stack:
         lanes = engine(stack, folder, "overrunning", slots=2)
         lane = lanes.lanes[0]
-        lane.give([ticket(1)])
+        lane.give([deal(1)])
         wait_for(lambda: len(lines_of(folder / "started")) == 1)
-        lane.give([ticket(2)])
+        lane.give([deal(2)])
         wait_for(lambda: len(lines_of(folder / "started")) == 2)
         first, second = sorted(lane.running())
         # The first is over its limit, the second is not, and nothing seems to be held up yet.
         lane.rows.heard = first.started + 100
         lanes._clock.waited(first.started + 100, 100)  # it has waited so long, and has not stood still
         events = lanes.expire(first.started + 100, 100 - (second.started - first.started) / 2)
-        assert [event.ticket for event in events if isinstance(event, TimedOut)] == [ticket(1)]
+        assert [event.ticket for event in events if isinstance(event, TimedOut)] == [deal(1).ticket(0)]
         (folder / "die").touch()
         died = wait_for(lambda: lanes.collect(0.1))
-        assert died == [Returned(0, (ticket(2),))]
+        assert died == [Returned(0, (deal(2),))]
 
 
 def test_the_system_is_looked_at_once_to_end_every_lane(folder, monkeypatch):
@@ -277,19 +278,19 @@ def test_a_row_that_is_sent_again_does_not_pass_for_one_that_was_taken_back(fold
     with ExitStack() as stack:
         lanes = engine(stack, folder, "leaving", slots=2)
         lane = lanes.lanes[0]
-        lane.give([ticket(1)])
+        lane.give([deal(1)])
         wait_for(lane.running)
         lanes.withdraw("recall")
         assert lane.rows.doubts == {1}
         wait_for(lambda: lanes.collect(0.1) and not lane.rows.sent)
-        lane.give([ticket(1)])  # its next attempt
+        lane.give([deal(1)])  # its next attempt
         assert not lane.resolve([])
         assert lane.rows.sent.keys() == {1}
 
 
 def test_a_row_whose_rest_is_over_does_not_make_the_run_spin_while_it_cannot_be_taken():
     backlog = Backlog(iter(()), 0)
-    backlog.rest(ticket(1), until=10.0)
+    backlog.rest(deal(1).ticket(0), until=10.0)
     assert backlog.next_due(9.0, 5.0) == 1.0
     assert backlog.next_due(11.0, 5.0) == 5.0
 
@@ -347,7 +348,7 @@ def test_lanes_that_cannot_be_more_go_on_as_they_are(folder, monkeypatch):
             resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[0],) * 2)
             with pytest.raises(StoppedError, match="a worker cannot be started"):
                 lanes.grow(2)
-            lanes.send([ticket(1)])
+            lanes.send([deal(1)])
             wait_for(lambda: [event for event in lanes.collect(0.1) if isinstance(event, Finished)])
 
     in_child(grow_beyond_the_limit)
@@ -357,7 +358,7 @@ def test_what_has_ended_is_told_before_it_is_said_that_a_further_lane_cannot_sta
     monkeypatch.chdir(folder)
     with ExitStack() as stack:
         lanes = engine(stack, folder, "closing", slots=1, jobs=2)
-        lanes.send([ticket(1)])
+        lanes.send([deal(1)])
         wait_for(lambda: select.select([lanes.lanes[0].worker.pipes.outbox], [], [], 1)[0])
         use_up_descriptors(stack)
         told = []
@@ -370,10 +371,10 @@ def test_what_has_ended_is_told_before_it_is_said_that_a_further_lane_cannot_sta
 
 def test_a_row_that_must_run_alone_waits_for_the_end_of_a_pause_as_all_others_do():
     backlog = Backlog(iter(()), 0)
-    backlog.set_aside(ticket(1))
+    backlog.set_aside(deal(1))
     backlog.pause(until=10.0)
     assert backlog.take_alone(9.0) == []
-    assert backlog.take_alone(10.0) == [ticket(1)]
+    assert backlog.take_alone(10.0) == [deal(1)]
 
 
 def test_a_generous_tpm_hands_out_as_many_rows_as_it_has_tokens_for():

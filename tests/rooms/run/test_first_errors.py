@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import batchrun, lines_of, numbered, records, settled
 
-from batchrun.engine.wire import Reply, Ticket
+from batchrun.engine.deal import Ticket
+from batchrun.engine.wire import Reply
 from batchrun.run.first_errors import ENOUGH, FirstErrors, all_alike, line_of
 
 SAME = ("exception", "KeyError: 'nmae'", "KeyError", None, None)

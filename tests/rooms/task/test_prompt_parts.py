@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from batchrun import Abort, process
 from batchrun.core.redact import Redactor
-from batchrun.engine.wire import Ticket
 from batchrun.engine.worker.attempt import failed
 from batchrun.errors import UsageError
 from batchrun.options.parsing import listed
@@ -380,7 +379,7 @@ def test_an_error_is_of_the_row_of_the_moment_or_of_the_run(status, error, meani
 )  # fmt: skip
 def test_a_model_that_is_being_loaded_is_busy_with_whatever_status_that_is_said(status, message):
     error = failure(status, complaint_in({"error": {"message": message}}), {}, "m", "KEY")
-    assert failed(Ticket(1, 1, b"", ()), 0.0, error).outcome == "refused"
+    assert failed(1, 0.0, error).outcome == "refused"
 
 
 @pytest.mark.parametrize(
@@ -388,7 +387,7 @@ def test_a_model_that_is_being_loaded_is_busy_with_whatever_status_that_is_said(
 )
 def test_other_failures_are_no_model_that_is_being_loaded(status, message):
     error = failure(status, complaint_in({"error": {"message": message}}), {}, "m", "KEY")
-    assert failed(Ticket(1, 1, b"", ()), 0.0, error).outcome == "failed"
+    assert failed(1, 0.0, error).outcome == "failed"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""Rows as they are handed out: many that are attempted alike travel as one deal. Pure."""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
+from typing import Any, NamedTuple
+
+NAME_BYTES = 16
+
+
+class Ticket(NamedTuple):
+    """One attempt at one row: a deal's fields for it. See `Deal`."""
+
+    position: int
+    attempt: int
+    fingerprint: bytes
+    cells: tuple[Any, ...]
+    last: int = 1
+    was: int = 0
+    key: bytes | None = None
+    before: int = 0
+
+    def alone(self) -> "Deal":
+        """The deal of this row only."""
+        position, attempt, name, cells, last, was, key, before = self
+        return Deal((position,), attempt, name, (cells,), last, was, key, before)
+
+
+class Deal(NamedTuple):
+    """An attempt at each of some rows, which have all else in common. What a worker needs comes first.
+
+    `positions`: the rows' numbers from 1, ascending. `attempt`: its number, from 1. `names`: the rows' fingerprints,
+    joined. `cells`: of each row, raw, only the task's columns. `last`: the number of the last allowed attempt. `was`:
+    the state that an earlier run left. `keys`: the fingerprints of the `--key` columns, joined. `before`: attempts with
+    which the rows were settled earlier; those after them count against this run's retries.
+    """
+
+    positions: Sequence[int]
+    attempt: int
+    names: bytes
+    cells: Sequence[tuple[Any, ...]]
+    last: int = 1
+    was: int = 0
+    keys: bytes | None = None
+    before: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return len(self.positions)
+
+    def for_worker(self) -> tuple[Any, ...]:
+        """Plain fields, in the order in which the other side makes a deal of them."""
+        return self[:4]
+
+    def part(self, start: int, stop: int) -> "Deal":
+        """The rows from `start` to before `stop`, counted from 0."""
+        if start == 0 and stop >= self.rows:
+            return self
+        name = slice(NAME_BYTES * start, NAME_BYTES * stop)
+        positions, attempt, names, cells, last, was, keys, before = self
+        return Deal(
+            positions[start:stop], attempt, names[name], cells[start:stop], last, was, keys and keys[name], before
+        )
+
+    def ticket(self, nth: int) -> Ticket:
+        """The attempt at one of the rows, counted from 0."""
+        name = slice(NAME_BYTES * nth, NAME_BYTES * (nth + 1))
+        positions, attempt, names, cells, last, was, keys, before = self
+        return Ticket(positions[nth], attempt, names[name], cells[nth], last, was, keys and keys[name], before)
+
+    def of(self, position: int) -> Ticket:
+        """The attempt at the row with this number."""
+        return self.ticket(bisect_left(self.positions, position))
+
+    def tickets(self) -> Iterator[Ticket]:
+        """The attempt at each row."""
+        return map(self.ticket, range(self.rows))
+
+
+def rows_of(deals: Iterable[Deal]) -> int:
+    """How many rows there are in all of them."""
+    return sum(deal.rows for deal in deals)
+
+
+def take(deals: deque[Deal], most: int) -> list[Deal]:
+    """Take at most so many rows from the left."""
+    taken = []
+    while deals and most > 0:
+        deal = deals.popleft()
+        if deal.rows > most:
+            deals.appendleft(deal.part(most, deal.rows))
+            deal = deal.part(0, most)
+        most -= deal.rows
+        taken.append(deal)
+    return taken
+
+
+def parts(sent: Mapping[int, Deal], positions: Sequence[int]) -> list[Deal]:
+    """These rows, in this order, as parts of the deals with which they were `sent`. Others are passed over."""
+    found = list(map(sent.get, positions))
+    if None in found:
+        positions = [position for position in positions if position in sent]
+        found = list(map(sent.get, positions))
+    cut: list[Deal] = []
+    while positions:
+        deal = found[0]
+        assert deal is not None
+        first = bisect_left(deal.positions, positions[0])
+        alike = min(deal.rows - first, len(positions))
+        if found[:alike].count(deal) < alike or list(deal.positions[first : first + alike]) != list(positions[:alike]):
+            rows = zip(found, deal.positions[first:], positions, strict=False)
+            alike = next((nth for nth, (own, at, row) in enumerate(rows) if own is not deal or at != row), alike)
+        cut.append(deal.part(first, first + alike))
+        positions, found = positions[alike:], found[alike:]
+    return cut
+
+
+def pop(sent: dict[int, Deal], positions: Sequence[int]) -> list[Deal]:
+    """The same, and these rows are taken out of those that were sent."""
+    cut = parts(sent, positions)
+    deque(map(sent.pop, positions, repeat(None)), maxlen=0)  # in C: quick rows are many
+    return cut
