@@ -8,13 +8,13 @@ from typing import Any
 from batchrun.checkpoint.inflight import Running
 from batchrun.checkpoint.suspects import after_death, is_guilty, must_be_alone
 from batchrun.core.text import numbers
-from batchrun.engine.cluster.dask.link import Link
 from batchrun.engine.deal import Deal, parts
 from batchrun.engine.events import Crashed, Event, Finished, OfLane, Ready, Returned, TimedOut
 
 from .handed_out import HandedOut
 from .host import Opening
 from .host_account import HostAccount
+from .link import Link
 from .messages import HostBroken, HostMessage, HostStatus, PrintedNotice
 from .shares import quotas
 

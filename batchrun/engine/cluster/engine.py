@@ -1,4 +1,4 @@
-"""The engine of a Dask cluster. To the run it is what `lanes` is, with the lanes on other machines.
+"""The engine of a cluster. To the run it is what `lanes` is, with the lanes on other machines.
 
 Read `link` for how bytes reach a host, `host` for what it does with them, `account` for who has which rows.
 """
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-from batchrun.engine.cluster.dask.link import Link
 from batchrun.engine.deal import Deal, parts, rows_of, take
 from batchrun.engine.events import Event, Returned
 from batchrun.engine.seam import EngineState, MachineState, Rows, Withdrawal
@@ -23,7 +22,7 @@ from .account import Account
 from .environment import worth_sending
 from .host import Opening
 from .host_account import HostAccount
-from .link_events import HostLeft, HostSaid, LinkEvent, SchedulerLost, WorkersLeased, WorkerUnfit
+from .link import HostLeft, HostSaid, Link, LinkEvent, SchedulerLost, WorkersLeased, WorkerUnfit
 from .task_bundle import bundle_of
 
 WORKERLESS_SECONDS = 5.0

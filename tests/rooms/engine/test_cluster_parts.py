@@ -17,11 +17,11 @@ from batchrun.display import phrases
 from batchrun.display.snapshot import Snapshot
 from batchrun.engine.cluster import task_bundle
 from batchrun.engine.cluster.account import ALONE
+from batchrun.engine.cluster.dask.fit import unfit_because
 from batchrun.engine.cluster.dask.leases import Leases
 from batchrun.engine.cluster.dask.scheduler import own_versions
 from batchrun.engine.cluster.environment import worth_sending
-from batchrun.engine.cluster.fit import unfit_because
-from batchrun.engine.cluster.link_events import WorkersLeased
+from batchrun.engine.cluster.link import WorkersLeased
 from batchrun.engine.cluster.messages import HostStatus, packed_messages, understood
 from batchrun.engine.cluster.shares import hold, quotas
 from batchrun.engine.cluster.task_bundle import bundle_of

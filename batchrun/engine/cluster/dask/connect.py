@@ -29,11 +29,11 @@ def cluster_engine(settings: Settings, setup: WorkerSetup, say: Callable[[str], 
         ) from None
     from batchrun.engine.cluster.engine import Cluster
 
-    from .link import Link
+    from .dask_link import DaskLink
 
     address = settings.cluster or os.environ.get("DASK_SCHEDULER_ADDRESS") or dask.config.get("scheduler-address", None)
     where, shown = _where(address, stack)
-    return stack.enter_context(Cluster(settings, Link(where, shown), setup, say))
+    return stack.enter_context(Cluster(settings, DaskLink(where, shown), setup, say))
 
 
 def _where(address: str | None, stack: ExitStack) -> tuple[Mapping[str, Any], str]:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import distributed
 
 from batchrun.core.installing import DISTRIBUTION
-from batchrun.engine.cluster.fit import unfit_because
-from batchrun.engine.cluster.link_events import HostLeft, HostSaid, LinkEvent, WorkersLeased, WorkerUnfit
+from batchrun.engine.cluster.dask.fit import unfit_because
+from batchrun.engine.cluster.link import HostLeft, HostSaid, LinkEvent, WorkersLeased, WorkerUnfit
 
 from .scheduler import SAME_VERSIONS, connection_trouble, own_versions
 from .tasks import lease_task, wish_task

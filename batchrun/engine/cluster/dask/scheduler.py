@@ -12,7 +12,7 @@ from distributed.versions import get_versions
 
 from batchrun.core.installing import DISTRIBUTION
 from batchrun.core.version import VERSION
-from batchrun.engine.cluster.fit import unfit_because
+from batchrun.engine.cluster.dask.fit import unfit_because
 from batchrun.errors import UsageError
 
 CONNECT_SECONDS = 10.0

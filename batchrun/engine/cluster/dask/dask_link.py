@@ -13,7 +13,7 @@ from typing import Any
 
 from distributed.versions import VersionMismatchWarning
 
-from batchrun.engine.cluster.link_events import LinkEvent, SchedulerLost
+from batchrun.engine.cluster.link import LinkEvent, SchedulerLost
 from batchrun.engine.wire import pack
 
 from .leases import CLOSE_SECONDS, Leases
@@ -21,7 +21,7 @@ from .mute import mute_dask
 from .scheduler import closed, connected, connected_again
 
 
-class Link:
+class DaskLink:
     """`where`: what `distributed.Client` takes to find the scheduler; `shown`: its name for people."""
 
     def __init__(self, where: Mapping[str, Any], shown: str) -> None:
