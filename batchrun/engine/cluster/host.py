@@ -1,8 +1,8 @@
-"""A lane host: the process beside a Dask worker in which our own lanes run, for a coordinator far away.
+"""A lane host: the process beside a cluster's worker in which our own lanes run, for a coordinator far away.
 
-Messages come in on stdin and messages go out on stdout, frame by frame; the Dask worker only passes them on. At
-the end of stdin, or when the Dask worker dies, the host ends and its lanes with it. What tasks print goes to
-stderr, which is the Dask worker's.
+Messages come in on stdin and messages go out on stdout, frame by frame; that worker only passes them on. At
+the end of stdin, or when that worker dies, the host ends and its lanes with it. What tasks print goes to
+stderr, which is that worker's.
 """
 
 import os
@@ -41,7 +41,7 @@ STALE_SECONDS = 2.0
 class Opening:
     """The first message to a host.
 
-    `jobs`: rows at once, at first. `threads`: `--threads`. `cpus`: the Dask worker's threads.
+    `jobs`: rows at once, at first. `threads`: `--threads`. `cpus`: its worker's threads.
     """
 
     setup: WorkerSetup
@@ -200,7 +200,7 @@ def _first(inbox: int, frames: Frames) -> list[Any]:
 
 
 def _printer() -> Callable[[int, list[str]], None]:
-    """What tasks print goes to the Dask worker's stderr."""
+    """What tasks print goes to the stderr of the cluster's worker."""
     redactor = Redactor(os.environ)
 
     def printed(lane: int, lines: list[str]) -> None:

@@ -13,7 +13,7 @@ from .shares import hold
 
 
 class HostAccount:
-    """`key`: its lease. `name`: its Dask worker, for people. `threads`: of that worker. `quota`: rows at once."""
+    """`key`: its lease. `name`: its worker, for people. `threads`: of that worker. `quota`: rows at once."""
 
     def __init__(self, key: str, name: str, threads: int) -> None:
         self.key = key

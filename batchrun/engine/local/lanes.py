@@ -1,7 +1,7 @@
 """The local engine: all lanes, watched by one thread through one selector.
 
-The seam to the run is small: `room`, `send`, `collect`, `expire`, `busy`, and the lanes' lifetime as a
-`with` block. What a lane lost is told as events; who is to blame is decided here, from the cells.
+To the run it is what `engine.seam` says. How many lanes there are is `crew`'s affair, what one holds its own; here is
+what happens to them: what they say, and that they die. What a lane lost is told as events.
 """
 
 import selectors
@@ -9,25 +9,22 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from batchrun.checkpoint.inflight import InFlight, forget
-from batchrun.core.descriptors import check_descriptors, raise_descriptors
-from batchrun.core.processes import cpus
+from batchrun.core.descriptors import raise_descriptors
 from batchrun.core.stillness import Stillness
 from batchrun.engine.deal import Deal, rows_of, take
 from batchrun.engine.events import Crashed, Event, Finished, Gathered, Stillborn, StoodStill, TimedOut
-from batchrun.engine.lane_slots import slots_of_lanes
 from batchrun.engine.seam import EngineState, Rows, Withdrawal
 from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
-from batchrun.task.kept_code import contents_as_begun
 from batchrun.task.notice import untagged
 
 from .births import Births
 from .blame import Death, blame
+from .crew import Crew
 from .lane import Lane, kill_all, wait_gone
 from .nursery import Nursery
 from .overdue import look_after
@@ -38,7 +35,6 @@ from .worker_process import Garbled, Overdue
 # For workers to end by themselves: the user's module may have something to close.
 END_SECONDS = 1.0
 NAP_SECONDS = 0.001
-LOADING = max(4, 2 * cpus())
 Printed = Callable[[int, list[str]], None]
 
 
@@ -50,27 +46,21 @@ class Lanes:
     def __init__(
         self, jobs: int, setup: WorkerSetup, inflight: Path, printed: Printed, nursery: Nursery | None = None
     ) -> None:
-        self.jobs = jobs
-        self.lanes: list[Lane] = []
-        self._slots: list[int] = []
-        self._setup = setup
         self._printed = printed
-        self._rows: Rows | None = None
         self._selector = selectors.DefaultSelector()
         self._cells = InFlight(inflight, jobs)
-        self._restarts = 0
-        self._replacing = True
         self._births = Births(nursery, preload=setup.preload != "no" and jobs > 1)
+        self._crew = Crew(jobs, setup, self._cells, self._births, self._welcome)
+        self.lanes = self._crew.lanes
         self._suspicion = Suspicion()
         self._clock = Stillness(time.monotonic())
-        self._broken: StoppedError | None = None
         raise_descriptors(jobs)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._replacing = False
+        self._crew.replacing = False
         kill_all([lane for lane in self.lanes if lane.rows.sent or not lane.ready])
         for lane in self.lanes:
             lane.worker.pipes.close_inbox()
@@ -86,66 +76,16 @@ class Lanes:
             forget(self._cells.path)
 
     def start(self, lanes: int) -> None:
-        """Have so many lanes (never more than `jobs`); those that run already count. Raises `BatchrunError`.
-
-        Only a few load the task at a time: where its import takes long, the first ones would otherwise share the
-        processors with all others, and none would be up early.
-        """
-        check_descriptors(min(lanes, self.jobs))
-        self._slots += [1] * (min(lanes, self.jobs) - len(self._slots))
-        self._put_up_more()
-
-    def grow(self, jobs: int) -> None:
-        """Have places for so many rows at once: further lanes, like those that run. Raises `BatchrunError`."""
-        if self._broken:
-            raise self._broken
-        like, before = self.lanes[0], len(self._slots)
-        more = max(0, jobs - sum(self._slots))
-        slots = slots_of_lanes(more, is_async=like.is_async, threads=like.slots, cpus=1)
-        check_descriptors(len(self._slots) + len(slots))
-        raise_descriptors(jobs)
-        try:
-            self._cells.grow(jobs)
-        except OSError as error:
-            raise StoppedError(f"{self._cells.path} cannot grow: {error}", "check the disk") from error
-        self._slots += slots
-        try:
-            self._put_up_more()
-        except StoppedError:
-            del self._slots[max(before, len(self.lanes)) :]  # what there is stays
-            raise
-
-    def _put_up_more(self) -> None:
-        loading = sum(not lane.ready for lane in self.lanes)
-        while self._replacing and not self._broken and len(self.lanes) < len(self._slots) and loading < LOADING:
-            if self._births.trial:
-                return  # the others may be forked from the first
-            lane = Lane(len(self.lanes), self._setup, self._cells)
-            lane.first, lane.slots = sum(self._slots[: lane.index]), self._slots[lane.index]
-            self._put_up(lane)
-            self.lanes.append(lane)
-            loading += 1
-
-    def _put_up(self, lane: Lane) -> None:
-        self._births.start(lane)
-        self._welcome(lane)
-        if (trial := self._births.trial) and trial.lane is lane:
-            self._selector.register(trial.template.fileno(), selectors.EVENT_READ, (lane, self._on_trial))
+        """Have so many lanes, as `Crew.start` says."""
+        self._crew.start(lanes)
 
     def prepare(self, rows: Rows) -> None:
-        """Make every lane, now and later, ready for the rows to come. Call it before any row is sent.
+        """Make every lane, now and later, ready for the rows to come, as `Crew.prepare` says."""
+        self._crew.prepare(rows)
 
-        Raises `ChangedError` if one of the task's files is not what it was, `BatchrunError` if a lane cannot be had.
-        """
-        self._setup = replace(self._setup, sources=contents_as_begun(rows.sources))
-        self._rows = rows
-        self._slots[: len(rows.slots)] = rows.slots
-        for lane in self.lanes:
-            lane.setup = self._setup
-            lane.first, lane.slots = sum(self._slots[: lane.index]), self._slots[lane.index]
-            lane.describe(rows)
-        check_descriptors(len(self._slots))
-        self._put_up_more()
+    def grow(self, jobs: int) -> None:
+        """Have places for so many rows at once, as `Crew.grow` says."""
+        self._crew.grow(jobs)
 
     def room(self) -> int:
         """Rows that could be sent now without one of them waiting for long."""
@@ -190,10 +130,7 @@ class Lanes:
 
     def collect(self, wait: float) -> list[Event]:
         """What has happened, after at most `wait` seconds. Empty if nothing did."""
-        if self._broken:
-            error, self._broken = self._broken, None
-            self._replacing = False
-            raise error
+        self._crew.raise_if_broken()
         # The clock is looked at before the wait and after it: what took longer than it can have taken is time in which
         # the machine slept, and no row is ended for that.
         events: list[Event] = self._after_stillness(self._clock.worked(time.monotonic()))
@@ -204,11 +141,11 @@ class Lanes:
             events.extend(handle(lane))
         if self._cells.halted:
             events.extend(self._stand_by())
-        if len(self.lanes) < len(self._slots):
+        if not self._crew.complete:
             try:
-                self._put_up_more()
+                self._crew.put_up_more()
             except StoppedError as error:
-                self._broken = error  # told at the next call, as below
+                self._crew.broken = error  # told at the next call
         if sum(_rows(event) for event in events) > len(self.lanes):
             # At full speed a wake-up per row would cost more than the rows: let some gather.
             time.sleep(NAP_SECONDS)
@@ -224,7 +161,7 @@ class Lanes:
         """
         events: list[Event] = self._after_stillness(self._clock.worked(now))
         if limit is not None:
-            end_loading(self.lanes, self._setup.spec, now, limit, self._heard)
+            end_loading(self.lanes, self._crew.setup.spec, now, limit, self._heard)
         for lane in self.lanes:
             events.extend(self._suspicion.heard(look_after(lane, now, limit)))
             if lane.worker.pipes.full:
@@ -242,15 +179,15 @@ class Lanes:
 
     def state(self, *, ask: bool = False) -> EngineState:
         """How it goes. `ask`: a worker that loads the task is asked where it is, which can take two seconds."""
-        loads = loading(self.lanes, self._setup.spec, time.monotonic(), self._heard if ask else None)
+        loads = loading(self.lanes, self._crew.setup.spec, time.monotonic(), self._heard if ask else None)
         running = [(lane.index, row) for lane in self.lanes for row in lane.running()]
-        return EngineState(running, len(self.lanes), self._restarts, loading=loads, refusal=self._births.refusal)
+        return EngineState(running, len(self.lanes), self._crew.replaced, loading=loads, refusal=self._births.refusal)
 
     def withdraw(self, how: Withdrawal) -> list[Event]:
         """Take back every row that has not started; what runs goes on. `drain`: a lane that dies stays dead, too.
         `kill`: end everything in flight, which comes back in time.
         """
-        self._replacing = self._replacing and how == "recall"
+        self._crew.replacing = self._crew.replacing and how == "recall"
         if how == "kill":
             kill_all(self.lanes)
             return []
@@ -273,8 +210,8 @@ class Lanes:
         register(pipes.outbox, selectors.EVENT_READ, (lane, self._on_replies))
         register(pipes.output, selectors.EVENT_READ, (lane, self._on_output))
         register(lane.worker.death, selectors.EVENT_READ, (lane, self._on_death))
-        if self._rows:
-            lane.describe(self._rows)
+        if (trial := self._births.trial) and trial.lane is lane:
+            register(trial.template.fileno(), selectors.EVENT_READ, (lane, self._on_trial))
 
     def _unwatch(self, *descriptors: int) -> None:
         for fd in descriptors:
@@ -310,7 +247,7 @@ class Lanes:
                 lane.worker.pipes.outbox, lane.worker.pipes.output, lane.worker.pipes.inbox, lane.worker.death
             )
             lane.leave()
-            self._put_up_again(lane)
+            self._crew.put_up_again(lane)
         return []
 
     def _end_trial(self, lane: Lane, *, died: bool = False) -> bool:
@@ -356,22 +293,8 @@ class Lanes:
         blamed, suspects = blame(lane, Death(now, running, holder, cause, tail), misled=self._suspicion.misled)
         self._suspicion.of_lanes |= suspects
         charged = any(isinstance(event, (Crashed, TimedOut)) for event in blamed)
-        self._broken = self._broken or self._births.in_vain(lane, cause, charged=charged or bool(suspects))
-        if self._replacing and not self._broken:
-            self._restarts += 1
-        self._put_up_again(lane)
+        self._crew.replace(lane, cause, charged=charged or bool(suspects))
         return self._suspicion.heard([*events, *blamed])
-
-    def _put_up_again(self, lane: Lane) -> None:
-        """Give the lane another worker, or end it where there are to be no more."""
-        if self._replacing and not self._broken:
-            try:
-                self._put_up(lane)
-                return
-            except StoppedError as error:
-                # Told at the next call: what has happened until now must not be lost over it.
-                self._broken = error
-        self.lanes.remove(lane)
 
 
 def _rows(event: Event) -> int:
