@@ -43,6 +43,7 @@ _HOLDER = struct.Struct("<dq")
 _HOLDER_AT = _RECALL_AT + _RECALL.size
 
 _barrier = threading.Lock()
+_LAX = os.uname().machine != "x86_64"
 
 
 def full_barrier() -> None:
@@ -52,8 +53,9 @@ def full_barrier() -> None:
     """
     with _barrier:
         pass
-    with _barrier:
-        pass
+    if _LAX:
+        with _barrier:
+            pass
 
 
 class Running(NamedTuple):

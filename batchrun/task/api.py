@@ -57,7 +57,7 @@ def set_current(row: int, fingerprint: bytes, attempt: int) -> None:
 
 
 def forget_current() -> None:
-    """Called by the worker after each row."""
+    """Called by the worker when it runs no row."""
     _current.set(_NOBODY)
 
 

@@ -248,7 +248,7 @@ def test_memory_does_not_grow_with_rows_that_a_busy_server_had_refused_once(tmp_
             for first in range(1, rows, 500):
                 tickets = [Ticket(row, 1, row.to_bytes(16, "big"), ()) for row in range(first, first + 500)]
                 settling.finished(0, [(row, Reply(row.position, "refused", 0.0, error=busy)) for row in tickets])
-                again = backlog.take(500, float("inf"))
+                again = [deal.ticket(0) for deal in backlog.take(500, float("inf"))]
                 error = busy if outcome == "failed" else None
                 settling.finished(0, [(row, Reply(row.position, outcome, 0.0, b"1", error=error)) for row in again])
                 ledger.commit()

@@ -136,7 +136,7 @@ def _one_by_one(service: Service, cell: int, rows: list[Row]) -> None:
             continue
         reply = attempt(service.function, row, service.finish, started)
         service.end(cell, reply)
-        forget_current()
+    forget_current()
 
 
 def _in_threads(service: Service, desk: Desk, messages: Iterator[Any], inbox: int) -> None:
