@@ -20,7 +20,6 @@ from batchrun.checkpoint.opening import NothingYet, opened
 from batchrun.checkpoint.witness import noted
 from batchrun.outcome.proof import verify
 
-SHIM_SOURCE = ROOT / "tests/data/failing_disk.c"
 LARGE = """
 import os
 
@@ -276,15 +275,31 @@ def test_a_checkpoint_that_may_not_be_opened_is_told_without_a_traceback(folder,
         place.chmod(0o700)
 
 
-@pytest.fixture(scope="session")
-def shim(tmp_path_factory):
-    """The library that makes disk operations fail."""
+def compiled(source, folder):
+    """A library to be preloaded, which comes between a process and its disk."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None or sys.platform != "linux":
         pytest.skip("a C compiler makes the failing disk")
-    library = tmp_path_factory.mktemp("shim") / "failing_disk.so"
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, SHIM_SOURCE, "-ldl"], check=True)
+    library = folder / f"{source}.so"
+    source = ROOT / f"tests/data/{source}.c"
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
     return library
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    """The library that makes disk operations fail."""
+    return compiled("failing_disk", tmp_path_factory.mktemp("shim"))
+
+
+def test_a_slow_disk_slows_commits_and_not_lanes(tmp_path):
+    table, log = numbered(tmp_path / "data.csv", 400), tmp_path / "fsyncs"
+    (tmp_path / "tasks.py").write_text("import time\ndef task(row):\n    time.sleep(0.05)\n")
+    slow = {"LD_PRELOAD": compiled("slow_disk", tmp_path), "SLOW_SECONDS": 0.2, "SLOW_LOG": log}
+    env = {name: str(value) for name, value in slow.items()}
+    ran = batchrun("process", table, "--task", "tasks.py:task", "--jobs", 8, "--no-output", cwd=tmp_path, env=env)
+    assert ran.returncode == 0, ran.stderr
+    assert len(log.read_bytes()) < 400 / 8  # lanes that waited for each commit would have one row each in it
 
 
 WAYS_TO_FAIL = {

@@ -14,6 +14,7 @@ from batchrun.task.kept_code import contents_as_begun
 
 from .births import Births
 from .lane import Lane
+from .pace import Absence
 
 LOADING = max(4, 2 * cpus())
 
@@ -32,6 +33,7 @@ class Crew:
         self.replacing = True
         self.replaced = 0
         self.broken: StoppedError | None = None
+        self.absence = Absence()
         self._jobs = jobs
         self._slots: list[int] = []
         self._rows: Rows | None = None
@@ -95,7 +97,7 @@ class Crew:
         while self.replacing and not self.broken and not self.complete and loading < LOADING:
             if self._births.trial:
                 return  # the others may be forked from the first
-            lane = Lane(len(self.lanes), self.setup, self._cells)
+            lane = Lane(len(self.lanes), self.setup, self._cells, self.absence)
             self._lay_out(lane)
             self._put_up(lane)
             self.lanes.append(lane)

@@ -18,7 +18,7 @@ from batchrun.engine.worker_setup import WorkerSetup
 
 from .held_rows import HeldRows
 from .nursery import Nursery
-from .pace import MAX_HELD, Pace
+from .pace import MAX_HELD, Absence, Pace
 from .worker_process import Ending, Garbled, Killed, WorkerProcess
 
 _HELD_BYTES = 4 << 20
@@ -28,18 +28,19 @@ class Lane:
     """A place for a worker. `index` is its number from 0.
 
     `first`, `slots`: its cells in the in-flight file, and how many rows it runs at once. `setup`: those of its next
-    worker. `loaded_in`: the most seconds in which one of its workers loaded the task. `worker`, `rows`: the one that
-    there is, and what it holds; both begin anew with each `start`.
+    worker. `loaded_in`: the most seconds in which one of its workers loaded the task. `absence`: the coordinator's,
+    from all lanes. `worker`, `rows`: the one that there is, and what it holds; both begin anew with each `start`.
     """
 
     worker: WorkerProcess
     rows: HeldRows
 
-    def __init__(self, index: int, setup: WorkerSetup, cells: InFlight) -> None:
+    def __init__(self, index: int, setup: WorkerSetup, cells: InFlight, absence: Absence) -> None:
         self.index = index
         self.first = index
         self.slots = 1
         self.setup = setup
+        self.absence = absence
         self.loaded_in = 0.0
         self._pace = Pace()
         self._cells = cells
@@ -107,7 +108,7 @@ class Lane:
         most = self.slots
         if not rows.stuck:
             by_bytes = int(_HELD_BYTES / (self._row_bytes + 1))
-            most = max(most, min(self._pace.hold() * self.slots, by_bytes, MAX_HELD))
+            most = max(most, min(self._pace.hold(self.absence.seconds) * self.slots, by_bytes, MAX_HELD))
         return max(0, most - len(rows.sent))
 
     def hear(self) -> list[Event]:

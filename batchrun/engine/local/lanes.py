@@ -126,7 +126,10 @@ class Lanes:
 
         Raises `StoppedError` when no further worker can be had, or makes sense.
         """
-        return [*self.collect(wait), *self.expire(time.monotonic(), limit)]
+        self._crew.absence.ends(time.monotonic())
+        events = [*self.collect(wait), *self.expire(time.monotonic(), limit)]
+        self._crew.absence.begins(time.monotonic())
+        return events
 
     def collect(self, wait: float) -> list[Event]:
         """What has happened, after at most `wait` seconds. Empty if nothing did."""

@@ -38,7 +38,7 @@ def look_after(lane: Lane, now: float, limit: float | None) -> list[Event]:
 
 
 def _free_those_behind(lane: Lane, running: Sequence[Running], now: float, limit: float | None) -> list[Event]:
-    bound = min(STUCK_SECONDS, limit or STUCK_SECONDS)
+    bound = min(STUCK_SECONDS, limit or STUCK_SECONDS) + lane.absence.seconds
     still = now - min(running).started if lane.slots == 1 else now - lane.rows.heard
     if still < bound:
         return []

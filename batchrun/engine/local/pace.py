@@ -5,6 +5,8 @@
 WORTH_SECONDS = 0.04
 MAX_HELD = 8000
 _WEIGHT = 0.2
+MOST_ABSENCE = 1.0
+_FORGOTTEN = 0.95
 
 
 class Pace:
@@ -27,10 +29,34 @@ class Pace:
         self.finished += rows
         self.seconds = mean if known is None else known + weight * (mean - known)
 
-    def hold(self) -> int:
-        """Rows that the lane should hold now, the one that runs included; at least 1."""
+    def hold(self, away: float = 0.0) -> int:
+        """Rows that the lane should hold now, the one that runs included; at least 1.
+
+        `away`: seconds for which the coordinator is expected to do something else (see `Absence`).
+        """
         if self.seconds is None:
             return 1
         # A row costs its worker a few microseconds besides the task itself.
-        by_pace = int(WORTH_SECONDS / (self.seconds + 5e-6))
+        by_pace = int((WORTH_SECONDS + away) / (self.seconds + 5e-6))
         return max(1, min(by_pace, 2 * self.finished, MAX_HELD))
+
+
+class Absence:
+    """How long the coordinator is away from its lanes of late: on a slow disk a commit takes longer than many a row.
+
+    Times are monotonic seconds.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._since: float | None = None
+
+    def begins(self, now: float) -> None:
+        """The coordinator turns to something else."""
+        self._since = now
+
+    def ends(self, now: float) -> None:
+        """It is back."""
+        if self._since is not None:
+            # What was long once will be again, and is slowly forgotten. A process that was stopped is no slow disk.
+            self.seconds = min(max(now - self._since, _FORGOTTEN * self.seconds), MOST_ABSENCE)
