@@ -7,6 +7,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+
 
 def kill_group(pid: int) -> None:
     """Kill a worker and everything in its group. A group that is gone is not an error."""
@@ -55,6 +57,15 @@ def _parent_of(name: str) -> int | None:
             return int(file.read().rpartition(b")")[2].split()[1])
     except (OSError, IndexError, ValueError):
         return None
+
+
+def memory_of(process: int | str) -> int:
+    """Bytes of memory that a process (its number, or `self`) has, without its children; 0 if it is gone."""
+    try:
+        with open(f"/proc/{process}/statm", "rb") as file:
+            return int(file.read().split()[1]) * PAGE_SIZE
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def exit_in_words(code: int) -> str:

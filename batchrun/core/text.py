@@ -50,6 +50,11 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}".removesuffix(".0")
 
 
+def memory(size: int) -> str:
+    """`312 MB`, `1.5 GB`, of 1024 kilobytes to the megabyte, as process tables say it."""
+    return f"{size / (1 << 20):,.0f} MB" if size < 1 << 30 else f"{size / (1 << 30):,.1f} GB"
+
+
 def percent(part: int, whole: int) -> str:
     """`61.2 %`, rounded down: 100 % means all of them."""
     share = 1000 * part // whole if whole else 1000

@@ -18,7 +18,7 @@ from batchrun.task.spec import Reading, Spec, asks_for_json, schema_of
 
 from .seam import Engine
 from .unshared import is_known_unshared
-from .worker_setup import WorkerSetup
+from .worker_setup import Limits, WorkerSetup
 
 if TYPE_CHECKING:
     from batchrun.engine.local.nursery import Nursery
@@ -89,6 +89,7 @@ def worker_setup(settings: Settings, spec: Spec, places: Places, stack: ExitStac
         schema=schema_of(spec),
         args=dict(settings.args),
         preload=settings.preload,
+        limits=Limits(settings.worker_rows, settings.worker_memory),
     )
 
 

@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchrun.task.spec import Reading, Spec
 
 TEMPLATE_IS_UP = b"+"
 """What a worker says that can be forked for the others. If it cannot, it says why, or nothing."""
+
+
+class Limits(NamedTuple):
+    """After how many rows, and beyond how many bytes of memory, a worker is replaced; None: never."""
+
+    rows: int | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -18,7 +25,7 @@ class WorkerSetup:
     replies must fit. `reply`: what text that the task returns is, see `batchrun.task.reply`. `args`: what the task's
     function is given beside the row, by name. `sources`: path and content of the task's files, as they
     are to be loaded. `preload`: what is loaded once, in a template that workers are forked from: `imports` (the
-    libraries in the head of the task's module), `module` (all of it), `no`.
+    libraries in the head of the task's module), `module` (all of it), `no`. `limits`: when a worker is replaced.
     """
 
     spec: Spec
@@ -30,3 +37,4 @@ class WorkerSetup:
     args: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, bytes] = field(default_factory=dict)
     preload: str = "no"
+    limits: Limits = Limits()

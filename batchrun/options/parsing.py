@@ -12,6 +12,7 @@ Word = TypeVar("Word", bound=str)
 
 MOST_ROWS = 1_000_000
 MOST_JOBS = 100_000
+_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -50,6 +51,16 @@ def at_least_one(value: Any) -> int:
     number = whole(value)
     if not number:
         raise ValueError("0 is too few")
+    return number
+
+
+def size(value: Any) -> int:
+    """Bytes, from `300M`, `1.5G`, `500 MB`, `2GiB`: multiples of 1024."""
+    text = str(value).strip()
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?", text.lower())
+    number = int(float(found[1]) * _SIZES[found[2]]) if found else 0
+    if not number:
+        raise ValueError(f"{text!r} is not a size (300M, 2G)")
     return number
 
 

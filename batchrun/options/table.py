@@ -136,6 +136,10 @@ class Options:
         "imports", parsing.one_of("imports", "module", "no"), HOW,
         "What to load once for all workers: imports (the task's libraries), module (its own code too), no (nothing).",
         usual="imports")
+    worker_memory: int | None = _option(
+        None, parsing.size, HOW, "Replace a worker that has grown beyond SIZE; end it at twice SIZE.", metavar="SIZE")
+    worker_rows: int | None = _option(
+        None, parsing.at_least_one, HOW, "Replace a worker after N rows.", metavar="N")
     timeout: Timeout | None = _option(
         None, parsing.timeout, HOW, "Limit for one attempt: 30, 30s, 5m; 10x the median.", usual="none")
     retries: int = _option(2, parsing.whole, HOW, "Further attempts after a failure.", usual="2")

@@ -7,7 +7,7 @@ from batchrun.checkpoint.inflight import Holder, Running
 from batchrun.engine.events import Crashed, Event, TimedOut
 
 from .lane import Lane
-from .worker_process import Condemned, Garbled, Hung
+from .worker_process import Condemned, Garbled, Hung, Overgrown
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,9 @@ def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[i
             # That row is charged, the others were in its company.
             if deal := rows.sent.pop(row.position, None):
                 events.append(TimedOut(lane.index, deal.of(row.position), seconds(row.position)))
+        case Overgrown(row, why):
+            if deal := rows.sent.pop(row.position, None):
+                events.append(Crashed(lane.index, deal.of(row.position), seconds(row.position), why, death.tail))
         case Hung():
             # None could be named: nobody is charged before one does it again.
             suspects = started.keys() & rows.sent.keys()

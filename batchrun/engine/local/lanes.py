@@ -27,7 +27,7 @@ from .blame import Death, blame
 from .crew import Crew
 from .lane import Lane, kill_all, wait_gone
 from .nursery import Nursery
-from .overdue import look_after
+from .overdue import end_overgrown, look_after
 from .still_loading import end_loading, loading
 from .suspicion import Suspicion
 from .worker_process import Garbled, Overdue
@@ -165,8 +165,11 @@ class Lanes:
         events: list[Event] = self._after_stillness(self._clock.worked(now))
         if limit is not None:
             end_loading(self.lanes, self._crew.setup.spec, now, limit, self._heard)
+        memory = self._crew.setup.limits.memory
         for lane in self.lanes:
             events.extend(self._suspicion.heard(look_after(lane, now, limit)))
+            if memory:
+                end_overgrown(lane, memory)
             if lane.worker.pipes.full:
                 self._watch_inbox(lane)
         return events

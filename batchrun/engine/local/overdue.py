@@ -1,12 +1,14 @@
-"""What is done about rows that run for long: free the rows that wait behind them, end those over their limit."""
+"""What is done about rows that run for long or grow large: free those that wait behind, end those over a limit."""
 
 from collections.abc import Sequence
 
 from batchrun.checkpoint.inflight import Holder, Running
+from batchrun.core.processes import memory_of
+from batchrun.core.text import memory
 from batchrun.engine.events import Event
 
 from .lane import Lane
-from .worker_process import Condemned, Hung, Killed
+from .worker_process import Condemned, Hung, Killed, Overgrown
 
 # From here on a row is slow to those behind it: they are taken back and start elsewhere. No harm is done to the row.
 STUCK_SECONDS = 0.1
@@ -35,6 +37,15 @@ def look_after(lane: Lane, now: float, limit: float | None) -> list[Event]:
     if rows.retiring and not rows.sent:
         lane.kill(Killed())
     return events
+
+
+def end_overgrown(lane: Lane, limit: int) -> None:
+    """End a worker that is at twice its `limit` in bytes while rows run. Which of several did it is not known."""
+    running = [row for row in lane.running() if row.position in lane.rows.sent]
+    if not running or lane.worker.killed or (used := memory_of(lane.worker.pid)) <= 2 * limit:
+        return
+    why = f"was ended: it used {memory(used)}, more than twice --worker-memory {memory(limit)}"
+    lane.kill(Overgrown(running[0], why) if len(running) == 1 else Hung())
 
 
 def _free_those_behind(lane: Lane, running: Sequence[Running], now: float, limit: float | None) -> list[Event]:

@@ -28,6 +28,13 @@ class Hung:
     """It was ended because one of its rows kept all others from going on, and it is not known which."""
 
 
+class Overgrown(NamedTuple):
+    """It was ended because it had grown far beyond its limit while this row ran. `why`: in words."""
+
+    row: Running
+    why: str
+
+
 class Overdue(NamedTuple):
     """It was ended because it was loading the task for too long. `told`: what is to be told when it has died."""
 
@@ -42,7 +49,7 @@ class Killed:
     """It was ended for no fault of a row's."""
 
 
-Ending = Condemned | Hung | Overdue | Garbled | Killed
+Ending = Condemned | Overgrown | Hung | Overdue | Garbled | Killed
 
 
 class WorkerProcess:

@@ -83,7 +83,8 @@ class _Slots:
 
     def _fill(self) -> None:
         """Start waiting rows as long as there is a slot."""
-        while self._waiting and len(self._tasks) < self._desk.slots:
+        enough = self._service.enough
+        while self._waiting and len(self._tasks) < self._desk.slots and not enough.why:
             row = self._waiting.popleft()
             cell = self._cell()
             started = self._service.begin(cell, self._desk.first, row)
@@ -122,6 +123,10 @@ class _Slots:
                 reply = reply._replace(outcome="cancelled")
         self._service.end(cell, reply)
         self._free.append(cell)
+        if self._service.enough.after_row() and not self._tasks:
+            self._service.enough.say()
+            self.closed = True
+            self._loop.stop()
         self._fill()
 
     def _task(self, loop: asyncio.AbstractEventLoop, living: Any, **options: Any) -> asyncio.Task[Any]:

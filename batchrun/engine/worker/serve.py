@@ -23,6 +23,7 @@ from batchrun.task.api import forget_current
 from batchrun.task.load import Function
 
 from .attempt import Finish, Row, attempt
+from .enough import Enough
 from .lifeline import watch_for_hang_up
 from .output import Output
 from .slate_writer import SlateWriter
@@ -36,8 +37,8 @@ Convert = Callable[[Sequence[tuple[Any, ...]]], list[dict[str, Any]]]
 class Service:
     """What serving rows takes: the task, what becomes of its values, the in-flight file, the ways in and out.
 
-    `gone`: whether the coordinator is (see `watch_for_hang_up`). `slate`: where results wait for each other; None where
-    rows run beside each other.
+    `enough`: counts the worker's rows. `gone`: whether the coordinator is (see `watch_for_hang_up`). `slate`: where
+    results wait for each other; None where rows run beside each other.
     """
 
     function: Function
@@ -47,6 +48,7 @@ class Service:
     outbox: int
     output: Output
     pid: int
+    enough: Enough
     slate: SlateWriter | None = None
 
     def begin(self, cell: int, lane: int, row: Row) -> float | None:
@@ -127,6 +129,10 @@ def serve(service: Service, inbox: int) -> None:
             return
         _one_by_one(service, desk.first, rows)
         if service.slate is not None:
+            if service.enough.why:
+                service.slate.send()
+                service.enough.say()
+                return  # the coordinator sees it end, and has what it still held run elsewhere
             service.slate.send_if_idle()
 
 
@@ -136,6 +142,8 @@ def _one_by_one(service: Service, cell: int, rows: list[Row]) -> None:
             continue
         reply = attempt(service.function, row, service.finish, started)
         service.end(cell, reply)
+        if service.enough.after_row():
+            break
     forget_current()
 
 
@@ -143,20 +151,30 @@ def _in_threads(service: Service, desk: Desk, messages: Iterator[Any], inbox: in
     """One thread a slot, each with its own cell. Ends with the inbox; rows under way end with the process."""
     waiting: queue.SimpleQueue[Row] = queue.SimpleQueue()
     pipe = threading.Lock()
+    at_work: set[int] = set()
 
     def live(cell: int) -> None:
         own = replace(service, gone=watch_for_hang_up(inbox))
         while True:
             row = waiting.get()
-            if (started := own.begin(cell, desk.first, row)) is None:
-                continue
-            reply = attempt(own.function, row, own.finish, started)
-            try:
-                with pipe:  # a frame must not be cut in two by another
-                    own.end(cell, reply)
-            except BaseException:  # noqa: BLE001 - the others would go on, and the row never end
-                die()
-            forget_current()
+            with pipe:
+                if own.enough.why:
+                    return
+                at_work.add(cell)
+            if (started := own.begin(cell, desk.first, row)) is not None:
+                reply = attempt(own.function, row, own.finish, started)
+                try:
+                    with pipe:  # a frame must not be cut in two by another
+                        own.end(cell, reply)
+                        own.enough.after_row()
+                except BaseException:  # noqa: BLE001 - the others would go on, and the row never end
+                    die()
+                forget_current()
+            with pipe:
+                at_work.discard(cell)
+                if own.enough.why and not at_work:
+                    own.enough.say()
+                    os._exit(0)  # the main thread waits in a read, which nothing ends
 
     for slot in range(desk.slots):
         threading.Thread(target=live, args=(desk.first + slot,), name=f"slot {slot}", daemon=True).start()

@@ -24,6 +24,7 @@ from batchrun.task.load import Function, load, users_trace
 from batchrun.task.shadowing import shadowed
 
 from .attempt import finisher, safe_text
+from .enough import TOO_LARGE_HINT, Enough
 from .lifeline import die_with, in_own_group, watch_for_hang_up
 from .output import Output
 from .serve import Service, serve
@@ -69,12 +70,15 @@ def main(
     # Before the coordinator hears of this worker: rows that had to wait for its imports would start in a burst.
     finish = finisher(setup.reply, strict=setup.strict, accept_truncated=setup.accept_truncated, schema=setup.schema)
     function, hello = task or _load(setup)
+    enough = Enough(setup.limits)
+    if function is not None and (too_large := enough.from_the_start()):
+        function, hello = None, hello._replace(error=too_large, hint=TOO_LARGE_HINT)
     write_all(outbox, pack_plain(hello))
     if function is None:
         return
     gc.freeze()
     with InFlight(Path(setup.inflight)) as cells:
-        service = Service(function, finish, cells, watch_for_hang_up(inbox), outbox, printed, os.getpid())
+        service = Service(function, finish, cells, watch_for_hang_up(inbox), outbox, printed, os.getpid(), enough)
         if hello.is_async:
             from .looped import serve_async  # asyncio only where it is used
 
