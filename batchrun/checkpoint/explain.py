@@ -75,7 +75,8 @@ def as_checkpoint_error(path: Path, error: Exception) -> BatchrunError:
     if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
         what = "read" if "unable to open" in text and path.exists() else "written"
         return CheckpointError(
-            f"{path} cannot be {what}: {text}", "check its permissions and its folder's, or give --dir another folder"
+            f"{path} cannot be {what}: {text}",
+            "check its permissions and its folder's, or choose another folder with --dir",
         )
     if "locked" in text:
         return CheckpointError(
@@ -83,7 +84,7 @@ def as_checkpoint_error(path: Path, error: Exception) -> BatchrunError:
         )
     if any(word in text for word in _SIGNS_OF_DAMAGE):
         return damaged(path, text)
-    return CheckpointError(f"{path}: {text}", "check the disk, or give --dir another folder")
+    return CheckpointError(f"{path}: {text}", "check the disk, or choose another folder with --dir")
 
 
 def _holds_a_checkpoint(path: Path) -> bool:

@@ -56,10 +56,10 @@ def piped(name: str | None, directory: Path | None) -> Path:
     if as_said(path).exists():
         raise UsageError(
             f"{as_said(path)} already exists, and its checkpoint would be in the same place as the pipe's",
-            "give another --name",
+            "choose another --name",
         )
     if path.suffix == ".sqlite":
-        raise UsageError(f"--name {name}: a table of that name would look like a checkpoint", "give another --name")
+        raise UsageError(f"--name {name}: a table of that name would look like a checkpoint", "choose another --name")
     try:
         typed_in = stat.S_ISCHR(os.fstat(0).st_mode)
     except OSError:
@@ -91,7 +91,7 @@ def keep_stream(source: int, path: Path, stop: Callable[[], int]) -> None:
     except OSError as error:
         raise CheckpointError(
             f"the table cannot be kept in {path}: {error.strerror or error}",
-            "free some space, check permissions, or give --dir another folder",
+            "free some space, check permissions, or choose another folder with --dir",
         ) from error
 
 
@@ -106,7 +106,7 @@ def keep_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
     except OSError as error:
         raise CheckpointError(
             f"the rows cannot be kept in {path}: {error.strerror or error}",
-            "free some space, check permissions, or give dir= another folder",
+            "free some space, check permissions, or choose another folder with dir=",
         ) from error
 
 

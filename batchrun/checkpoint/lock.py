@@ -68,12 +68,12 @@ def _locked(path: Path) -> int | None:
             os.close(fd)
             raise CheckpointError(
                 f"{path} cannot be locked: {error.strerror}",
-                "this file system has no working locks; give --dir a local folder",
+                "this file system has no working locks; choose a local folder with --dir",
             ) from error
         os.close(fd)
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be written: {error.strerror}", "check its permissions, or give --dir another folder"
+            f"{path} cannot be written: {error.strerror}", "check its permissions, or choose another folder with --dir"
         ) from error
     return None
 

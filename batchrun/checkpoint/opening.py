@@ -84,20 +84,20 @@ def _prepare(db: sqlite3.Connection, path: Path, *, write: bool) -> None:
     if version > FORMAT:
         raise CheckpointError(
             f"{path} was written by a newer batchrun (format {version}, this one reads up to {FORMAT})",
-            "upgrade batchrun, or give --name to start another checkpoint",
+            "upgrade batchrun, or start another checkpoint with --name",
         )
     if not empty and not is_known(version):
-        raise CheckpointError(f"{path} is not a batchrun checkpoint", "move it away, or give --name or --dir")
+        raise CheckpointError(f"{path} is not a batchrun checkpoint", "move it away, or choose another --name or --dir")
     if found := stranger_in(db, version):
         raise CheckpointError(
             f"{path} contains the {found}, which batchrun did not create: somebody else may have changed the file",
-            "if you made it yourself, remove it (DROP, in the sqlite3 shell); otherwise give --name or --dir",
+            "if you made it yourself, remove it (DROP, in the sqlite3 shell); otherwise choose another --name or --dir",
         )
     if write:
         mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
             raise CheckpointError(
-                f"{path}: this file system cannot hold a write-ahead log", "give --dir a local folder"
+                f"{path}: this file system cannot hold a write-ahead log", "choose a local folder with --dir"
             )
         # Each commit is synced: what we call settled survives a power cut (docs/decisions/0001).
         db.execute("PRAGMA synchronous=FULL")

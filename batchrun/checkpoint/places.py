@@ -136,10 +136,12 @@ def check_folder(folder: Path, names: str = "") -> None:
                     raise NotOurs(Path(entry), why)
     except NotOurs as error:
         whole = error.filename == str(folder)
-        mend = f"if everything in it is yours, run 'chmod 700 {folder}' (and chown); or give --dir another folder"
+        mend = (
+            f"if everything in it is yours, run 'chmod 700 {folder}' (and chown); or choose another folder with --dir"
+        )
         raise CheckpointError(
             f"{error.filename} {error.strerror}, so {'its contents are' if whole else f'{folder} is'} not trusted",
-            mend if whole else "check what it is and remove it, or give --dir another folder",
+            mend if whole else "check what it is and remove it, or choose another folder with --dir",
         ) from None
     except OSError:  # it is not there, or what opens it will say why it cannot
         return
@@ -170,7 +172,7 @@ def prepare(folder: Path) -> None:
     except OSError as error:
         raise CheckpointError(
             f"{folder} cannot be written: {error.strerror}",
-            "check its permissions, or give --dir another folder",
+            "check its permissions, or choose another folder with --dir",
         ) from error
 
 

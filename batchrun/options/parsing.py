@@ -42,7 +42,7 @@ def whole(value: Any) -> int:
     """A whole number, 0 or more."""
     text = str(value).strip().replace("_", "")
     if not text.isdigit():
-        raise ValueError(f"{text!r} is not a whole number")
+        raise ValueError(f"{text!r} is not a whole number{' of 0 or more' if text.startswith('-') else ''}")
     return int(text)
 
 

@@ -41,9 +41,9 @@ def check_output(places: Places, settings: Settings) -> Path | None:
     if target is None:
         return None
     format_of(target)
-    remedy = "give --output another place, or --no-output"
+    remedy = "choose another file with --output, or --no-output"
     if target.is_dir():
-        raise UsageError(f"{target} is a folder, and results are one file", "give --output the name of a file")
+        raise UsageError(f"{target} is a folder, and results are one file", "name a file with --output")
     if not target.parent.is_dir():
         raise InputError(f"{target} cannot be written: there is no folder {target.parent}", remedy)
     if not os.access(target.parent, os.W_OK):
@@ -104,9 +104,9 @@ def _first_of_earlier_versions(places: Places) -> str:
 def refuse_input(table: Path, target: Path) -> None:
     """Raise `InputError` if `target` is the table, under whatever name, or lies in its folder."""
     if target.exists() and table.exists() and os.path.samefile(table, target):
-        raise InputError(f"{target} is the input itself", "give --output another name")
+        raise InputError(f"{target} is the input itself", "choose another file with --output")
     if would_belong(table, target):
-        raise InputError(f"{target} would become part of the input", "give --output another place")
+        raise InputError(f"{target} would become part of the input", "choose another file with --output")
 
 
 def refuse_replacing(folder: Path, target: Path, *, named: bool, overwrite: bool) -> None:
@@ -120,7 +120,7 @@ def refuse_replacing(folder: Path, target: Path, *, named: bool, overwrite: bool
         what = f"{target} has been changed since it was written, and would be replaced"
     else:
         what = f"{target} already exists, and batchrun did not write it for this table"
-    raise UsageError(what, "move it away, give --output another name, or --overwrite to replace it")
+    raise UsageError(what, "move it away, choose another file with --output, or replace it with --overwrite")
 
 
 def refuse_other_results(places: Places, checkpoint: Checkpoint, target: Path) -> None:
@@ -132,7 +132,7 @@ def refuse_other_results(places: Places, checkpoint: Checkpoint, target: Path) -
     if name := next((name for name, is_its in asked if is_its and name != places.name), None):
         raise UsageError(
             f"{target} holds the results of the task {name!r}, and those of {places.name!r} would replace them",
-            "give --output another name, or --overwrite to replace it",
+            "choose another file with --output, or replace it with --overwrite",
         )
 
 
@@ -157,7 +157,7 @@ def _refuse_way_through(target: Path, *, named: bool) -> None:
         return
     is_link = stat.S_ISLNK(found.st_mode)
     if is_link and (why := whose(found)):
-        raise UsageError(f"{target} is a link, and {why}", "give --output another name")
+        raise UsageError(f"{target} is a link, and {why}", "choose another file with --output")
     if not named and not stat.S_ISREG(found.st_mode):
         what = "a link" if is_link else "not a regular file"
         raise UsageError(

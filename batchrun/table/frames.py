@@ -59,7 +59,7 @@ def keep_frame(frame: "pd.DataFrame | SpeaksArrow", path: Path) -> None:
     except OSError as error:
         raise CheckpointError(
             f"the DataFrame cannot be kept in {path}: {error}",
-            "free some space, check permissions, or give dir= another folder",
+            "free some space, check permissions, or choose another folder with dir=",
         ) from error
     except (ValueError, TypeError, NotImplementedError, OverflowError) as error:  # pyarrow's own are of these kinds
         raise InputError(

@@ -180,7 +180,7 @@ def test_a_folder_where_the_results_should_go_is_refused_before_a_row_runs(folde
     ran = batchrun("process", table, "--task", "tasks.py:double", *more, cwd=folder)
     assert ran.returncode == 2
     assert "data.results.csv is a folder" in ran.stderr
-    assert "give --output the name of a file" in ran.stderr
+    assert "name a file with --output" in ran.stderr
     assert lines_of(folder / "started") == []
 
 

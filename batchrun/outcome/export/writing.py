@@ -65,7 +65,7 @@ def export(
 
 def _to_path(write: Write, results: Results, target: Path, before_rename: BeforeRename | None, *, spool: bool) -> int:
     if target.is_dir():
-        raise UsageError(f"{target} is a folder", "give the name of a file in it")
+        raise UsageError(f"{target} is a folder", "name a file in it")
     if target.exists() and not target.is_file():
         with open(target, "wb") as device:  # a pipe, /dev/stdout: renaming would put a file in its place
             return _to_stream(write, results, device, spool=spool)
@@ -114,9 +114,9 @@ def write_errors_explained(target: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise CheckpointError(
                 f"{target}: the disk is full; the results are safe in the checkpoint",
-                "free some space and run the same command again, or give --output another disk",
+                "free some space and run the same command again, or choose another disk with --output",
             ) from error
         raise UsageError(
             f"{target} cannot be written: {why}",
-            "check the folder and its permissions, or give --output another",
+            "check the folder and its permissions, or choose another one with --output",
         ) from error

@@ -24,9 +24,9 @@ def save(text: str, places: Places, target: Path, *, named: bool, overwrite: boo
 
     with write_errors_explained(target):
         if target.exists() and places.input.exists() and target.samefile(places.input):
-            raise UsageError(f"{target} is the input itself", "give --output another name")
+            raise UsageError(f"{target} is the input itself", "choose another file with --output")
         if target.is_dir():
-            raise UsageError(f"{target} is a folder", "give the name of a file in it")
+            raise UsageError(f"{target} is a folder", "name a file in it")
         refuse_replacing(places.folder, target, named=named, overwrite=overwrite)
         if target.exists() and not target.is_file():  # a pipe, /dev/stdout: renaming would put a file in its place
             target.write_text(text, encoding="utf-8")
