@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from batchrun.table.detect import open_table, with_part
 from batchrun.table.doubts import Doubt
 from batchrun.table.interface import Table
 from batchrun.table.members import files_of, unread_files
-from batchrun.table.options import ReadOptions, task_columns
+from batchrun.table.options import FORM, ReadOptions, form_in, task_columns
 from batchrun.table.scan import Scan
 from batchrun.task.spec import Spec, named_columns
 
@@ -102,12 +102,14 @@ class Binder:
     def __init__(self, checkpoint: Checkpoint, path: Path, settings: Settings, spec: Spec) -> None:
         self.checkpoint = checkpoint
         self.path = path
-        self.table = open_table(path, read_options(settings, spec))
-        self.options = with_part(self.table, read_options(settings, spec))
+        before = checkpoint.get("reading")
+        said = replace(read_options(settings, spec), form=FORM if before is None else form_in(before))
+        self.table = open_table(path, said)
+        self.options = with_part(self.table, said)
         self._reading = {**self.options.as_fact(), "rules": RULES}
         self.stamp = stamp_of(path)
         self.size = sum(self.stamp[::3])
-        self.unchanged = checkpoint.get("digest") == digest_of(path) and checkpoint.get("reading") == self._reading
+        self.unchanged = checkpoint.get("digest") == digest_of(path) and before == self._reading
 
     def bind(self, places: Places, stop: Callable[[], int], *, keep_roll: bool = True) -> Bound:
         """Bind, inside the caller's transaction. `stop()` is the signal that asks to end, or 0."""

@@ -17,7 +17,7 @@ _READING = {"columns": [_TEXT], "key": [_TEXT], "dtype": {...: _TEXT}, "bad_rows
 _READING_MAY = {
     "encoding": _TEXT, "sep": _TEXT, "content": [_TEXT],
     "missing": [_TEXT], "no_header": _FLAG, "skip_lines": _COUNT, "escape": _TEXT, "rules": _COUNT,
-    "file_column": _FLAG, "table": _TEXT, "sheet": _TEXT,
+    "file_column": _FLAG, "table": _TEXT, "sheet": _TEXT, "form": _COUNT,
 }  # fmt: skip
 _TASK_MAY = {"is_async": _FLAG, "loaded": _TEXT, "args": _TEXT}
 

@@ -16,7 +16,7 @@ from batchrun.table.changes import digest_of
 from batchrun.table.detect import open_table
 from batchrun.table.fingerprint import identities
 from batchrun.table.members import PATTERN_ENDING
-from batchrun.table.options import needed
+from batchrun.table.options import form_in, needed
 
 from .anchoring.align import split
 from .bind import read_options
@@ -99,6 +99,7 @@ def _knows_most(checkpoint: Checkpoint, path: Path, settings: Settings) -> bool:
         read_options(settings),
         columns=tuple(reading.get("columns") or ()) or None,
         key=tuple(reading.get("key") or ()) or None,
+        form=form_in(reading),
     )
     table = open_table(path, options)
     chunk = next(table.chunks(needed(options)), [])[:_SAMPLE]

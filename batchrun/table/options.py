@@ -14,6 +14,8 @@ from .interface import FILES, Cells
 from .members import FILE_COLUMN
 
 DTYPES = ("str", "int", "float", "bool")
+FORM = 2
+"""The form of rows' names (see `fingerprint`). A checkpoint keeps the one that it began with."""
 _SEPARATORS = {"tab": "\t", "\\t": "\t"}
 
 
@@ -28,6 +30,7 @@ class ReadOptions:
     `no_header`, `skip_lines`, `escape` are for CSV, too. `skip_lines` None: nobody has said where the header is.
     `file_column`: a column more says which of several files a row is from. `table`, `sheet`: which one of a database or
     a workbook; None for the only one.
+    `form`: that of the rows' names, which is the checkpoint's to say.
     """
 
     encoding: str | None = None
@@ -44,6 +47,7 @@ class ReadOptions:
     file_column: bool = False
     table: str | None = None
     sheet: str | None = None
+    form: int = FORM
 
     @property
     def forced_types(self) -> Mapping[str, str]:
@@ -73,6 +77,7 @@ class ReadOptions:
             **({"file_column": True} if self.file_column else {}),
             **({"table": self.table} if self.table else {}),
             **({"sheet": self.sheet} if self.sheet else {}),
+            **({"form": self.form} if self.form > 1 else {}),
         }
 
     @classmethod
@@ -91,10 +96,16 @@ class ReadOptions:
             no_header=fact.get("no_header", False),
             skip_lines=fact.get("skip_lines", 0),
             escape=fact.get("escape"),
+            form=form_in(fact),
             file_column=fact.get("file_column", False),
             table=fact.get("table"),
             sheet=fact.get("sheet"),
         )
+
+
+def form_in(fact: Mapping[str, Any]) -> int:
+    """The form of the names of rows that were read with these options (see `ReadOptions.as_fact`)."""
+    return int(fact.get("form", 1))
 
 
 def separator(options: ReadOptions, default: str) -> str:

@@ -121,7 +121,7 @@ def _read_native(
         on_identities(fingerprints, keys)
         if on_cells:
             chosen = present(columns, options.identity)
-            cells = dict(zip(columns, cell_digests(columns, chunk), strict=True))
+            cells = dict(zip(columns, cell_digests(columns, chunk, options.form), strict=True))
             on_cells(fingerprints, chosen, [cells[name] for name in chosen])
         rows += len(chunk)
     if table.bad_rows and not rows:

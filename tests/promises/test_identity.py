@@ -1,14 +1,29 @@
 """A result always belongs to its row, whatever happens to the table."""
 
+import json
 import random
 import sqlite3
+import subprocess
 import tracemalloc
 from collections import Counter
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import batchrun, database, lines_of, numbered, reading, records, settled, with_rows, write_table
+from support import (
+    COMMAND,
+    batchrun,
+    database,
+    environment,
+    lines_of,
+    numbered,
+    reading,
+    records,
+    settled,
+    with_rows,
+    write_table,
+)
 
 
 def run(table, *args, task="double"):
@@ -329,3 +344,76 @@ def test_under_a_key_two_tables_of_one_name_do_not_share_a_checkpoint(folder):
     moved = task("b")
     assert moved.returncode == 0, moved.stderr
     assert records(moved.stdout)[1]["ran"] == 1
+
+
+def frame(numbers, extra=()):
+    """Rows with a number each; `extra`: further ones, that may have none. As pandas has them."""
+    ids = [*range(1, len(numbers) + 1), *range(1000, 1000 + len(extra))]
+    return pd.DataFrame({"id": ids, "number": [*numbers, *extra], "text": [f"text {n}" for n in ids], "more": "m"})
+
+
+def as_parquet(folder, table):
+    table.to_parquet(folder / "data.parquet", index=False)
+    return folder / "data.parquet"
+
+
+def as_json_lines(folder, table):
+    table.to_json(folder / "data.jsonl", orient="records", lines=True)
+    return folder / "data.jsonl"
+
+
+def as_folder(folder, table):
+    """A file of integers, beside which one of floats appears."""
+    (folder / "days").mkdir(exist_ok=True)
+    whole = table.dropna().astype({"number": "int64"})
+    whole.to_parquet(folder / "days/1.parquet", index=False)
+    if len(whole) < len(table):
+        table[table["number"].isna()].to_parquet(folder / "days/2.parquet", index=False)
+    return folder / "days"
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--key", "number"), ("--columns", "id,number,text")], ids=["", "key", "columns"]
+)
+@pytest.mark.parametrize("written", [as_parquet, as_json_lines, as_folder])
+def test_rows_stay_the_same_rows_when_a_missing_value_makes_floats_of_a_columns_integers(folder, written, options):
+    whole, holed = frame([7, 0, -3, 1 << 53]), frame([7, 0, -3, 1 << 53], [None])
+    assert (str(whole["number"].dtype), str(holed["number"].dtype)) == ("int64", "float64")
+    assert records(run(written(folder, whole), *options).stdout)[1]["ran"] == 4
+    table = written(folder, holed)
+    assert records(run(table, *options).stdout)[1]["ran"] == 1
+    assert batchrun("verify", table).returncode == 0
+    if written is not as_folder:
+        assert records(run(written(folder, whole), *options).stdout)[1]["ran"] == 0
+
+
+def test_a_number_that_a_float_does_not_hold_is_another_one(folder):
+    assert records(run(as_parquet(folder, frame([(1 << 53) + 1, 5]))).stdout)[1]["ran"] == 2
+    assert records(run(as_parquet(folder, frame([(1 << 53) + 1, 5], [None]))).stdout)[1]["ran"] == 2
+
+
+def test_a_column_goes_from_a_table_whose_integers_have_become_floats(folder):
+    table = as_parquet(folder, frame([7, 8, 9]))
+    run(table)
+    less = frame([7, 8, 9], [None]).drop(columns=["more"])
+    assert records(run(as_parquet(folder, less), "--on-change", "keep").stdout)[1]["ran"] == 1
+
+
+EARLIER = (
+    "from batchrun.checkpoint import bind; bind.FORM = 1\nfrom batchrun.__main__ import main; main()",
+    "process", "data.parquet", "--task", "tasks.py:double", "--no-output",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "columns", [("id", "number", "text", "more"), ("id", "number", "text")], ids=["all", "one gone"]
+)
+def test_a_checkpoint_goes_on_with_the_names_that_it_began_with(folder, columns):
+    table = as_parquet(folder, frame([7, 8, 9]))
+    subprocess.run([COMMAND[0], "-c", *EARLIER], cwd=folder, env=environment(), check=True)
+    assert records(run(as_parquet(folder, frame([7, 8, 9, 10])[list(columns)])).stdout)[1]["ran"] == 1
+    assert batchrun("verify", table).returncode == 0
+    grown = frame([1.5, 7, 8, 9])[list(columns)]
+    assert records(run(as_parquet(folder, grown)).stdout)[1]["ran"] == 4, "to such names 7 is not 7.0"
+    with reading(table, "double") as db:
+        assert "form" not in json.loads(db.execute("SELECT value FROM meta WHERE key = 'reading'").fetchone()[0])

@@ -21,7 +21,7 @@ from .naming import BY_NAME, BY_PLACE, Change, Naming, change_of, naming_of
 from .rebind import rebind
 from .spool import Spool
 
-_NO_PART_OF_THE_TEXT = frozenset({"columns", "key", "content", "dtype", "missing", "rules"})
+_NO_PART_OF_THE_TEXT = frozenset({"columns", "key", "content", "dtype", "missing", "rules", "form"})
 
 
 def bind(
@@ -117,7 +117,7 @@ def _bound(
             old_names.by_columns(table, options, change.before, was[-1])
         if cells and change.shared and change.shared != change.before.content:
             was.append(stack.enter_context(Spool(folder)))
-            unclear = old_names.by_cells(table, change.shared, cells, was[-1], folder)
+            unclear = old_names.by_cells(table, change.shared, options.form, cells, was[-1], folder)
         moved = rebind(checkpoint, spool, was, change, folder)
     if settled and not moved.kept and (change.went or change.before.key != change.now.key):
         raise _unknown(_why_nothing(change, cells, unclear))

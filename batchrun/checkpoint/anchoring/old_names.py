@@ -29,8 +29,10 @@ def by_columns(table: Table, options: ReadOptions, before: Naming, was: Spool) -
         was.add(*identities(table.columns, options)(chunk))
 
 
-def by_cells(table: Table, columns: tuple[str, ...], kept: KeptCells, was: Spool, folder: Path) -> int:
-    """Name rows by what they have in common with the rows before, in `columns`.
+def by_cells(
+    table: Table, columns: tuple[str, ...], form: int, kept: KeptCells, was: Spool, folder: Path
+) -> int:  # fmt: skip
+    """Name rows by what they have in common with the rows before, in `columns`. `form`: see `ReadOptions`.
 
     Rows that were different before, and are alike in these columns, can be told from each other only where all rows
     before stand where they stood. Elsewhere rows like them get no name, and are counted; so do rows that are all alike,
@@ -46,7 +48,7 @@ def by_cells(table: Table, columns: tuple[str, ...], kept: KeptCells, was: Spool
         was_there, is_there = _Rows(), _Rows()
         then.add(was_there.numbered(_writing(kept.rows_before(columns), before.write)))
         before.flush()
-        now.add(is_there.numbered(_shared_now(table, columns), stop_at=was_there.count))
+        now.add(is_there.numbered(_shared_now(table, columns, form), stop_at=was_there.count))
         if is_there.order == was_there.order and not was_there.all_alike:
             names = before
         else:
@@ -109,7 +111,7 @@ def _deal(then: Partition, now: Partition, before: int, names: int) -> int:
     return unclear
 
 
-def _shared_now(table: Table, columns: tuple[str, ...]) -> Iterator[bytes]:
+def _shared_now(table: Table, columns: tuple[str, ...], form: int) -> Iterator[bytes]:
     for chunk in table.chunks():
-        cells = dict(zip(table.columns, cell_digests(table.columns, chunk), strict=True))
+        cells = dict(zip(table.columns, cell_digests(table.columns, chunk, form), strict=True))
         yield from shared([cells.get(column, bytes(CELL * len(chunk))) for column in columns])

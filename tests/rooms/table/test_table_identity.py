@@ -28,6 +28,8 @@ def fingerprint(names: str, row: tuple[Any, ...], **options: Any) -> bytes:
 def test_a_fingerprint_never_changes_from_one_release_to_the_next() -> None:
     assert fingerprint("b a", ("x", "1")).hex() == "faec727462dad567394ce9c62af4e512"
     assert fingerprint("b a", (Decimal("1.50"), [1, {"k": None}])).hex() == "0b1103eaa8f740d8c470c1bbff98a1e0"
+    assert fingerprint("a b c", (1.0, 1, 2.5)).hex() == "50b21ef9fb8339859938c56dc5c8f97d"
+    assert fingerprint("a b c", (1.0, 1, 2.5), form=1).hex() == "453fc9ce510336d56a8cbba9e818b392"
 
 
 def test_the_order_of_columns_does_not_matter_but_their_names_do() -> None:
@@ -69,9 +71,26 @@ UNLIKE = [
 ]
 
 
-def test_no_two_values_look_alike() -> None:
-    prints = [fingerprint("a", (value,)) for value in UNLIKE]
-    assert [pair for pair in combinations(range(len(UNLIKE)), 2) if prints[pair[0]] == prints[pair[1]]] == []
+ONE_NUMBER = [(1, 1.0), (0, 0.0), (1 << 64, float(1 << 64)), ([1], [1.0])]
+
+
+@pytest.mark.parametrize("form", [1, 2])
+def test_no_two_values_look_alike(form: int) -> None:
+    prints = [fingerprint("a", (value,), form=form) for value in UNLIKE]
+    alike = [pair for pair in combinations(range(len(UNLIKE)), 2) if prints[pair[0]] == prints[pair[1]]]
+    assert [(UNLIKE[one], UNLIKE[other]) for one, other in alike] == ([] if form == 1 else ONE_NUMBER)
+
+
+@given(st.integers(-(1 << 70), 1 << 70) | st.integers(-20, 20), st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_is_one_value_whatever_type_holds_it(whole: int, number: float) -> None:
+    other = float(whole)
+    assert (fingerprint("a", (whole,)) == fingerprint("a", (other,))) == (whole == int(other))
+    assert (fingerprint("a", (whole,)) == fingerprint("a", (number,))) == (whole == number and str(number) != "-0.0")
+
+
+def test_what_is_no_number_is_none_though_it_looks_like_one() -> None:
+    for number, other in ((1, True), (1, "1"), (1.0, "1.0"), (0, False), (0, -0.0), (1, Decimal(1)), (0, None)):
+        assert fingerprint("a", (number,)) != fingerprint("a", (other,))
 
 
 def test_the_order_of_keys_within_an_object_does_not_matter() -> None:
@@ -91,7 +110,7 @@ def test_rows_have_one_fingerprint_exactly_if_they_are_the_same_json(
     one: tuple[Any, ...], other: tuple[Any, ...]
 ) -> None:
     same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-    assert (fingerprint("a b", one) == fingerprint("a b", other)) == same
+    assert (fingerprint("a b", one, form=1) == fingerprint("a b", other, form=1)) == same
 
 
 @given(rows=st.lists(st.tuples(PLAIN, st.text(max_size=2)), max_size=8))
