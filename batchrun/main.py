@@ -40,7 +40,7 @@ from batchrun.engine.unshared import unshared_as_fact
 from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
 from batchrun.options.variables import say_misspelt
-from batchrun.outcome.target import check_output, refuse_other_results, settle_output, write_results
+from batchrun.outcome.target import check_output, reserve_output, settle_output, write_results
 from batchrun.run.advice import advice
 from batchrun.run.allowance import allowance_for
 from batchrun.run.backlog import Backlog
@@ -127,8 +127,8 @@ def process(
             target = _check(input_path, places, spec, settings, signals)
         owners = known_owner(folder.checkpoint, places), owner
         refuse_other_task(*owners, places)
-        if target and not settings.overwrite:
-            refuse_other_results(places, folder.checkpoint, target)
+        if target:
+            reserve_output(places, folder.checkpoint, target, overwrite=settings.overwrite)
         engine = engine_when_asked(folder, settings, spec, reporter.say, stack, nursery)
         job = Job(folder, settings, spec, owners, engine, signals, reporter, typed)
         binder = Binder(folder.checkpoint, places.input, settings, spec)
@@ -136,7 +136,7 @@ def process(
         _say_plan(job, planned, edited=not binder.unchanged)
         if settings.dry_run:
             return _preview(job, planned)
-        return _run(job, planned, settle_output(places, settings, target))
+        return _run(job, planned, settle_output(places, settings, folder.checkpoint, target))
 
 
 def _check(table: Path, places: Places, spec: Spec, settings: Settings, signals: Signals) -> Path | None:

@@ -14,6 +14,7 @@ from typing import IO, TypeVar
 from batchrun.checkpoint.bind import Bound, read_options
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.explain import explained
+from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import Places, names_in, places_of
 from batchrun.checkpoint.reading import first_run, newest
@@ -53,7 +54,32 @@ def check_output(places: Places, settings: Settings) -> Path | None:
     return target
 
 
-def settle_output(places: Places, settings: Settings, checked: Path | None) -> Path | None:
+def reserve_output(places: Places, checkpoint: Checkpoint, target: Path, *, overwrite: bool) -> None:
+    """Let nobody else's results go to `target` while this run goes on, which holds its checkpoint's lock.
+
+    Raises `UsageError` if they do already, or what is there is another task's, unless `overwrite`.
+    """
+    if not overwrite:
+        refuse_other_results(places, checkpoint, target)
+    with explained(places.folder):
+        other = outputs.reserve(
+            places.folder,
+            target,
+            places.name,
+            lambda name: is_held(places.folder / f"{name}.lock"),
+            overwrite=overwrite,
+        )
+    if other:
+        raise UsageError(
+            f"the task {other!r}, which is running, will write its results to {target}, and those of {places.name!r} "
+            "would replace them",
+            "give --output another name, or --overwrite to replace it",
+        )
+
+
+def settle_output(
+    places: Places, settings: Settings, checkpoint: Checkpoint, checked: Path | None
+) -> Path | None:  # fmt: skip
     """The results file, once the run is certain: of a table's first task, it has the first name from now on.
 
     `checked`: what `check_output` found, before another run may have become the first.
@@ -64,7 +90,9 @@ def settle_output(places: Places, settings: Settings, checked: Path | None) -> P
         first = outputs.claim(places.folder, _first_task(places))
     if checked is None or settings.output or checked == places.results(checked.suffix, first=first == places.name):
         return checked
-    return check_output(places, settings)
+    if target := check_output(places, settings):
+        reserve_output(places, checkpoint, target, overwrite=settings.overwrite)
+    return target
 
 
 def _output_of(places: Places, settings: Settings) -> Path | None:
@@ -233,6 +261,8 @@ def export_to(
     def before_rename(written: IO[bytes]) -> None:
         bound.check()
         refuse_replacing(places.folder, target, named=named, overwrite=overwrite)  # what has appeared meanwhile
+        if not overwrite:
+            refuse_other_results(places, checkpoint, target)
         try:
             outputs.remember(places.folder, target, written, marker)
         except OSError as error:  # its disk is full, say: the results are wanted all the same

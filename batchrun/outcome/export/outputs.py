@@ -3,7 +3,7 @@
 `outputs.json` in the checkpoint's folder holds, for each file, size, time and digest of what was written, and a
 marker: which state of the checkpoint the file shows. It is recorded before the new file takes its place, so
 it names two files until then, the old and the new: whenever a run is killed, what is there is known. It also holds
-which task was the table's first.
+which task was the table's first, and where runs that go on will write: that is theirs before there is a file.
 
 A file is known by its place relative to the register, so that a project may be moved and copied, or by its absolute
 path, for one that stays where it is when the project moves. It is as it was left if size and time are the same, or
@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -67,7 +67,7 @@ def remember(folder: Path, target: Path, written: IO[bytes], marker: str = "") -
         files = _read(folder)
         files.pop(new.path, None)  # as earlier versions named it
         files[_place(folder, target)] = [new] if old is None else [old, new]
-        _write(folder, files, first_task(folder))
+        _write(folder, files=files)
 
 
 def shown_by(folder: Path, target: Path) -> str | None:
@@ -90,12 +90,36 @@ def first_task(folder: Path) -> str:
         return ""
 
 
+def reserve(folder: Path, target: Path, name: str, runs: Callable[[str], bool], *, overwrite: bool) -> str | None:
+    """Let the results of a task's run go to `target`; returns the other task whose run writes there, if one does.
+
+    `runs`: whether a run of a task goes on, and of `name` none but the caller's does. With `overwrite` no other is
+    asked. Raises `OSError`.
+    """
+    with _alone(folder):
+        reserved = {place: task for place, task in _reserved(folder).items() if task != name and runs(task)}
+        place = _place(folder, target)
+        if place in reserved and not overwrite:
+            return reserved[place]
+        _write(folder, reserved={**reserved, place: name})
+    return None
+
+
+def _reserved(folder: Path) -> dict[str, str]:
+    """Where runs write, or wrote, and which tasks they are of."""
+    try:
+        reserved = json.loads(read_own(folder / _NAME)).get("reserved", {})
+        return {str(place): str(name) for place, name in reserved.items()}
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return {}
+
+
 def claim(folder: Path, name: str) -> str:
     """Let a task have the first results file, unless another has it; returns which one has. Raises `OSError`."""
     with _alone(folder):
         if first := first_task(folder):
             return first
-        _write(folder, _read(folder), name)
+        _write(folder, first=name)
     return name
 
 
@@ -159,9 +183,10 @@ def _read(folder: Path) -> dict[str, list[Record]]:
         return {}
 
 
-def _write(folder: Path, files: dict[str, list[Record]], first: str) -> None:
+def _write(folder: Path, **news: Any) -> None:
+    told = {"first": first_task(folder), "files": _read(folder), "reserved": _reserved(folder), **news}
     with replacing(folder / _NAME, mode=0o600) as register:
-        register.write(json.dumps({"first": first, "files": files}, indent=1).encode())
+        register.write(json.dumps(told, indent=1).encode())
 
 
 def _record(found: Any) -> Record:

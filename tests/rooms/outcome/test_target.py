@@ -5,7 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support import batchrun, numbered, records
+from support import batchrun, kill, numbered, records, start, wait_for
+
+from batchrun.checkpoint.bind import open_bound
+from batchrun.checkpoint.opening import opened
+from batchrun.checkpoint.places import places_of
+from batchrun.errors import UsageError
+from batchrun.outcome.target import export_to
 
 TASKS = "".join(f"def {name}(row):\n    return {{'by': '{name}'}}\n\n\n" for name in ("f", "g", "h"))
 
@@ -149,3 +155,74 @@ def test_a_task_replaces_its_own_results_wherever_they_are_also_when_it_starts_o
     home.rename(moved)
     assert results_of(moved, "f", "--output", "out.csv", "--limit", "1", "--redo") == "out.csv"
     assert batchrun("process", "data.csv", "--task", "tasks.py:g", "-o", "out.csv", cwd=moved).returncode == 2
+
+
+SLOW = """
+import time
+from pathlib import Path
+
+def f(row):
+    return work(row, "f")
+
+def g(row):
+    return work(row, "g")
+
+def work(row, name):
+    Path(f"ran-{name}-{row['id']}").touch()
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return {"by": name}
+"""
+
+
+@pytest.mark.parametrize("named", ["out.csv", "data.results.csv"])
+def test_of_two_tasks_that_begin_together_with_one_output_only_one_runs(home, named):
+    (home / "tasks.py").write_text(SLOW)
+    runs = {
+        task: start("process", "data.csv", "--task", f"tasks.py:{task}", "--output", named, cwd=home) for task in "fg"
+    }
+    try:
+        wait_for(lambda: any(run.poll() is not None for run in runs.values()))
+        loser = next(task for task, run in runs.items() if run.poll() is not None)
+        (winner,) = set(runs) - {loser}
+        assert runs[loser].returncode == 2
+        said = runs[loser].communicate()[1]
+        assert f"the task {winner!r}, which is running, will write its results to" in said
+        (home / "go").touch()
+        err = runs[winner].communicate(timeout=30)[1]
+    finally:
+        for run in runs.values():
+            kill(run)
+    assert runs[winner].returncode == 0, err
+    assert not list(home.glob(f"ran-{loser}-*")), "no row of the other ran"
+    assert (home / named).read_text().splitlines()[1] == f"1,text 1,{winner},done,value,"
+    again = batchrun("process", "data.csv", "--task", f"tasks.py:{loser}", "-o", "other.csv", cwd=home)
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_run_that_died_keeps_no_place_for_its_results(home):
+    (home / "tasks.py").write_text(SLOW)
+    run = start("process", "data.csv", "--task", "tasks.py:f", "--output", "out.csv", cwd=home)
+    try:
+        wait_for(lambda: list(home.glob("ran-f-*")))
+    finally:
+        kill(run)
+    (home / "go").touch()
+    assert results_of(home, "g", "--output", "out.csv") == "out.csv"
+
+
+def test_results_of_another_task_that_appear_while_a_file_is_written_are_not_replaced(home):
+    for task in "fg":
+        batchrun("process", "data.csv", "-t", f"tasks.py:{task}", "--no-output", cwd=home)
+    places = places_of(home / "data.csv", None, "f")
+
+    def meanwhile() -> bool:
+        theirs = batchrun("export", "data.csv", "--task", "g", "-o", "out.csv", cwd=home)
+        assert theirs.returncode in (0, 2), theirs.stderr
+        return False
+
+    with opened(places.checkpoint, write=False) as checkpoint:
+        bound = open_bound(checkpoint, places.input)
+        with pytest.raises(UsageError, match="of the task 'g'"):
+            export_to(places, bound, checkpoint, home / "out.csv", None, stop=meanwhile)
+    assert ",g,done," in (home / "out.csv").read_text()
