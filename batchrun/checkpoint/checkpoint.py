@@ -29,6 +29,17 @@ from .records import Failure, Reached, Settled, Stretch
 from .sheets import NAME_BYTES, Block
 
 _FACTS_SEAL = "seal"
+KEPT_TRACEBACKS = 5
+"""A row's latest failed attempts that keep their tracebacks: a thousand retries must not fill the disk."""
+# The one that a settled row stands with is sealed with it. It goes once the row is settled anew, and so is looked at
+# again for a while.
+_FORGET_TRACEBACKS = f"""
+UPDATE failure SET traceback = NULL
+WHERE id IN (SELECT id FROM failure WHERE position = ?1 ORDER BY id DESC LIMIT 20 OFFSET {KEPT_TRACEBACKS})
+  AND traceback IS NOT NULL
+  AND id NOT IN (SELECT b.failure FROM place p JOIN block b ON b.id = p.block
+                 WHERE b.failure IS NOT NULL AND {reading.COVERED.format(at="?1")})
+"""
 
 
 class Checkpoint:
@@ -130,6 +141,7 @@ class Checkpoint:
             put(self.db, run, _with_failures(run, chain(blocks, blocks_of(settled)), failed, first))
             rows = [(first + n, *row) for n, row in enumerate(failed)]
             self.db.executemany(f"INSERT INTO failure VALUES ({','.join('?' * 13)})", rows)
+            self.db.executemany(_FORGET_TRACEBACKS, [(row[0],) for row in failed if row[1] > KEPT_TRACEBACKS])
             if spent:
                 self.db.execute("INSERT OR REPLACE INTO spent VALUES (?,?,?,?,?,?)", (run, *spent[0], spent[1]))
             if standing:

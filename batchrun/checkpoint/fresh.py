@@ -1,6 +1,7 @@
 """`--fresh`: the old checkpoint is moved aside, never deleted, and comes back where the run that did so never began."""
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,8 @@ from typing import NamedTuple
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import Places
 from batchrun.errors import BatchrunError
+
+from .log import older
 
 _PARTS = ("", "-wal", "-shm")
 """What SQLite makes of a checkpoint's name."""
@@ -26,14 +29,23 @@ class SetAside(NamedTuple):
 
 
 def fresh_start(places: Places) -> SetAside:
-    """Move the old checkpoint aside (never delete it)."""
+    """Move the old checkpoint aside (never delete it), and its log with it."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     while (aside := places.folder / f"{places.name}.{stamp}.old").exists():
         stamp += "+"
     holds = _fold(places.checkpoint)
     _rename(places.checkpoint, aside)
+    for log, kept in _logs(places, aside):
+        with suppress(FileNotFoundError):
+            log.rename(kept)
     places.inflight.unlink(missing_ok=True)
     return SetAside(aside, holds)
+
+
+def _logs(places: Places, aside: Path) -> Iterator[tuple[Path, Path]]:
+    """The log's files, and where they are beside a checkpoint that is `aside`."""
+    for log in (places.log, older(places.log)):
+        yield log, aside.with_name(f"{aside.name}{log.name.removeprefix(places.name)}")
 
 
 def _rename(checkpoint: Path, to: Path) -> None:
@@ -69,3 +81,6 @@ def forget_if_unused(places: Places, aside: SetAside | None) -> None:
                 Path(f"{places.checkpoint}{part}").unlink(missing_ok=True)
             if aside:
                 _rename(aside.path, places.checkpoint)
+                for log, kept in _logs(places, aside.path):
+                    with suppress(FileNotFoundError):
+                        kept.rename(log)

@@ -1,4 +1,8 @@
-"""The log: what workers print, and warnings, one line each with its time and lane."""
+"""The log: what workers print, and warnings, one line each with its time and lane.
+
+A task that prints much must not fill the disk: of a log that has reached its size the older half of what is kept is in
+`NAME.log.1`, and what was there before is gone.
+"""
 
 import os
 import time
@@ -9,17 +13,26 @@ from typing import Self
 from batchrun.core.ownership import open_own
 from batchrun.core.redact import Redactor
 
+MOST_BYTES = 32 << 20
+"""Of a log. It and the older one beside it so take twice as much at most, and one batch of lines more."""
+
+
+def older(log: Path) -> Path:
+    """Where a log is kept once a new one has begun."""
+    return log.with_name(f"{log.name}.1")
+
 
 class Log:
-    """Appends to `NAME.log`, which is made if need be. Use as a context manager.
+    """Appends to `NAME.log`, which is made if need be. Use as a context manager. `most`: bytes of one file.
 
     A line that cannot be written is lost: what a row printed is not worth the run, and on a full disk the
     checkpoint is what says so.
     """
 
-    def __init__(self, path: Path, redactor: Redactor | None = None) -> None:
+    def __init__(self, path: Path, redactor: Redactor | None = None, most: int = MOST_BYTES) -> None:
         self._path = path
         self._redactor = redactor or Redactor({})
+        self._most = most
         self._fd: int | None = None
 
     def printed(self, lane: int, lines: list[str]) -> None:
@@ -37,11 +50,22 @@ class Log:
             if self._fd is None:
                 self._fd = open_own(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             os.write(self._fd, data)
+            if os.fstat(self._fd).st_size >= self._most:
+                self._turn()
+
+    def _turn(self) -> None:
+        """Begin a new file."""
+        self._close()
+        os.replace(self._path, older(self._path))
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
     def __enter__(self) -> Self:
         self._write([])
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
+        self._close()
