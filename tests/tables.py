@@ -1,7 +1,13 @@
 """Tables in files, and what the reader makes of them."""
 
+import os
+import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from support import COMMAND, environment
 
 from batchrun.table.detect import open_table
 from batchrun.table.options import ReadOptions
@@ -47,3 +53,33 @@ def identified(path: Path, chunk_rows: int = 1000, **options: Any) -> tuple[Scan
         keys.extend(found_keys or [])
 
     return scan(table, chosen, on_identities), prints, keys
+
+
+def plan(table: Path, **options: Any) -> "subprocess.Popen[bytes]":
+    """A process that reads a table and runs nothing."""
+    (table.parent / "tasks.py").write_text("def task(row):\n    return len(row)\n")
+    command = [*COMMAND, "process", str(table), "--task", "tasks.py:task", "--dry-run"]
+    return subprocess.Popen(command, cwd=table.parent, env=environment(), stderr=subprocess.PIPE, **options)
+
+
+def peak_of(process: "subprocess.Popen[bytes]") -> int:
+    """The most memory that the process has had, in bytes, once it has ended: looked at every few milliseconds.
+
+    Not from its resource usage: that begins with what the process had that started it.
+    """
+    most = 0
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        with suppress(OSError):
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            most = max(most, int((status.partition("VmHWM:")[2].split() or [0])[0]) * 1024)
+        time.sleep(0.005)
+    return most
+
+
+def ended(process: Any) -> tuple[int, str, Any]:
+    """Its exit code, what it said, and what it used."""
+    with process.stderr:
+        said = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, said, usage

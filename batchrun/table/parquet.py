@@ -1,6 +1,6 @@
 """Parquet: a file or a folder of files, by row batches. The only door to pyarrow's Parquet reader."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from .changes import changed
 from .doubts import TIMES, Doubt
 from .files import BLOCK
 from .header import check_distinct
-from .interface import CHUNK_BYTES, CHUNK_ROWS, Cells
+from .interface import CHUNK_ROWS, Cells
 from .members import FILE_COLUMN, file_cell, files_of
+from .parquet_batches import batches
 
 _READING = {
     "buffer_size": BLOCK,
@@ -73,21 +74,18 @@ class ParquetTable:
                 if self._own.get(part) != _fields(file):
                     raise changed(self.path)
                 if file.metadata.num_rows:
-                    read = self._with_file(part) if self._file_column else batches
-                    yield from ((part, batch) for batch in read(file, rows, columns) if batch.num_rows)
+                    read = self._with_file if self._file_column else batches
+                    yield from ((part, batch) for batch in read(part, file, rows, columns) if batch.num_rows)
 
-    def _with_file(self, part: Path) -> Callable[[Any, int, Sequence[str]], Iterator[Any]]:
+    def _with_file(self, part: Path, file: Any, rows: int, columns: Sequence[str]) -> Iterator[Any]:
         """As `batches`, with the column that says which file it is."""
         import pyarrow
 
-        def read(file: Any, rows: int, columns: Sequence[str]) -> Iterator[Any]:
-            own = [name for name in columns if name != FILE_COLUMN] or [next(iter(self._own[part]))]
-            for batch in batches(file, rows, own):
-                name = pyarrow.repeat(file_cell(self.path, part), batch.num_rows)
-                arrays = [name if column == FILE_COLUMN else batch.column(column) for column in columns]
-                yield pyarrow.RecordBatch.from_arrays(arrays, names=list(columns))
-
-        return read
+        own = [name for name in columns if name != FILE_COLUMN] or [next(iter(self._own[part]))]
+        for batch in batches(part, file, rows, own):
+            name = pyarrow.repeat(file_cell(self.path, part), batch.num_rows)
+            arrays = [name if column == FILE_COLUMN else batch.column(column) for column in columns]
+            yield pyarrow.RecordBatch.from_arrays(arrays, names=list(columns))
 
     def _values(self, part: Path, before: int, name: str, array: Any) -> list[Any]:
         import pyarrow
@@ -151,16 +149,6 @@ def _joined(first: Path, fields: Fields, part: Path, others: Fields) -> Fields:
         "All files of a folder must have the same columns with values of the same kind; write them again, or process "
         "the files one by one.",
     )
-
-
-def batches(file: Any, rows: int = CHUNK_ROWS, columns: Sequence[str] | None = None) -> Iterator[Any]:
-    """A file's record batches, of at most so many rows (fewer where rows are long) and these columns (None: all)."""
-    metadata = file.metadata
-    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
-    longest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
-    size = max(1, min(rows, CHUNK_BYTES // max(longest, 1)))
-    for batch in file.iter_batches(batch_size=size, use_threads=False, columns=columns and list(columns)):
-        yield batch.select(list(columns)) if columns else batch
 
 
 def _fields(file: Any) -> Fields:

@@ -3,15 +3,14 @@
 import bz2
 import gzip
 import lzma
-import os
 import signal
-import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support import COMMAND, environment, wait_for
+from support import wait_for
+from tables import ended, peak_of, plan
 
 from batchrun.errors import InputError
 from batchrun.table import compression
@@ -42,35 +41,6 @@ def test_lines_as_long_as_may_be_are_read(tmp_path, monkeypatch):
     path.write_text("id,text\n" + "".join(f"{n},{'a' * 2 * MEBIBYTE}\n" for n in range(5)))
     rows = [row for chunk in open_table(path, ReadOptions()).chunks() for row in chunk]
     assert [(n, len(text)) for n, text in rows] == [(str(n), 2 * MEBIBYTE) for n in range(5)]
-
-
-def plan(table, **options):
-    (table.parent / "tasks.py").write_text("def task(row):\n    return len(row)\n")
-    command = [*COMMAND, "process", str(table), "--task", "tasks.py:task", "--dry-run"]
-    return subprocess.Popen(command, cwd=table.parent, env=environment(), stderr=subprocess.PIPE, **options)
-
-
-def peak_of(process):
-    """The most memory that the process has had, in bytes, once it has ended: looked at every few milliseconds.
-
-    Not from its resource usage: that begins with what the process had that started it.
-    """
-    most = 0
-    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        with suppress(OSError):
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            most = max(most, int((status.partition("VmHWM:")[2].split() or [0])[0]) * 1024)
-        time.sleep(0.005)
-    return most
-
-
-def ended(process):
-    """Its exit code, what it said, and what it used."""
-    with process.stderr:
-        said = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, said, usage
 
 
 def write_packed(path, begin, part, times):
