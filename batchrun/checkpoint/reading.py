@@ -24,7 +24,7 @@ COVERED = "p.position = (SELECT max(position) FROM place WHERE position <= {at})
 """A condition: `place p` is where row `{at}` stands."""
 _PLACES_AT_ONCE = 1024
 _BLOCKS_AT_ONCE = 32
-_OPEN_BYTES = 16 << 20
+_OPEN_BYTES = _TAKEN_BYTES = 16 << 20
 _PLACES = "SELECT position, rows, block, nth, crc FROM place WHERE position > ? ORDER BY position LIMIT ?"
 _ASKED = "(SELECT value FROM json_each(?))"
 _KEPT = f"""
@@ -225,6 +225,7 @@ class RowReader:
         self._places = places(db)
         self._next = next(self._places, None)
         self._blocks = OpenBlocks(db, raws=raws)
+        self._places_at_once = _BLOCKS_AT_ONCE
 
     @property
     def beyond(self) -> int | None:
@@ -232,19 +233,26 @@ class RowReader:
         return self._next.position if self._next else None
 
     def take(self, first: int, last: int) -> Taken:
-        """Rows `first` to `last`; `first` comes right behind the rows that were taken before."""
-        here = self._until(last)
-        opened = self._blocks.open(here) if here else {}
-        taken = Taken([], [], [], [], [], [])
-        for position, rows, number, nth in here:
-            _leave(taken, position - first - len(taken.states))
-            _add(taken, opened[number], nth, rows)
-        _leave(taken, last + 1 - first - len(taken.states))
+        """Rows from `first` to `last`, or fewer if their results are large; `first` comes right behind the rows that
+        were taken before.
+        """
+        taken, size = Taken([], [], [], [], [], []), 0
+        while size < _TAKEN_BYTES and (here := self._until(last)):
+            opened = self._blocks.open(here)
+            sizes = [opened[number].size * rows // opened[number].kept.rows for _, rows, number, _ in here]
+            for position, rows, number, nth in here:
+                _leave(taken, position - first - len(taken.states))
+                _add(taken, opened[number], nth, rows)
+            size += sum(sizes)
+            self._places_at_once = max(1, min(_BLOCKS_AT_ONCE, _TAKEN_BYTES * len(sizes) // (sum(sizes) + 1)))
+        if size < _TAKEN_BYTES:
+            _leave(taken, last + 1 - first - len(taken.states))
         return taken
 
     def _until(self, last: int) -> list[Placed]:
-        found = []
-        while self._next and self._next.position <= last:
+        """The next places up to row `last`, as many as are opened at once."""
+        found: list[Placed] = []
+        while self._next and self._next.position <= last and len(found) < self._places_at_once:
             position, rows, block, nth = self._next
             here = last + 1 - position
             if rows > here:
@@ -281,11 +289,10 @@ def all_bodies(db: sqlite3.Connection) -> Iterator[tuple[list[int], list[bytes]]
     """Numbers and results of the rows that have one, in order, some at a time."""
     reader = RowReader(db)
     while (first := reader.beyond) is not None:
-        end = first + ROWS_AT_ONCE - 1
-        found = reader.take(first, end).bodies
+        found = reader.take(first, first + ROWS_AT_ONCE - 1).bodies
         has = [body is not None for body in found]
         if any(has):
-            yield list(compress(range(first, end + 1), has)), [body for body in found if body is not None]
+            yield list(compress(range(first, first + len(found)), has)), [body for body in found if body is not None]
 
 
 def each_row(db: sqlite3.Connection) -> Iterator[Settled]:

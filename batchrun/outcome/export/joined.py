@@ -112,7 +112,7 @@ def bodies(db: sqlite3.Connection) -> Iterator[tuple[Sequence[int], Sequence[byt
 def pages(
     chunks: Iterable[AnyChunk], db: sqlite3.Connection, *, raw: bool = False
 ) -> Iterator[tuple[AnyChunk, Outcomes]]:
-    """Each chunk of the table beside the outcomes of its rows.
+    """Each chunk of the table beside the outcomes of its rows; in parts, where results are large.
 
     Raises `InputError` if the checkpoint has rows beyond the table's last one, and `CheckpointError` for a record that
     is not what was written.
@@ -120,14 +120,27 @@ def pages(
     with naming_damage(checkpoint_path(db), db):
         reader, end = reading.RowReader(db, raws=raw), 0
         for chunk in chunks:
-            first, end = end + 1, end + len(chunk)
-            yield chunk, _outcomes(first, reader.take(first, end), raw=raw)
+            rest, last = chunk, end + len(chunk)
+            while end < last:
+                taken = reader.take(end + 1, last)
+                part, rest = _cut(rest, len(taken.states))
+                yield part, _outcomes(end + 1, taken, raw=raw)
+                end += len(taken.states)
         beyond = reader.beyond
     if beyond is not None:
         raise InputError(
             f"{checkpoint_path(db)} has row {beyond:,}, but the table has only {counted(end, 'row')}",
             "the table has changed since the last run: run 'batchrun process' again to match the rows",
         )
+
+
+def _cut(chunk: AnyChunk, rows: int) -> tuple[AnyChunk, AnyChunk]:
+    """The first rows of a chunk, and the others."""
+    if rows == len(chunk):
+        return chunk, chunk
+    if isinstance(chunk, list):
+        return chunk[:rows], chunk[rows:]  # type: ignore[return-value]
+    return chunk.slice(0, rows), chunk.slice(rows)  # type: ignore[attr-defined]  # a record batch
 
 
 def checkpoint_path(db: sqlite3.Connection) -> Path:

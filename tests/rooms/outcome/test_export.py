@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batchrun.checkpoint import reading
 from batchrun.checkpoint.atomic import replacing
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.records import Failure, Settled
@@ -166,6 +167,61 @@ def test_rows_find_their_outcomes_however_few_are_settled(make: Make, step: int)
                 assert cells == (str(row.row),)
                 assert row.body in (None, b"%d" % row.row)
                 assert (row.body is None) == (row.status == "left")
+
+
+@pytest.mark.parametrize("name", [f"out.{name}" for name in FORMATS if name != "xlsx"])
+@pytest.mark.parametrize("most", [1, 300])
+def test_results_are_the_same_when_they_are_read_a_few_bytes_at_a_time(
+    make: Make, monkeypatch: pytest.MonkeyPatch, name: str, most: int
+) -> None:
+    mixed = [{"a": row, "text": "x" * (row % 7 * 50)} if row % 5 else LEFT for row in range(60)]
+    table = make(70).settle(*mixed, failure_of(61), Skipped("too old"), {"late": 1}).settle(1, 2, 3, first=5)
+    whole = table.export(name).read_bytes()
+    monkeypatch.setattr(reading, "_TAKEN_BYTES", most)
+    monkeypatch.setattr(reading, "_BLOCKS_AT_ONCE", 1)
+    with table.db() as db:
+        sizes = [len(page) for _, page in pages(table.table.chunks(), db)]
+    assert (sum(sizes), len(sizes) > 2) == (70, True)
+    if name == "out.parquet":
+        assert table.parquet().equals(pq.read_table(io.BytesIO(whole)))
+    else:
+        assert table.export(name).read_bytes() == whole
+
+
+def test_a_parquet_table_is_cut_where_results_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(pa.table({"id": range(20)}), tmp_path / "in.parquet")
+    table = Table(tmp_path / "in.parquet").settle(*({"n": row} for row in range(20)))
+    monkeypatch.setattr(reading, "_TAKEN_BYTES", 1)
+    assert table.parquet().to_pylist() == [
+        {"id": row, "n": row, "batchrun_status": "done", "batchrun_how": "json", "batchrun_error": None}
+        for row in range(20)
+    ]
+
+
+MEBIBYTE = 1 << 20
+EXPORTING = """
+import resource, sqlite3, sys
+from pathlib import Path
+from batchrun.checkpoint.opening import opened
+from batchrun.outcome.export.formats import format_of
+from batchrun.outcome.export.writing import export
+from batchrun.table.detect import open_table
+from batchrun.table.options import ReadOptions
+
+target = Path(sys.argv[1])
+with opened(Path("c.sqlite"), write=False) as checkpoint:
+    export(open_table(Path("in.csv"), ReadOptions(), ("id",)), ("int",), checkpoint.db, target, format_of(target))
+status = Path("/proc/self/status").read_text()
+print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
+"""
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+def test_memory_does_not_grow_with_large_results(make: Make, name: str) -> None:
+    table = make(300).settle(*[b'{"text":"%b"}' % (b"x" * MEBIBYTE)] * 300)
+    command = [sys.executable, "-c", EXPORTING, name]
+    ran = subprocess.run(command, cwd=table.path.parent, capture_output=True, text=True, timeout=300, check=True)
+    assert int(ran.stdout) < 700, "it was more than 1,000"
 
 
 def test_results_of_rows_that_are_gone_do_not_show(make: Make) -> None:
