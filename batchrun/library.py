@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 import xxhash
 
 from batchrun.checkpoint.bind import open_bound
+from batchrun.checkpoint.fetching import address_of, check_place, fetch, fetched_path
 from batchrun.checkpoint.kept import Bring, keep_rows, kept_path, meant_table
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.owner import FUNCTION, TYPED, Owner
@@ -55,7 +56,11 @@ def process(table: "str | os.PathLike[str] | TableObject", /, task: Task | None 
     origin = None if task is None or isinstance(task, str) else _origin(task)
     if _is_object(table):
         return _run_object(table, settings, origin)
-    return _run(_path(table, settings), settings, origin)
+    path = _path(table, settings)
+    if address := address_of(str(table)):
+        check_place(address, path)
+        return _run_kept(path, settings, origin, partial(fetch, address))
+    return _run(path, settings, origin)
 
 
 def results(
@@ -133,6 +138,8 @@ def _is_object(table: Any) -> TypeGuard[TableObject]:
 def _path(table: Any, settings: Settings) -> Path:
     if not isinstance(table, (str, os.PathLike)):
         raise no_table(table)
+    if address := address_of(os.fspath(table)):
+        return fetched_path(address, settings.dir)
     return meant_table(Path(os.fspath(table)), settings.dir)
 
 
@@ -147,12 +154,20 @@ def _run(path: Path, settings: Settings, origin: Owner | None, bring: Bring | No
 def _run_object(table: TableObject, settings: Settings, origin: Owner | None) -> Summary:
     """A table that is an object is written down, for a run must be able to read it twice; a dry run keeps none."""
     path = _kept_path(table, settings)
-    settings = replace(settings, dir=path.parent.parent, no_output=settings.output is None)
+    settings = replace(settings, no_output=settings.output is None)
+    return _run_kept(path, settings, origin, lambda path, _: _keep(table, path))
+
+
+def _run_kept(
+    path: Path, settings: Settings, origin: Owner | None, keep: Callable[[Path, Callable[[], int]], None]
+) -> Summary:
+    """A table that is to be kept at `path` first, but for a dry run."""
+    settings = replace(settings, dir=path.parent.parent)
     if not settings.dry_run:
-        return _run(path, settings, origin, lambda _: _keep(table, path))
+        return _run(path, settings, origin, partial(keep, path))
     with TemporaryDirectory(prefix="batchrun-") as folder:
         copy = Path(folder) / path.name
-        return _run(copy, settings, origin, lambda _: _keep(table, copy))
+        return _run(copy, settings, origin, partial(keep, copy))
 
 
 def _joined(places: Places, path: Path) -> "pd.DataFrame":

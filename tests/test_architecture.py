@@ -19,6 +19,8 @@ DOORS = {
     "jsonschema": {"task/reply/schema.py"},
     "openai": {"task/prompt/client.py"},
     "httpx2": {"task/prompt/client.py"},
+    "aiohttp": {"checkpoint/fetching.py"},
+    "fsspec": {"checkpoint/fetching.py"},
     "openpyxl": {"table/workbook.py"},
     "sqlite3": {"cli/about.py", "checkpoint/", "outcome/", "table/database.py"},
     "dask": {"engine/cluster/dask/"},

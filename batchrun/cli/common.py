@@ -34,9 +34,14 @@ def examples(*commands: str) -> str:
 def table_of(given: Path | None, settings: Any) -> Path:
     """The table that was named, or else the one that the settings name. Raises `UsageError` if there is neither.
 
-    It may be one that is kept: `-` with a name is what came through a pipe under that name.
+    It may be one that is kept: `-` with a name is what came through a pipe under that name, an address what was
+    fetched from there.
     """
+    from batchrun.checkpoint.fetching import address_of, fetched_path
     from batchrun.checkpoint.kept import kept_path, meant_table
+
+    if address := address_of(given or settings.input):
+        return fetched_path(address, settings.dir)
 
     if given is not None and (str(given) != STDIN or settings.name is None):
         return meant_table(given, settings.dir)

@@ -105,22 +105,30 @@ def _run(named: Path | None, given: dict[str, Any]) -> int:
 
 
 def _table(named: Path | None, settings: "Settings", stack: ExitStack) -> tuple[Path, "Settings", "Bring | None"]:
-    """The table, the settings that count for it, and what brings it there if it comes through a pipe."""
+    """The table, the settings that count for it, and what brings it there if it comes from elsewhere."""
     from dataclasses import replace
 
+    from batchrun.checkpoint.fetching import address_of, check_place, fetch
     from batchrun.checkpoint.kept import as_said, keep_stream, piped
     from batchrun.checkpoint.places import names_in
 
-    if str(named) != STDIN:
+    bring: Bring
+    if address := address_of(named or settings.input):
+        path = table_of(named, settings)
+        check_place(address, path)
+        bring = partial(fetch, address)
+    elif str(named) == STDIN:
+        path = piped(settings.name, settings.dir)
+        bring = partial(keep_stream, 0)
+    else:
         path = table_of(named, settings)
         if path != as_said(path) and settings.name is None and path.name in (names_in(path.parent) or [path.name]):
             settings = replace(settings, name=path.name)
         return path, settings, None
-    path = piped(settings.name, settings.dir)
     if settings.dry_run:  # leaves nothing behind
         settings = replace(settings, dir=path.parent.parent)
         path = Path(stack.enter_context(TemporaryDirectory(prefix="batchrun-"))) / path.name
-    return path, settings, partial(keep_stream, 0, path)
+    return path, settings, partial(bring, path)
 
 
 def _early(input_path: Path, settings: "Settings", stack: ExitStack) -> "Nursery | None":

@@ -4,8 +4,8 @@ from pathlib import Path
 
 
 def path(folder: Path, said: str) -> str:
-    """A path."""
-    return str(folder / said)
+    """A path; the address of a table is itself."""
+    return said if "://" in said else str(folder / said)
 
 
 def text(folder: Path, said: str) -> str:
