@@ -197,7 +197,7 @@ def unpack_plain(payload: bytes) -> Reply | SheetFrame | Hello:
                 return reply
             sheet = SheetFrame._make(fields)
             if not sheet.is_whole():
-                raise ValueError("its checksum is another")
+                raise ValueError("its checksum does not match")
             return sheet
         return Hello._make(fields)
     except (ValueError, TypeError, EOFError, IndexError, KeyError) as error:

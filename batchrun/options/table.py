@@ -137,7 +137,7 @@ class Options:
         "What to load once for all workers: imports (the task's libraries), module (its own code too), no (nothing).",
         usual="imports")
     worker_memory: int | None = _option(
-        None, parsing.size, HOW, "Replace a worker that has grown beyond SIZE; end it at twice SIZE.", metavar="SIZE")
+        None, parsing.size, HOW, "Replace a worker that has grown beyond SIZE; kill it at twice SIZE.", metavar="SIZE")
     worker_rows: int | None = _option(
         None, parsing.at_least_one, HOW, "Replace a worker after N rows.", metavar="N")
     timeout: Timeout | None = _option(
