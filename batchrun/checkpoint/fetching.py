@@ -36,7 +36,7 @@ def fetched_path(address: str, directory: Path | None) -> Path:
     """Where the table of an address is kept: under the last part of it."""
     name = unquote(urlsplit(address).path.rstrip("/").rpartition("/")[2])
     if not name or name.endswith(".sqlite"):
-        raise UsageError(f"{_shown(address)} ends in no name of a file", "give the address of one file")
+        raise UsageError(f"{_shown(address)} does not end in a file name", "give the address of one file")
     return kept_path(name, directory)
 
 
@@ -45,12 +45,13 @@ def check_place(address: str, path: Path) -> None:
     other = _origin(path).get("address")
     if other is not None and other != _shown(address):
         raise UsageError(
-            f"{path.parent} keeps the table of {other}, not that of {_shown(address)}", "give --dir another folder"
+            f"{path.parent} holds the table from {other}, not from {_shown(address)}",
+            "choose another folder with --dir",
         )
     if as_said(path).exists():
         raise UsageError(
-            f"{as_said(path)} is there already, and its checkpoint would be in the same place as that of the address",
-            "give --dir another folder, or the file's own name",
+            f"{as_said(path)} already exists, and its checkpoint would be in the same place as the address's",
+            "choose another folder with --dir, or give the file's own name",
         )
 
 
@@ -77,7 +78,7 @@ def fetch(address: str, path: Path, stop: Callable[[], int]) -> None:
     except OSError as error:  # of our own files: those of the server are explained
         raise CheckpointError(
             f"the table cannot be kept in {path}: {error.strerror or error}",
-            "make room, check permissions, or give --dir another folder",
+            "free some space, check permissions, or choose another folder with --dir",
         ) from error
 
 
@@ -96,7 +97,7 @@ def _check_whole(address: str, size: int, before: Mapping[str, str], after: Mapp
             "Run the same command again once nothing is writing to it.",
         )
     if size != int(before.get("size", size)):
-        raise InputError(f"{_shown(address)} came in part only", "Run the same command again.")
+        raise InputError(f"{_shown(address)} arrived only in part", "Run the same command again.")
 
 
 def _opened(address: str) -> tuple[Any, str]:
@@ -139,14 +140,14 @@ def _shown(address: str) -> str:
 
 @contextmanager
 def _explained(address: str, path: Path) -> Iterator[None]:
-    goes_on = f"; 'batchrun process {path.name}' goes on with what is kept" if path.exists() else ""
+    goes_on = f"; 'batchrun process {path.name}' uses the copy that was kept" if path.exists() else ""
     try:
         yield
     except BatchrunError:
         raise
     except ImportError as error:
         raise UsageError(
-            f"{_shown(address)}: to fetch it takes packages that are not installed ({error})",
+            f"{_shown(address)}: fetching it needs packages that are not installed ({error})",
             f"{how_to_install_extra('remote')}, or download the file{goes_on}",
         ) from error
     except Exception as error:
@@ -157,7 +158,7 @@ def _explained(address: str, path: Path) -> Iterator[None]:
         if isinstance(why, PermissionError) or status in (401, 403):
             raise InputError(
                 f"{_shown(address)}: access denied",
-                "Check the credentials (those of AWS and Google count as usual; FSSPEC_S3_ANON=true takes none)"
+                "Check the credentials (those of AWS and Google are found as usual; FSSPEC_S3_ANON=true uses none)"
                 f"{goes_on}.",
             ) from error
         said = str(why).strip().partition("\n")[0] or type(why).__name__

@@ -73,7 +73,7 @@ def reserve_output(places: Places, checkpoint: Checkpoint, target: Path, *, over
         raise UsageError(
             f"the task {other!r}, which is running, will write its results to {target}, and those of {places.name!r} "
             "would replace them",
-            "give --output another name, or --overwrite to replace it",
+            "choose another file with --output, or replace it with --overwrite",
         )
 
 

@@ -156,5 +156,5 @@ def _weight(array: Any) -> int:
 def _too_large(path: Path, which: str) -> InputError:
     return InputError(
         f"{path}: {which} takes more than {LARGEST_ROW >> 20} MiB once it is unpacked",
-        "Leave its column out with --columns, or write such values to files, and their paths to the table.",
+        "Leave its column out with --columns, or put such values into files, and their paths into the table.",
     )

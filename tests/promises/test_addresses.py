@@ -119,7 +119,7 @@ def test_what_comes_in_part_only_does_not_replace_what_was_kept(folder, site):
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("missing.csv", "does not exist"), ("", "ends in no name of a file"), ("page.csv", "is an HTML page")],
+    [("missing.csv", "does not exist"), ("", "does not end in a file name"), ("page.csv", "is an HTML page")],
 )
 def test_what_cannot_be_fetched_or_is_no_table_is_told(folder, site, name, said):
     site.files["page.csv"] = b"<html><title>Sign in</title></html>"
@@ -147,12 +147,12 @@ def test_two_addresses_do_not_share_a_place(folder, site):
     site.files["other/data.csv"] = ROWS
     assert ran(process(folder, site.address("data.csv"))) == 2
     done = process(folder, site.address("other/data.csv"))
-    assert (done.returncode, "give --dir another folder" in done.stderr) == (2, True)
+    assert (done.returncode, "choose another folder with --dir" in done.stderr) == (2, True)
     (folder / "there").mkdir()
     assert ran(process(folder, site.address("other/data.csv"), "--dir", "there")) == 2
     (folder / "more.csv").write_bytes(ROWS)
     site.files["more.csv"] = ROWS
-    assert "is there already" in process(folder, site.address("more.csv")).stderr
+    assert "already exists" in process(folder, site.address("more.csv")).stderr
 
 
 def test_a_dry_run_leaves_nothing_behind(folder, site):
