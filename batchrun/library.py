@@ -70,14 +70,15 @@ def results(
 
     Shape: one row for each row of the table; its columns, then the results' top-level keys, then
     `batchrun_status`, `batchrun_how` and `batchrun_error`. `task`, `name` and `dir` say which checkpoint, if there
-    are several. Works during a run. Raises `CheckpointError` or `UsageError` if there is none, or several.
+    are several; with `explode=True`, a result that is an array is a row for each element. Works during
+    a run. Raises `CheckpointError` or `UsageError` if there is none, or several.
     """
     settings = _settings(task, options)
     if _is_object(table):
         return _results_of_object(table, settings)
     path = _path(table, settings)
     named = task is not None or settings.name is not None
-    return _joined(find(path, settings.dir, settings.checkpoint_name if named else None), path)
+    return _joined(find(path, settings.dir, settings.checkpoint_name if named else None), path, settings)
 
 
 def _settings(task: Task | None, options: dict[str, Any]) -> Settings:
@@ -170,12 +171,12 @@ def _run_kept(
         return _run(copy, settings, origin, partial(keep, copy))
 
 
-def _joined(places: Places, path: Path) -> "pd.DataFrame":
+def _joined(places: Places, path: Path, settings: Settings) -> "pd.DataFrame":
     from batchrun.outcome.export.frame import frame
 
     with opened(places.checkpoint, write=False) as checkpoint:
         bound = open_bound(checkpoint, path)
-        return frame(bound.table, bound.types, checkpoint.db)
+        return frame(bound.table, bound.types, checkpoint.db, explode=settings.explode)
 
 
 def _results_of_object(table: TableObject, settings: Settings) -> "pd.DataFrame":
@@ -190,7 +191,7 @@ def _results_of_object(table: TableObject, settings: Settings) -> "pd.DataFrame"
         copy = Path(folder) / path.name
         _keep(table, copy)  # the one that is kept may be another
         try:
-            return _joined(places, copy)
+            return _joined(places, copy, settings)
         except UsageError:
             raise none from None
         except InputError:

@@ -52,7 +52,7 @@ def errors(
             with broken_pipe_ends_quietly():
                 rows = export_to(
                     places, bound, checkpoint, target, None,
-                    say=partial(tell, err=True), overwrite=overwrite, failed_only=True,
+                    say=partial(tell, err=True), overwrite=overwrite, show="failed",
                 )  # fmt: skip
             _say_written(rows, settings.input, target)
             return

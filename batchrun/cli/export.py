@@ -28,6 +28,7 @@ def export(
         Option("--format", help="csv, parquet, jsonl, xlsx.  \\[default: by the file's name; csv for -]"),
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that batchrun did not write.")] = False,
+    explode: Annotated[bool, Option("--explode", help="A line for each element of a result that is an array.")] = False,
     dir: Dir = None,  # noqa: A002
     task: Task = None,
     name: Name = None,
@@ -43,7 +44,10 @@ def export(
     with opened(places.checkpoint, write=False) as checkpoint:
         bound = open_bound(checkpoint, settings.input)
         with broken_pipe_ends_quietly():
-            rows = export_to(places, bound, checkpoint, target, format, say=say, overwrite=overwrite)
+            rows = export_to(
+                places, bound, checkpoint, target, format,
+                say=say, overwrite=overwrite, show="exploded" if explode else "all",
+            )  # fmt: skip
     if target is not None:
         from batchrun.core.text import counted, from_here
 

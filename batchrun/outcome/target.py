@@ -24,7 +24,7 @@ from batchrun.errors import BatchrunError, CheckpointError, DamagedRows, InputEr
 from batchrun.options.settings import Settings
 from batchrun.outcome.export import outputs
 from batchrun.outcome.export.formats import format_of
-from batchrun.outcome.export.writing import ExportStopped, export
+from batchrun.outcome.export.writing import ExportStopped, Show, export
 from batchrun.table.detect import open_table
 from batchrun.table.members import files_of, would_belong
 
@@ -205,7 +205,8 @@ def write_results(
     """
     if target is None:
         return None
-    marker = marker_of(checkpoint)
+    show: Show = "exploded" if settings.explode else "all"
+    marker = marker_of(checkpoint, show)
     if outputs.is_current(places.folder, target, marker):
         return target
     before = signals.count
@@ -213,6 +214,7 @@ def write_results(
         export_to(
             places, bound, checkpoint, target, None,
             named=settings.output is not None, overwrite=settings.overwrite, stop=lambda: signals.count > before,
+            show=show,
         )  # fmt: skip
     except ExportStopped:
         written = None
@@ -238,25 +240,25 @@ def export_to(
     named: bool = True,
     overwrite: bool = False,
     stop: Callable[[], bool] | None = None,
-    failed_only: bool = False,
+    show: Show = "all",
     say: Callable[[str], None] | None = None,
 ) -> int:
     """Write the results to `target` (None: stdout) as `wanted`, or as its name says; returns the rows written.
 
-    `named`: whether the user has named the target. `failed_only`: rows that have failed and why, in place of results.
+    `named`: whether the user has named the target. `show`: which rows, and how.
     `say` is told if the checkpoint's folder cannot take down that the file is ours; without it that is an error. Raises
     `UsageError` for what is not to be replaced, and `InputError` for the table itself, or one that has changed.
     """
     bound.check()
     if target is None:
-        rows = export(bound.table, bound.types, checkpoint.db, None, wanted or "csv", failed_only=failed_only)
+        rows = export(bound.table, bound.types, checkpoint.db, None, wanted or "csv", show=show)
         bound.check()
         return rows
     refuse_input(places.input, target)
     refuse_replacing(places.folder, target, named=named, overwrite=overwrite)
     if not overwrite:
         refuse_other_results(places, checkpoint, target)
-    marker = marker_of(checkpoint) + " failed only" * failed_only
+    marker = marker_of(checkpoint, show)
 
     def before_rename(written: IO[bytes]) -> None:
         bound.check()
@@ -273,11 +275,11 @@ def export_to(
 
     return export(
         bound.table, bound.types, checkpoint.db, target, wanted or format_of(target), stop=stop,
-        failed_only=failed_only, before_rename=before_rename,
+        show=show, before_rename=before_rename,
     )  # fmt: skip
 
 
-def marker_of(checkpoint: Checkpoint) -> str:
+def marker_of(checkpoint: Checkpoint, show: Show) -> str:
     """Changes whenever the results would."""
     shape = [checkpoint.get(fact) for fact in ("id", "digest", "reading", "types")]
-    return f"{shape} {newest(checkpoint.db)}"
+    return f"{shape} {newest(checkpoint.db)}{'' if show == 'all' else f' {show}'}"

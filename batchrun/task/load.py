@@ -51,7 +51,8 @@ def load(
 
         function: Function = cloudpickle.loads(spec)
         name = getattr(function, "__name__", type(function).__name__)
-        return _given(function, name, args), Loaded(is_async(function), "", ())
+        function = _given(function, name, args)
+        return function, Loaded(is_async(function), "", ())
     if not isinstance(spec, str):
         function = _made_of_options(spec)
         return function, Loaded(is_async(function), spec.version, ())
@@ -64,7 +65,8 @@ def load(
     if module.__name__ == f"{__package__}.repair":
         built_in: Callable[..., Any] = function
         function = partial(built_in, strict=strict, accept_truncated=accept_truncated)
-    return _given(function, name, args), Loaded(is_async(function), version, sources)
+    function = _given(function, name, args)
+    return function, Loaded(is_async(function), version, sources)
 
 
 def _made_of_options(spec: ReadyMade) -> Function:
@@ -87,7 +89,24 @@ def _made_of_options(spec: ReadyMade) -> Function:
 def _given(function: Function, name: str, args: Mapping[str, Any]) -> Function:
     """The function of a row alone. Raises `TaskError` if its signature does not allow for that."""
     check_call(function, name, args)
-    return partial(function, **args) if args else function
+    return collected(partial(function, **args) if args else function)
+
+
+def collected(function: Function) -> Function:
+    """A task that yields its result piece by piece returns the list of what it yields."""
+    inner = function
+    while isinstance(inner, partial):
+        inner = inner.func
+    called = (inner, getattr(inner, "__call__", None))  # noqa: B004
+    if any(map(inspect.isgeneratorfunction, called)):
+        return lambda row: list(function(row))
+    if any(map(inspect.isasyncgenfunction, called)):
+
+        async def gathered(row: Any) -> list[Any]:
+            return [one async for one in function(row)]
+
+        return gathered
+    return function
 
 
 def is_async(function: Function) -> bool:

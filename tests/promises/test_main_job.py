@@ -507,3 +507,30 @@ def test_a_table_that_is_read_in_another_way_has_its_results_written_anew(tmp_pa
         assert ran.returncode == 0, ran.stderr
         text = (tmp_path / "data.results.csv").read_bytes()
         assert b"\x80".decode(encoding).encode() in text, encoding
+
+
+def test_a_task_may_yield_and_each_record_may_have_a_line_of_its_own(folder):
+    (folder / "yielding.py").write_text(
+        "async def later(row):\n"
+        "    for n in range(row['id']):\n"
+        "        yield {'n': n}\n\n"
+        "def now(row, start):\n"
+        "    yield from ({'n': start + n} for n in range(row['id']))\n"
+    )
+    table = numbered(folder / "data.csv", 3)
+    for task, args in (("later", ()), ("now", ("--arg", "start=0"))):
+        command = ("process", table, "--task", f"yielding.py:{task}", "--explode", *args)
+        done = batchrun(*command, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert settled(table, task)[3] == (1, [{"n": 0}, {"n": 1}, {"n": 2}])
+        (written,) = [path for path in folder.glob("*.results.csv") if task in path.name or task == "later"]
+        assert [line.split(",")[::2][:2] for line in written.read_text().splitlines()[1:]] == [
+            ["1", "0"], ["2", "0"], ["2", "1"], ["3", "0"], ["3", "1"], ["3", "2"],
+        ]  # fmt: skip
+    whole = batchrun("export", table, "--task", "later", "-o", "-", cwd=folder).stdout.splitlines()
+    assert len(whole) == 4
+    lines = batchrun("export", table, "--task", "later", "-o", "-", "--explode", cwd=folder).stdout.splitlines()
+    assert len(lines) == 7
+    again = batchrun("process", table, "--task", "yielding.py:later", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert len((folder / "data.results.csv").read_text().splitlines()) == 4  # written again, without --explode

@@ -8,7 +8,7 @@ from .columns import ERROR, STATUS, ResultColumns, free
 from .joined import AnyChunk, Outcome, Outcomes
 from .json_value import json_of
 from .value_kinds import INT, TEXT
-from .view import Results, messages
+from .view import Results, messages, only
 
 ROW, KIND = "batchrun_row", "batchrun_kind"
 _FAILED = {STATE_NAMES[status] for status in (FAILED, TIMED_OUT, CRASHED)}
@@ -23,7 +23,7 @@ class FailedRows(Results):
             failed = [index for index, status in enumerate(page.statuses) if status in _FAILED]
             if failed:
                 told = [self._told(outcome) for outcome in page if outcome.status in _FAILED]
-                yield _only(chunk, failed), Outcomes(*zip(*told, strict=True))
+                yield only(chunk, failed), Outcomes(*zip(*told, strict=True))
 
     def _told(self, outcome: Outcome) -> Outcome:
         return outcome
@@ -54,9 +54,3 @@ class FailedTable(FailedRows):
 def failed_view(format: str) -> type[FailedRows]:  # noqa: A002 - the option's name
     """What shows failed rows in a format: JSON Lines tell all of a row by themselves."""
     return FailedRows if format == "jsonl" else FailedTable
-
-
-def _only(chunk: AnyChunk, indices: list[int]) -> AnyChunk:
-    if isinstance(chunk, list):
-        return [chunk[index] for index in indices]  # type: ignore[return-value]
-    return chunk.take(indices)  # type: ignore[attr-defined,no-any-return]  # a record batch

@@ -9,6 +9,7 @@ from batchrun.table.convert import converter
 from batchrun.table.interface import Table
 
 from .columns import ResultColumns
+from .exploded import Exploded
 from .joined import snapshot
 from .json_value import valid_text
 from .value_kinds import BOOL, BYTES, FLOAT, INT, JSON, KIND_OF_TYPE, LONG, NOTHING, TEXT, TIME, kind_of_values
@@ -23,15 +24,15 @@ _DTYPES = {
 """By kind: without and with missing values."""
 
 
-def frame(table: Table, types: tuple[str, ...], db: sqlite3.Connection) -> pd.DataFrame:
+def frame(table: Table, types: tuple[str, ...], db: sqlite3.Connection, *, explode: bool = False) -> pd.DataFrame:
     """The input's columns, then the results' keys, `batchrun_status`, `batchrun_how` and `batchrun_error`, one
-    line a row.
+    line a row; with `explode`, one for each element of a result that is an array.
 
     `types`: of each of the table's columns, as scanned. Integers and booleans that are missing somewhere are
     `Int64` and `boolean`; text is `str`; arrays, objects and mixed values are Python objects. Raises
     `CheckpointError` or `InputError` if checkpoint or table cannot be read.
     """
-    results = Results(table, types, db)
+    results = (Exploded if explode else Results)(table, types, db)
     with snapshot(db):
         columns = results.columns()
         cells = _columns(results, columns)

@@ -68,3 +68,10 @@ def values(page: Outcomes) -> list[Any]:
 def messages(page: Outcomes) -> list[str | None]:
     """The error messages of a page. None for skipped rows too: whoever filters by errors wants failures."""
     return [None if error is None else str(error["message"]) for error in page.errors]
+
+
+def only(chunk: AnyChunk, indices: list[int]) -> AnyChunk:
+    """These rows of a chunk, counted from 0, in this order."""
+    if isinstance(chunk, list):
+        return [chunk[index] for index in indices]  # type: ignore[return-value]
+    return chunk.take(indices)  # type: ignore[attr-defined,no-any-return]  # a record batch

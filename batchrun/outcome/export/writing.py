@@ -13,17 +13,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from batchrun.checkpoint.atomic import BeforeRename, replacing
 from batchrun.errors import CheckpointError, UsageError
 from batchrun.table.interface import Table
 
 from .columns import LateColumn
+from .exploded import Exploded
 from .failed import failed_view
 from .formats import FORMATS, Write, writer
 from .joined import snapshot
 from .view import Results
+
+Show = Literal["all", "failed", "exploded"]
+"""Every row; only those that have failed, with why in place of results; or a line for each element of an array."""
 
 
 class ExportStopped(Exception):
@@ -39,19 +43,19 @@ def export(
     *,
     stop: Callable[[], bool] | None = None,
     before_rename: BeforeRename | None = None,
-    failed_only: bool = False,
+    show: Show = "all",
 ) -> int:
     """Write the results of `table` to `target` (None: stdout); returns the number of rows written.
 
     `types`: of each of the table's columns, as scanned. The columns of a JSON Lines table must be known.
     `stop` is asked every few thousand rows. `before_rename` is given the finished file.
-    `failed_only`: only rows that have failed, with why in place of results.
+    `show`: see `Show`.
     Whatever is raised, the old target stays. Raises `ExportStopped`, `UsageError` for a target that cannot be
     written, `CheckpointError` (exit code 4) for a full disk or a damaged checkpoint, `InputError` for a table
     that has changed, and `BrokenPipeError` when nobody reads stdout any more.
     """
     write = writer(format)
-    view = failed_view(format) if failed_only else Results
+    view = {"all": Results, "exploded": Exploded}.get(show) or failed_view(format)
     results = view(table, types, db, _pulse(stop))
     with snapshot(db):
         if target is None:

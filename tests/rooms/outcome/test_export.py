@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -268,6 +269,50 @@ def test_a_damaged_result_is_named(make: Make) -> None:
 
 
 # --- CSV
+
+
+MANY = [[{"a": 1}, {"a": 2, "b": "x"}], [], {"a": 3}, failure_of(4), [BIG, None], LEFT]
+
+
+def exploded(table: Table, name: str) -> list[tuple[str, str]]:
+    """The row's cell and the status of each line."""
+    path = table.export(name, show="exploded")
+    if name.endswith("l"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        return [(str(line["input"]["id"]), line["status"]) for line in lines]
+    tabs = partial(pd.read_csv, sep="\t")
+    read = {".csv": pd.read_csv, ".tsv": tabs, ".parquet": pd.read_parquet, ".xlsx": pd.read_excel}
+    found = read[path.suffix](path)
+    return list(zip(map(str, found["id"]), found["batchrun_status"], strict=True))
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv", "out.jsonl", "out.parquet", "out.xlsx"])
+def test_exploded_results_have_a_line_for_each_element_and_one_for_every_other_row(make: Make, name: str) -> None:
+    table = make(6).settle(*MANY)
+    assert exploded(table, name) == [
+        ("1", "done"), ("1", "done"), ("3", "done"), ("4", "failed"), ("5", "done"), ("5", "done"), ("6", "left"),
+    ]  # fmt: skip
+    assert table.rows == 7
+
+
+def test_what_is_in_an_array_is_in_its_lines(make: Make) -> None:
+    table = make(6).settle(*MANY)
+    lines = [json.loads(line) for line in table.export("out.jsonl", show="exploded").read_text().splitlines()]
+    assert [line["result"] for line in lines] == [{"a": 1}, {"a": 2, "b": "x"}, {"a": 3}, None, BIG, None, None]
+    with table.db() as db:
+        found = frame(table.table, table.types, db, explode=True)
+    assert list(found.columns) == ["id", "a", "b", "result", "batchrun_status", "batchrun_how", "batchrun_error"]
+    assert list(found["id"]) == [1, 1, 3, 4, 5, 5, 6]
+    assert list(found["a"])[:3] == [1, 2, 3]
+
+
+def test_rows_of_a_parquet_table_come_as_often_as_they_have_lines(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": [1, 2, 3], "n": pa.array([7, None, 9], pa.int8())}), tmp_path / "in.parquet")
+    table = Table(tmp_path / "in.parquet").settle([1, 2, 3], [], ["x"])
+    found = pq.read_table(table.export("out.parquet", show="exploded"))
+    assert found["id"].to_pylist() == [1, 1, 1, 3]
+    assert found["n"].to_pylist() == [7, 7, 7, 9]
+    assert found.schema.field("n").type == pa.int8()
 
 
 def test_csv_keeps_the_input_cells_as_they_were(make: Make) -> None:
