@@ -33,6 +33,8 @@ def remaining(snap: Snapshot) -> str:
     """Until when, as far as anyone can know."""
     if snap.draining:
         return "stopping"
+    if snap.full:
+        return f"ETA unknown: new rows wait for {snap.resting:,} that are to be retried"
     return "ETA unknown" if snap.eta is None else f"ETA {whole_seconds(snap.eta)}"
 
 

@@ -82,8 +82,9 @@ class Snapshot:
 
     `rows` and `counts` (by state name) are of the whole table; `to_run`, `fresh` (settled), `retried`,
     `refusals`, `rate` (rows settled a second), `p50` and `p95` (seconds an attempt) are of this run. `eta`:
-    seconds until its last row, None while nobody can know. `jobs`: rows at once, if `ctl` has changed that.
-    `workers`: name, rows in flight and failed attempts of a cluster's. `loading`: why no row can start yet.
+    seconds until its last row, None while nobody can know. `full`: so many rows rest that new ones wait for them.
+    `jobs`: rows at once, if `ctl` has changed that. `workers`: name, rows in flight and failed attempts of a cluster's.
+    `loading`: why no row can start yet.
     """
 
     task: str
@@ -96,6 +97,7 @@ class Snapshot:
     refusals: int = 0
     in_flight: int = 0
     resting: int = 0
+    full: bool = False
     rate: float = 0.0
     eta: float | None = None
     p50: float | None = None
@@ -137,8 +139,11 @@ def snapshot_of(run: Run, now: float, *, task: str, input_name: str, draining_si
         refusals=tally.refusals,
         in_flight=run.engine.busy(),
         resting=run.backlog.resting,
+        full=run.backlog.is_full,
         rate=rate,
-        eta=None if drain or run.helm.paused or elapsed < _TOO_EARLY_SECONDS else eta(to_run - tally.rows, rate),
+        eta=None
+        if drain or run.helm.paused or run.backlog.is_full or elapsed < _TOO_EARLY_SECONDS
+        else eta(to_run - tally.rows, rate),
         p50=tally.latency(0.5),
         p95=tally.latency(0.95),
         lanes=_lanes(run, engine),

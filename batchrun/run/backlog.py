@@ -6,6 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from batchrun.engine.deal import Deal, Ticket, rows_of, take
 
+MOST_RESTING = 10_000
+"""Rows that rest before no new ones are read. More are resting only where a service is down, or nearly; and each holds
+its cells, and makes the wait of all others longer."""
+
 
 class Backlog:
     """Owns every waiting row. `source` yields the rows left, in the table's order, as they are needed.
@@ -32,6 +36,11 @@ class Backlog:
         """Rows whose backoff has not ended."""
         return len(self._resting)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether new rows wait until some of those that rest have run."""
+        return self._unread > 0 and len(self._resting) >= MOST_RESTING
+
     def take(self, most: int, now: float) -> list[Deal]:
         """At most `most` rows to hand out now: those that came back first, then rested ones, then new ones."""
         if now < self.paused_until:
@@ -42,7 +51,7 @@ class Backlog:
         while self._resting and self._resting[0][0] <= now and left:
             taken.append(heapq.heappop(self._resting)[2])
             left -= 1
-        return taken + self._new(left)
+        return taken + self._new(max(0, min(left, MOST_RESTING - len(self._resting))))
 
     def _new(self, most: int) -> list[Deal]:
         """At most `most` rows that were never handed out."""
@@ -84,7 +93,7 @@ class Backlog:
     def next_due(self, now: float, at_most: float) -> float:
         """Seconds until `take` could return something that it would not return now; `at_most` if nothing waits."""
         due = self.paused_until if now < self.paused_until else None
-        if self._resting and not (self._unread or self._returned):
+        if self._resting and not self._returned and (self.is_full or not self._unread):
             first = self._resting[0][0]
             due = first if due is None else max(due, first)
         # One that is due already lacks something else than time.

@@ -42,9 +42,11 @@ from batchrun.display.snapshot import (
     snapshot_of,
 )
 from batchrun.display.stream import Stream
+from batchrun.engine.deal import Ticket
 from batchrun.engine.events import Loading
 from batchrun.engine.seam import EngineState
 from batchrun.errors import Interrupted, StoppedError
+from batchrun.run import backlog
 from batchrun.run.advice import advice, as_typed
 from batchrun.run.allowance import Allowance
 from batchrun.run.backlog import Backlog
@@ -186,6 +188,16 @@ def test_rows_of_earlier_runs_inflate_neither_rate_nor_eta(run):
     snap = seen(run, 110.0)
     assert snap.rate == pytest.approx(10.0)
     assert snap.eta == pytest.approx(90.0)
+
+
+def test_why_nobody_can_know_the_end_is_said_where_new_rows_wait_for_those_that_rest(run, monkeypatch):
+    monkeypatch.setattr(backlog, "MOST_RESTING", 2)
+    run.tally.settled(failed=False)
+    for row in (1, 2):
+        run.backlog.rest(Ticket(row, 2, bytes(16), ()), until=500.0)
+    snap = seen(run, 110.0)
+    assert (snap.full, snap.eta) == (True, None)
+    assert "ETA unknown: new rows wait for 2 that are to be retried" in phrases.line(snap)
 
 
 def test_there_is_no_eta_before_the_first_row(run):
