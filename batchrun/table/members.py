@@ -108,11 +108,18 @@ PATTERN_ENDING = ".files"
 
 
 def _base(path: Path) -> Path:
-    """The folder in which a table's files are: that before the first wildcard of a pattern."""
+    """The folder in which a table's files are: that before the first wildcard of a pattern.
+
+    A folder on the way whose own name has such characters is that folder.
+    """
     if path.is_dir():
         return path
-    wild = next((place for place, part in enumerate(path.parts) if _WILD.search(part)), len(path.parts) - 1)
-    return Path(*path.parts[:wild])
+    base = Path()
+    for part in path.parts[:-1]:
+        if _WILD.search(part) and not (base / part).exists():
+            break
+        base /= part
+    return base
 
 
 def _fits(parts: Sequence[str], wild: Sequence[str]) -> bool:
@@ -149,17 +156,19 @@ def _files_in(path: Path) -> list[Path]:
 
 
 def _files_like(path: Path) -> list[Path]:
+    base = _base(path)
     try:
-        found = [Path(name) for name in glob.glob(str(path), recursive=True)]
-        files = [file for file in found if file.is_file() and not _is_other(path, file)]
+        names = glob.glob(str(path.relative_to(base)), root_dir=base, recursive=True)
+        files = [name for name in names if (base / name).is_file() and not _is_other(path, Path(name))]
     except OSError as error:
         raise unreadable(path, error) from error
     if not files:
+        home = " In quotes the shell leaves ~ as it is: write $HOME." if path.parts[0].startswith("~") else ""
         raise InputError(
             f"no file matches {path}",
-            "Check the pattern: * matches any part of a name, ** any folders on the way.",
+            f"Check the pattern: * matches any part of a name, ** any folders on the way.{home}",
         )
-    return _but_results(_in_order(_base(path), [name_in(path, file) for file in files]))
+    return _but_results(_in_order(base, files))
 
 
 def _is_other(path: Path, file: Path) -> bool:

@@ -152,6 +152,22 @@ def test_a_folder_that_is_no_table_says_what_would_be_one(
     assert re.search(remedy, str(caught.value.hint))
 
 
+def test_a_folder_on_the_way_whose_name_looks_like_a_pattern_is_that_folder(tmp_path: Path) -> None:
+    csv(tmp_path / "job[1]" / "x*" / "b2.csv", "1,x")
+    csv(tmp_path / "job1" / "b1.csv", "2,x")
+    path = tmp_path / "job[1]" / "*" / "b?.csv"
+    assert names_of(path) == ["x*/b2.csv"]
+    assert rows_of(path) == [("1", "x")]
+    assert stand_in(path) == tmp_path / "job[1]" / "all-b_.csv.files"
+    assert would_belong(path, tmp_path / "job[1]" / "y" / "b3.csv")
+
+
+def test_a_tilde_in_quotes_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        scanned(Path("~/logs/*.csv"))
+    assert "write $HOME" in str(caught.value.hint)
+
+
 def test_a_pattern_that_fits_no_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no file matches .*\*\.csv"):
         scanned(tmp_path / "*.csv")
