@@ -31,4 +31,4 @@ def test_options_come_back_from_a_checkpoint_as_they_were(options):
 
 def test_what_an_earlier_version_did_not_write_down_was_not_said():
     fact = {"columns": [], "key": ["id"], "dtype": {}, "encoding": None, "sep": ";", "bad_rows": "stop"}
-    assert ReadOptions.of(fact) == ReadOptions(key=("id",), sep=";", skip_lines=0)
+    assert ReadOptions.of(fact) == ReadOptions(key=("id",), sep=";", skip_lines=0, form=1)

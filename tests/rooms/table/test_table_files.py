@@ -79,7 +79,7 @@ def test_compressed_nothing_is_empty(tmp_path: Path, ending: str, compress: Comp
         (b"PK\x03\x04", "zip archive or an Excel"),
         (b"\xd0\xcf\x11\xe0", "old Excel"),
         (b"ARROW1\0\0", "Arrow"),
-        (b"SQLite format 3\0", "SQLite"),
+        (b"Obj\x01", "Avro"),
     ],
 )
 def test_other_formats_are_named_with_what_to_do(tmp_path: Path, magic: bytes, said: str) -> None:
@@ -87,7 +87,7 @@ def test_other_formats_are_named_with_what_to_do(tmp_path: Path, magic: bytes, s
     path.write_bytes(magic + bytes(100))
     with pytest.raises(InputError, match=said) as caught:
         scanned(path)
-    assert "CSV, Parquet or JSON Lines" in caught.value.hint
+    assert "CSV, Parquet, JSON Lines, Excel (.xlsx) or SQLite" in caught.value.hint
 
 
 def test_a_missing_file_gets_the_close_names_of_its_folder(tmp_path: Path) -> None:

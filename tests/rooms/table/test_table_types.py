@@ -36,7 +36,7 @@ def dicts_of(path: Path, **options: Any) -> list[dict[str, Any]]:
     wanted = task_columns(found.columns, chosen)
     types = [found.types[found.columns.index(name)] for name in wanted]
     convert, picked = converter(wanted, types, table.missing), pick(found.columns, chosen)
-    return [row for chunk in table.chunks() for row in convert([picked(cells) for cells in chunk])]
+    return [row for chunk in table.chunks() for row in convert(picked(chunk))]
 
 
 INTS = ["0", "-0", "7", "-7", "123456789012345", "-123456789012345"]
