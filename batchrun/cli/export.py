@@ -28,7 +28,9 @@ def export(
         Option("--format", help="csv, parquet, jsonl, xlsx.  \\[default: by the file's name; csv for -]"),
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that batchrun did not write.")] = False,
-    explode: Annotated[bool, Option("--explode", help="A line for each element of a result that is an array.")] = False,
+    explode: Annotated[
+        bool, Option("--explode", help="Write a line per element of a result that is an array.")
+    ] = False,
     dir: Dir = None,  # noqa: A002
     task: Task = None,
     name: Name = None,

@@ -34,7 +34,7 @@ def remaining(snap: Snapshot) -> str:
     if snap.draining:
         return "stopping"
     if snap.full:
-        return f"ETA unknown: new rows wait for {snap.resting:,} that are to be retried"
+        return f"ETA unknown: new rows wait while {snap.resting:,} rest before a retry"
     return "ETA unknown" if snap.eta is None else f"ETA {whole_seconds(snap.eta)}"
 
 

@@ -176,7 +176,7 @@ class Options:
         usual="data.results.csv beside data.csv", short="-o", anchor=from_folder.path)
     no_output: bool = _option(False, parsing.yes_no, WRITE, "Write no results file.")
     explode: bool = _option(
-        False, parsing.yes_no, WRITE, "Write a line for each element of a result that is an array.")
+        False, parsing.yes_no, WRITE, "Write a line per element of a result that is an array.")
     overwrite: bool = _option(
         False, parsing.yes_no, WRITE, "Replace a results file that batchrun did not write.")
     dir: Path | None = _option(

@@ -197,7 +197,7 @@ def test_why_nobody_can_know_the_end_is_said_where_new_rows_wait_for_those_that_
         run.backlog.rest(Ticket(row, 2, bytes(16), ()), until=500.0)
     snap = seen(run, 110.0)
     assert (snap.full, snap.eta) == (True, None)
-    assert "ETA unknown: new rows wait for 2 that are to be retried" in phrases.line(snap)
+    assert "ETA unknown: new rows wait while 2 rest before a retry" in phrases.line(snap)
 
 
 def test_there_is_no_eta_before_the_first_row(run):
