@@ -61,6 +61,7 @@ from batchrun.task.spec import Spec, described
 from .errors import BatchrunError, CheckpointError, DamagedRows, Interrupted, OutOfMemory
 
 BIG_TABLE_BYTES = 8 << 20
+_NOTHING_CHANGED = "interrupted while the table was read; nothing was changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,9 @@ def process(
         places = find_places(input_path, settings, stack)
         owner = owner_of(spec, settings, origin, places.folder)
         if bring is None:
-            target = _check(input_path, places, spec, settings, signals)
-            refuse_renamed(places.input, settings, owner)
+            with signals.at_once(_NOTHING_CHANGED):
+                target = _check(input_path, places, spec, settings, signals)
+                refuse_renamed(places.input, settings, owner)
         folder = stack.enter_context(claimed(places, settings, signals, bring))
         if bring is not None:
             target = _check(input_path, places, spec, settings, signals)
@@ -131,7 +133,8 @@ def process(
             reserve_output(places, folder.checkpoint, target, overwrite=settings.overwrite)
         engine = engine_when_asked(folder, settings, spec, reporter.say, stack, nursery)
         job = Job(folder, settings, spec, owners, engine, signals, reporter, typed)
-        binder = Binder(folder.checkpoint, places.input, settings, spec)
+        with signals.at_once(_NOTHING_CHANGED):
+            binder = Binder(folder.checkpoint, places.input, settings, spec)
         planned = _plan(job, binder)
         _say_plan(job, planned, edited=not binder.unchanged)
         if settings.dry_run:
@@ -157,7 +160,8 @@ def _plan(job: Job, binder: Binder) -> Planned:
     with checkpoint.transaction(keep=not settings.dry_run):
         # First, for rows are found by their records.
         damaged = checkpoint.forget_damaged(settings.rows) if settings.retry in ("damaged", "all") else []
-        bound = binder.bind(job.folder.places, lambda: job.signals.first, keep_roll=not settings.dry_run)
+        with job.signals.at_once(_NOTHING_CHANGED):
+            bound = binder.bind(job.folder.places, lambda: job.signals.first, keep_roll=not settings.dry_run)
         check_rows(settings.rows, bound.rows)
         if not isinstance(spec, (str, bytes)):
             spec.check(bound.task_table()[0])

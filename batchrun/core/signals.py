@@ -1,10 +1,12 @@
-"""Signals set a number, nothing else; the run's loop looks at it."""
+"""Signals set a number, which the run's loop looks at. Only while nothing can be lost do they end what goes on."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from batchrun.errors import Interrupted
 
 
 class Signals:
@@ -14,11 +16,28 @@ class Signals:
         self.count = 0
         self.first = 0
         self.asked = False
+        self._meanwhile = ""
 
     def stop(self, signum: int, _frame: FrameType | None) -> None:
         """SIGINT, SIGTERM or SIGHUP has come."""
         self.first = self.first or signum
         self.count += 1
+        if self._meanwhile and self.count == 1:  # a further one must not disturb the way out
+            raise Interrupted(self.first, self._meanwhile)
+
+    @contextmanager
+    def at_once(self, message: str) -> Iterator[None]:
+        """Let a signal end the block wherever it is: a row of a million columns is long between two looks.
+
+        For reading only, and for transactions, which are rolled back.
+        """
+        if self.first:
+            raise Interrupted(self.first, message)
+        self._meanwhile = message
+        try:
+            yield
+        finally:
+            self._meanwhile = ""
 
     def ask(self, _signum: int, _frame: FrameType | None) -> None:
         """SIGUSR1 has come."""

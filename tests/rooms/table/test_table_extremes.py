@@ -77,6 +77,19 @@ def test_ctrl_c_is_heeded_within_a_second_while_a_table_is_unpacked(tmp_path):
     assert time.monotonic() - began < 5  # one on a quiet machine
 
 
+def test_ctrl_c_is_heeded_within_a_second_while_a_row_of_very_many_columns_is_read(tmp_path):
+    columns = 600_000
+    path = tmp_path / "data.csv"
+    path.write_text(",".join(f"c{n}" for n in range(columns)) + "\n" + ",".join(["1"] * columns) + "\n")
+    process = plan(path)
+    wait_for(lambda: reads(process, path, MEBIBYTE))
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    said = process.communicate(timeout=60)[1].decode()
+    assert (process.returncode, "nothing was changed" in said) == (130, True), said
+    assert time.monotonic() - began < 2, "it was five seconds and more"
+
+
 def test_work_grows_with_the_number_of_columns_and_no_faster():
     names = [f"c{n}" for n in range(300_000)]
     began = time.process_time()
