@@ -30,6 +30,7 @@ from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED
 from batchrun.errors import CheckpointError, InputError, UsageError
 from batchrun.outcome.export.columns import MAX_COLUMNS
 from batchrun.outcome.export.formats import format_of
+from batchrun.outcome.export.formats.arrow_input import input_of
 from batchrun.outcome.export.frame import frame
 from batchrun.outcome.export.joined import pages, snapshot
 from batchrun.outcome.export.value_kinds import (
@@ -44,6 +45,7 @@ from batchrun.outcome.export.value_kinds import (
     join,
     kind_of_values,
 )
+from batchrun.outcome.export.view import Results
 from batchrun.outcome.export.writing import ExportStopped, export
 from batchrun.table.detect import open_table
 from batchrun.table.interface import CHUNK_ROWS
@@ -199,12 +201,26 @@ def test_a_parquet_table_is_cut_where_results_are_large(tmp_path: Path, monkeypa
     ]
 
 
+def test_a_wide_table_becomes_parquet_in_chunks_of_many_rows(make: Make) -> None:
+    columns, rows = 3000, 200
+    lines = [",".join(f"c{n}" for n in range(columns)), *(",".join([str(row)] * columns) for row in range(rows))]
+    table = make("\n".join(lines) + "\n").settle(*range(rows))
+    with table.db() as db:
+        few = [len(chunk) for chunk in table.table.chunks()]
+        many = [len(chunk) for chunk in input_of(Results(table.table, table.types, db), table.types).chunks()]
+    assert (sum(few), sum(many)) == (rows, rows)
+    assert len(many) <= 2 < 10 < len(few), "each chunk makes an array of each column"
+    assert table.parquet().column("c2999").to_pylist() == [*range(rows)]
+
+
 MEBIBYTE = 1 << 20
 EXPORTING = """
 import resource, sqlite3, sys
 from pathlib import Path
 from batchrun.checkpoint.opening import opened
 from batchrun.outcome.export.formats import format_of
+from batchrun.outcome.export.formats.arrow_input import input_of
+from batchrun.outcome.export.view import Results
 from batchrun.outcome.export.writing import export
 from batchrun.table.detect import open_table
 from batchrun.table.options import ReadOptions
@@ -777,6 +793,7 @@ def test_stdout_gets_the_same_bytes_as_a_file(make: Make, name: str) -> None:
     code = f"""
 from pathlib import Path
 from batchrun.checkpoint.opening import opened
+from batchrun.outcome.export.view import Results
 from batchrun.outcome.export.writing import export
 from batchrun.table.detect import open_table
 from batchrun.table.options import ReadOptions

@@ -1,6 +1,7 @@
 """The input's columns as Arrow arrays: those of a Parquet table as they are, all others by their types."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -8,11 +9,13 @@ import pyarrow as pa
 from batchrun.outcome.export.value_kinds import KIND_OF_TYPE, NOTHING, Kind, join, kind_of_values, storable
 from batchrun.outcome.export.view import Results
 from batchrun.table.convert import converter
-from batchrun.table.interface import Cells
+from batchrun.table.interface import CHUNK_ROWS, Cells
 from batchrun.table.parquet import ParquetTable
 from batchrun.table.parquet_schema import as_type
 
 from .arrow import array_of, arrow_type
+
+_CHUNK_CHARACTERS = 4 << 20
 
 
 class Misfit(Exception):
@@ -63,13 +66,14 @@ class _Typed:
     """Raw cells of a table of text, converted as for the task."""
 
     def __init__(self, results: Results, types: Sequence[str], kinds: Sequence[Kind]) -> None:
-        self._table, self._kinds = results.table, kinds
+        self._table, self._types, self._kinds = results.table, types, kinds
         self._convert = converter(results.table.columns, types, results.table.missing)
         named = zip(results.table.columns, kinds, strict=True)
         self.fields = [pa.field(name, arrow_type(kind)) for name, kind in named]
 
     def chunks(self) -> Iterator[list[Cells]]:
-        return self._table.chunks()
+        chunks: Iterator[list[Cells]] = self._table.chunks()
+        return chunks if "native" in self._types else _gathered(chunks)
 
     def arrays(self, chunk: list[Cells]) -> list[Any]:
         rows = self._convert(chunk)
@@ -81,6 +85,23 @@ class _Typed:
             return array_of(cells, self._kinds[place])
         except OverflowError as error:
             raise Misfit(place) from error
+
+
+def _gathered(chunks: Iterator[list[Cells]]) -> Iterator[list[Cells]]:
+    """Chunks of text of a sensible size: those of a wide table have a few rows, and each makes an array per column."""
+    gathered: list[Cells] = []
+    size = 0
+    for chunk in chunks:
+        if not gathered and len(chunk) >= CHUNK_ROWS:
+            yield chunk
+            continue
+        gathered += chunk
+        size += sum(map(len, chain.from_iterable(chunk)))
+        if len(gathered) >= CHUNK_ROWS or size >= _CHUNK_CHARACTERS:
+            yield gathered
+            gathered, size = [], 0
+    if gathered:
+        yield gathered
 
 
 def _native_kinds(results: Results) -> list[Kind]:
