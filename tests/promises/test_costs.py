@@ -109,7 +109,7 @@ def steps(checkpoint: Checkpoint, work: Callable[[], object]) -> int:
 
 
 def test_the_pass_over_a_table_makes_no_python_call_for_each_row(tmp_path: Path) -> None:
-    rows = 20_000
+    rows = 40_000
     table = numbered(tmp_path / "data.csv", rows)
     with Spool(tmp_path) as spool:  # what is imported at its first use is not counted
         spooled(numbered(tmp_path / "small.csv", 1), spool)
