@@ -37,7 +37,8 @@ def opened(path: Path, *, write: bool) -> Checkpoint:
             if not write and _is_half_made(path):
                 raise _nothing_yet(path) from error
             # A read-only folder, or a full disk, has no room for the files that readers share; nor has it for a writer.
-            no_room = error.sqlite_errorcode in _NO_ROOM or not os.access(path.parent, os.W_OK)
+            # What Python itself says, of text that is not UTF-8, has no code.
+            no_room = getattr(error, "sqlite_errorcode", None) in _NO_ROOM or not os.access(path.parent, os.W_OK)
             if write or _has_log(path) or not no_room:
                 raise
             return _opened(path, "immutable=1", write=False)

@@ -430,7 +430,7 @@ def test_what_is_in_the_log_goes_with_a_checkpoint_that_fresh_moves_aside(folder
     kill_amid(command, folder, 20)
     before = settled(table, "short")
     assert batchrun(*command, "--fresh", cwd=folder).returncode == 0
-    (old,) = [path for path in (folder / "data.csv.batchrun").iterdir() if ".old" in path.name]
+    (old,) = [path for path in (folder / "data.csv.batchrun").iterdir() if path.suffix == ".old"]
     assert old.name.endswith("old")
     with sqlite3.connect(old) as db:
         assert db.execute("SELECT sum(rows) FROM place").fetchone()[0] == len(before) > 0

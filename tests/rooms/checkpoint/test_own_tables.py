@@ -65,3 +65,11 @@ def test_what_belongs_to_another_format_is_as_strange(tmp_path, version):
     path = copied(tmp_path, version, statement)
     with pytest.raises(CheckpointError, match=f"'{name}', which batchrun did not create"):
         opened(path, write=False)
+
+
+@pytest.mark.parametrize("write", [False, True], ids=["read", "written"])
+def test_a_schema_that_is_no_text_any_more_is_damage(tmp_path, write):
+    path = copied(tmp_path, 3)
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE twin(position", b"CREATE TABLE twin(p\xffsition"))
+    with pytest.raises(CheckpointError, match="damaged"):
+        opened(path, write=write)
