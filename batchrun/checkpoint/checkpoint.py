@@ -35,10 +35,10 @@ KEPT_TRACEBACKS = 5
 # again for a while.
 _FORGET_TRACEBACKS = f"""
 UPDATE failure SET traceback = NULL
-WHERE id IN (SELECT id FROM failure WHERE position = ?1 ORDER BY id DESC LIMIT 20 OFFSET {KEPT_TRACEBACKS})
+WHERE id IN (SELECT id FROM failure WHERE position = :row ORDER BY id DESC LIMIT 20 OFFSET {KEPT_TRACEBACKS})
   AND traceback IS NOT NULL
   AND id NOT IN (SELECT b.failure FROM place p JOIN block b ON b.id = p.block
-                 WHERE b.failure IS NOT NULL AND {reading.COVERED.format(at="?1")})
+                 WHERE b.failure IS NOT NULL AND {reading.COVERED.format(at=":row")})
 """
 
 
@@ -141,7 +141,7 @@ class Checkpoint:
             put(self.db, run, _with_failures(run, chain(blocks, blocks_of(settled)), failed, first))
             rows = [(first + n, *row) for n, row in enumerate(failed)]
             self.db.executemany(f"INSERT INTO failure VALUES ({','.join('?' * 13)})", rows)
-            self.db.executemany(_FORGET_TRACEBACKS, [(row[0],) for row in failed if row[1] > KEPT_TRACEBACKS])
+            self.db.executemany(_FORGET_TRACEBACKS, [{"row": row[0]} for row in failed if row[1] > KEPT_TRACEBACKS])
             if spent:
                 self.db.execute("INSERT OR REPLACE INTO spent VALUES (?,?,?,?,?,?)", (run, *spent[0], spent[1]))
             if standing:

@@ -17,8 +17,8 @@ _TEXT = "CAST(? AS TEXT)"
 _BLOCK = f"(?,?,?,?,?,?,?,?,?,?,?,?,{_TEXT},{_TEXT},{_TEXT},{_TEXT},?)"
 _HERE = """
 SELECT position, rows, block, nth, crc FROM place
-WHERE position BETWEEN coalesce((SELECT max(position) FROM place WHERE position <= ?1), ?1) AND ?2
-  AND (position >= ?1 OR position + rows > ?1)
+WHERE position BETWEEN coalesce((SELECT max(position) FROM place WHERE position <= :first), :first) AND :last
+  AND (position >= :first OR position + rows > :first)
 """
 
 
@@ -74,7 +74,7 @@ def stand(db: sqlite3.Connection, places: Sequence[tuple[int, int, int, int]]) -
 def cut(db: sqlite3.Connection, first: int, last: int) -> None:
     """Take the rows `first` to `last` out of their places: they have no record any more."""
     remains: list[tuple[int, int, int, int]] = []
-    for position, rows, block, nth, crc in db.execute(_HERE, (first, last)).fetchall():
+    for position, rows, block, nth, crc in db.execute(_HERE, {"first": first, "last": last}).fetchall():
         db.execute("DELETE FROM place WHERE position = ?", (position,))
         if not seal.fits_place(crc, position, rows, block, nth):  # nothing of it can be believed
             continue
@@ -100,8 +100,8 @@ def rename(db: sqlite3.Connection, rows: Iterable[tuple[int, int, bytes, bytes]]
             told[here], called[here] = fingerprint, name
         now = (bytes(told), None if called == told else bytes(called))
         change = of_names(*before) ^ of_names(*now)
-        sql = "UPDATE block SET names = ?1, keys = ?2, crc = (crc | ?3) - (crc & ?3) WHERE id = ?4"
-        db.execute(sql, (*now, change, number))
+        sql = "UPDATE block SET names = ?, keys = ?, crc = (crc | ?) - (crc & ?) WHERE id = ?"
+        db.execute(sql, (*now, change, change, number))
 
 
 def next_number(db: sqlite3.Connection, table: str) -> int:

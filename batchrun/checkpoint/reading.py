@@ -484,8 +484,8 @@ def attempts_made(db: sqlite3.Connection, asked: Sequence[int]) -> dict[int, int
 
 def attempts_and_status(db: sqlite3.Connection, position: int) -> tuple[int, int]:
     """Attempts made at a settled row, and its state."""
-    sql = f"SELECT b.attempts, b.status FROM {_STANDS} WHERE {COVERED.format(at='?1')}"
-    return db.execute(sql, (position,)).fetchone() or (0, LEFT)
+    sql = f"SELECT b.attempts, b.status FROM {_STANDS} WHERE {COVERED.format(at=':row')}"
+    return db.execute(sql, {"row": position}).fetchone() or (0, LEFT)
 
 
 def first_run(db: sqlite3.Connection) -> float | None:

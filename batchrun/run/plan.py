@@ -81,7 +81,7 @@ class Plan:
         held = self.new + again + self.redone - self.to_run
         text = f"{self.rows:,} row{'s' if self.rows != 1 else ''}: {', '.join(parts)}"
         if held:
-            text += f"; {self.to_run:,} of them asked for"
+            text += f"; limited to {self.to_run:,}"
         return text + (f"; {self.gone:,} no longer in the input" if self.gone else "")
 
 

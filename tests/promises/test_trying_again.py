@@ -36,7 +36,7 @@ def test_the_same_rows_are_tried_again_after_a_fix_and_then_all_others(folder):
     write(folder, 2)
     again = process(folder, "--limit", 3, "--redo")
     assert records(again.stdout)[1]["ran"] == 3
-    assert "0 done, 3 new, 3 to run again; 3 of them asked for" in again.stderr
+    assert "0 done, 3 new, 3 to run again; limited to 3" in again.stderr
     assert versions(folder) == [2, 2, 2, None, None, None]
     assert records(process(folder).stdout)[1]["ran"] == 3
     assert versions(folder) == [2] * 6
