@@ -36,7 +36,7 @@ def meant_table(path: Path, directory: Path | None) -> Path:
         return path
     name = safe(path.name)
     kept = (directory or path.parent) / f"{name}.batchrun" / name
-    return kept if kept.is_file() else path
+    return kept if os.path.isfile(kept) else path
 
 
 def as_said(table: Path) -> Path:

@@ -72,7 +72,7 @@ def _is_alone(folder: Path, table: Path) -> bool:
     if name.endswith(PATTERN_ENDING):  # its table is no file
         return False
     here = folder.absolute()
-    return not any(place.joinpath(name).exists() for place in {here, here.parent, table.parent})
+    return not any(os.path.exists(place / name) for place in {here, here.parent, table.parent})
 
 
 def _owner_if_known(

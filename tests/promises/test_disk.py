@@ -21,10 +21,14 @@ from batchrun.checkpoint.witness import noted
 from batchrun.outcome.proof import verify
 
 LARGE = """
-import os
+import os, time
 
 def large(row):
     return {"double": row["id"] * 2, "padding": os.urandom(2000).hex()}
+
+def steadily(row):
+    time.sleep(0.002)  # or one commit would be as large as half of the log
+    return large(row)
 
 def double(row):
     return {"double": row["id"] * 2}
@@ -154,15 +158,16 @@ def test_a_folder_that_can_only_be_read_is_exit_code_4(disk, tmp_path):
 def test_a_disk_that_fills_up_while_the_log_is_folded_into_the_checkpoint_costs_no_row(disk, tmp_path):
     disk.resize(7_500)  # room for the log's thousand pages and one commit more, not for their copies
     put(disk, numbered(tmp_path / "data.csv", 2000))
-    command = ("process", "data.csv", "--task", tmp_path / "tasks.py:large", "--jobs", 2, "--no-output", "--json")
+    command = ("process", "data.csv", "--task", tmp_path / "tasks.py:steadily", "--jobs", 2, "--no-output", "--json")
     ran = disk.batchrun(*command)
     assert ran.returncode == 4, ran.stderr
     assert "disk is full" in ran.stderr
-    sizes = disk.run("stat", "-c", "%s", "data.csv.batchrun/large.sqlite", "data.csv.batchrun/large.sqlite-wal").stdout
+    kept = "data.csv.batchrun/steadily.sqlite"
+    sizes = disk.run("stat", "-c", "%s", kept, f"{kept}-wal").stdout
     folded, log = map(int, sizes.split())
     assert log > 1000 * 4096
     assert folded > 10 * 4096, "the disk was full before the log was folded"
-    before = settled_on(disk, "large")
+    before = settled_on(disk, "steadily")
     assert before
     (record,) = json.loads(disk.batchrun("status", "data.csv", "--json").stdout)["tasks"]
     assert record["done"] == len(before)
@@ -173,7 +178,7 @@ def test_a_disk_that_fills_up_while_the_log_is_folded_into_the_checkpoint_costs_
     again = disk.batchrun(*command)
     assert again.returncode == 0, again.stderr
     assert records(again.stdout)[1]["ran"] == 2000 - len(before)
-    after = settled_on(disk, "large")
+    after = settled_on(disk, "steadily")
     assert {row: after[row] for row in before} == before
     assert disk.batchrun("verify", "data.csv").returncode == 0
 
