@@ -25,8 +25,9 @@ from batchrun.display.reporter import make
 from batchrun.options.settings import Settings
 from batchrun.options.sources import here
 from batchrun.options.table import OPTIONS
+from batchrun.run.checks import check_named
 from batchrun.run.summary import Summary
-from batchrun.table.frames import SpeaksArrow, is_frame, keep_frame, no_table
+from batchrun.table.frames import SpeaksArrow, is_frame, keep_frame, no_table, repeatable
 from batchrun.task.by_value import by_value
 
 from .errors import InputError, UsageError
@@ -156,6 +157,11 @@ def _run_object(table: TableObject, settings: Settings, origin: Owner | None) ->
     """A table that is an object is written down, for a run must be able to read it twice; a dry run keeps none."""
     path = _kept_path(table, settings)
     settings = replace(settings, no_output=settings.output is None)
+    if settings.names_no_task and is_frame(table):  # before there is a folder that keeps it
+        table = repeatable(table)
+        with TemporaryDirectory(prefix="batchrun-") as folder:
+            keep_frame(table, Path(folder) / path.name)
+            check_named(Path(folder) / path.name, settings, lambda: 0, "the DataFrame")
     return _run_kept(path, settings, origin, lambda path, _: _keep(table, path))
 
 

@@ -44,6 +44,17 @@ def no_table(table: Any) -> InputError:
     )
 
 
+def repeatable(frame: "pd.DataFrame | SpeaksArrow") -> "pd.DataFrame | SpeaksArrow":
+    """The same table, which can be read more than once: a reader gives its rows only once."""
+    import pyarrow
+
+    if _is_of_pandas(frame):
+        return frame
+    reader = _reader(frame)
+    whole: SpeaksArrow = pyarrow.Table.from_batches(list(_batches(reader)), reader.schema)
+    return whole
+
+
 def keep_frame(frame: "pd.DataFrame | SpeaksArrow", path: Path) -> None:
     """Write the table down at `path`, for this user alone. Raises `InputError`, `CheckpointError`."""
     part = path.with_suffix(".part")

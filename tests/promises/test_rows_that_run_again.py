@@ -104,7 +104,7 @@ def test_a_row_that_failed_before_the_crash_is_known_and_one_that_was_refused_wa
     wait_for(lambda: count_settled(table, "hard") >= 1)
     kill(run)
     again = batchrun(*command, "1-3", cwd=folder)
-    assert "while row 4 ran" in again.stderr
+    assert "while row 4 was running" in again.stderr
     assert "had started" not in again.stderr
 
 
