@@ -1,5 +1,6 @@
 """The cluster engine, with a real scheduler and real workers in folders of their own."""
 
+import json
 import re
 import signal
 import time
@@ -145,7 +146,9 @@ def test_a_run_on_a_cluster_can_be_given_more_jobs_and_fewer(folder, standing):
         assert asked("--jobs", "6").returncode == 0
         wait_for(lambda: lanes_of_late() == 6)
         assert asked("--jobs", "1").returncode == 0
-        wait_for(lambda: '"in_flight": 1' in asked().stdout)
+        wait_for(lambda: json.loads(asked().stdout)["in_flight"] <= 1)
+        ran = len(lines_of(folder / "notes"))
+        wait_for(lambda: len(lines_of(folder / "notes")) > ran + 5)
         assert asked("--drain").returncode == 0
         process.communicate(timeout=90)
     finally:
