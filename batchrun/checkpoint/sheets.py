@@ -62,7 +62,7 @@ def sealed(
 ) -> Sheet:
     """A sheet with its checksum."""
     return Sheet(
-        names, keys, seconds, bodies, raws, hows, of_names(names, keys) ^ _of_ends(seconds, bodies, raws, hows)
+        names, keys, seconds, bodies, raws, hows, of_names(names, keys) ^ of_columns(seconds, bodies, raws, hows)
     )
 
 
@@ -76,7 +76,8 @@ def of_names(names: bytes, keys: bytes | None) -> int:
     return crc32(keys or b"", crc32(names))
 
 
-def _of_ends(*columns: bytes | None) -> int:
+def of_columns(*columns: bytes | None) -> int:
+    """A checksum over columns one after the other: what moves from one to the next changes it."""
     crc = 0
     for column in columns:
         crc = crc32(b"\0", crc32(column or b"", crc))

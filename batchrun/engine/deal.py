@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
-NAME_BYTES = 16
+from batchrun.checkpoint.sheets import NAME_BYTES
 
 
 class Ticket(NamedTuple):

@@ -12,11 +12,10 @@ import pickle
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import orjson
 
-from batchrun.checkpoint.sheets import BETWEEN
+from batchrun.checkpoint.sheets import BETWEEN, of_columns
 from batchrun.core.redact import Redactor
 
 HEADER = struct.Struct("<II")
@@ -83,7 +82,7 @@ class SheetFrame(NamedTuple):
         cls, number: int, positions: bytes, micros: bytes, bodies: bytes, raws: bytes | None, hows: bytes | None
     ) -> "SheetFrame":
         """With its checksum."""
-        return cls(number, positions, micros, bodies, raws, hows, _sum_of(positions, micros, bodies, raws, hows))
+        return cls(number, positions, micros, bodies, raws, hows, of_columns(positions, micros, bodies, raws, hows))
 
     def replies(self) -> list[Reply]:
         """The same, row by row."""
@@ -100,14 +99,7 @@ class SheetFrame(NamedTuple):
 
     def is_whole(self) -> bool:
         """Whether it came as it was sent."""
-        return self.crc == _sum_of(*self[1:-1])
-
-
-def _sum_of(*columns: bytes | None) -> int:
-    crc = 0
-    for column in columns:
-        crc = crc32(b"\0", crc32(column or b"", crc))
-    return crc
+        return self.crc == of_columns(*self[1:-1])
 
 
 _REPLY_FIELDS = len(Reply._fields)

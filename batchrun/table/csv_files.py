@@ -6,21 +6,18 @@ from pathlib import Path
 
 from batchrun.errors import InputError
 
-from .csv_table import CsvTable, Piece
+from .csv_table import CsvTable, InPieces, Piece
 from .header import check_distinct, column_places
 from .interface import Cells
 from .members import FILE_COLUMN, file_cell
 from .pages import Known, Page
-from .tokens import Column
 
 
-class CsvFiles:
+class CsvFiles(InPieces):
     """CSV files as one table. Their columns may stand in another order than in the first one.
 
     `opened` opens one of them; each is opened when it is read. With `file_column` each row says which file it is from.
     """
-
-    kind = "csv"
 
     def __init__(
         self,
@@ -38,17 +35,6 @@ class CsvFiles:
         self._starts: list[int] = []  # the number of rows before each file that the last pass has come to
         self.columns = (*self._first.columns, *([FILE_COLUMN] * file_column))
         check_distinct(files[0], self.columns)
-
-    def chunks(self, _columns: Collection[str] | None = None) -> Iterator[list[Cells]]:
-        """See `Table`."""
-        for cells in self.column_chunks():
-            yield list(zip(*cells, strict=True))
-
-    def column_chunks(self) -> Iterator[list[Column]]:
-        """See `CsvTable`."""
-        for piece in self.pieces({}):
-            if isinstance(piece, Piece):  # nothing is known
-                yield piece.cells
 
     def line_chunks(self, sep: str) -> Iterator[list[str] | list[Cells]]:
         """See `CsvTable`."""

@@ -65,10 +65,29 @@ class _Ending:
         self.bad += lines.total() - lines[row]
 
 
-class CsvTable:
-    """A CSV file."""
+class InPieces:
+    """A CSV table that is read in `pieces`; see `CsvTable`."""
 
     kind = "csv"
+
+    def pieces(self, known: Known) -> Iterator[Page | Piece]:
+        """See `CsvTable`."""
+        raise NotImplementedError
+
+    def chunks(self, _columns: Collection[str] | None = None) -> Iterator[list[Cells]]:
+        """See `Table`. Blank lines are not rows, as in pandas."""
+        for cells in self.column_chunks():
+            yield list(zip(*cells, strict=True))
+
+    def column_chunks(self) -> Iterator[list[Column]]:
+        """The same chunks by columns, one for each of `columns`. None is without a row."""
+        for piece in self.pieces({}):
+            if isinstance(piece, Piece):  # nothing is known
+                yield piece.cells
+
+
+class CsvTable(InPieces):
+    """A CSV file."""
 
     def __init__(self, text: TextFile, layout: Layout, *, skip_bad_rows: bool) -> None:
         self.path: Path = text.path
@@ -82,17 +101,6 @@ class CsvTable:
             self.columns = column_names(self.path, self._header[1], None if layout.sep_said else self._sep)
         else:
             self.columns = tuple(f"column{place}" for place in range(1, len(self._header[1]) + 1))
-
-    def chunks(self, _columns: Collection[str] | None = None) -> Iterator[list[Cells]]:
-        """See `Table`. Blank lines are not rows, as in pandas."""
-        for cells in self.column_chunks():
-            yield list(zip(*cells, strict=True))
-
-    def column_chunks(self) -> Iterator[list[Column]]:
-        """The same chunks by columns, one for each of `columns`. None is without a row."""
-        for piece in self.pieces({}):
-            if isinstance(piece, Piece):  # nothing is known
-                yield piece.cells
 
     def line_chunks(self, sep: str) -> Iterator[list[str] | list[Cells]]:
         """The same chunks as `chunks`; as lines, where these are what any writer makes of the cells with `sep`."""

@@ -16,7 +16,7 @@ from itertools import repeat
 from typing import Any, NoReturn
 
 from batchrun.checkpoint.inflight import InFlight, full_barrier
-from batchrun.engine.deal import NAME_BYTES
+from batchrun.checkpoint.sheets import NAME_BYTES
 from batchrun.engine.wire import Reply, pack_plain, read_frames, write_all
 from batchrun.table.convert import converter
 from batchrun.task.api import forget_current
