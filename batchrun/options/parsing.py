@@ -61,6 +61,8 @@ def size(value: Any) -> int:
     number = int(float(found[1]) * _SIZES[found[2]]) if found else 0
     if not number:
         raise ValueError(f"{text!r} is not a size (300M, 2G)")
+    if number < _SIZES["m"]:
+        raise ValueError(f"{text!r} is less than a megabyte (300M, 2G)")
     return number
 
 

@@ -6,7 +6,7 @@ import pytest
 from support import batchrun
 
 from batchrun.errors import UsageError
-from batchrun.options import table
+from batchrun.options import parsing, table
 from batchrun.options.parsing import names, yes_no
 from batchrun.options.settings import Settings
 from batchrun.options.sources import resolve
@@ -90,7 +90,7 @@ def a_value_of(option):
         return next(word for word in reversed(CHOICES[option.name]) if word != getattr(USUAL, option.name))
     pairs = {"args": "a=1", "param": "a=1", "dtype": "a=str"}
     paths = {"task": "/tasks.py:f", "input": "/a.csv", "output": "/a.csv", "dir": "/a", "schema": "/a.json"}
-    return {**pairs, **paths, "retries": "7", "threads": "7"}.get(option.name, "1")
+    return {**pairs, **paths, "retries": "7", "threads": "7", "worker_memory": "300M"}.get(option.name, "1")
 
 
 def alone(name, given, environment, folder):
@@ -120,3 +120,16 @@ def test_a_named_file_is_the_one_whose_options_count_and_names_no_other(tmp_path
 @pytest.mark.parametrize("value", ["id,id", "id, id", ["id", "id"]])
 def test_a_column_that_is_named_twice_is_one_column(value):
     assert names(value) == ("id",)
+
+
+@pytest.mark.parametrize(
+    ("text", "megabytes"), [("300M", 300), ("300 MB", 300), ("1.5GiB", 1536), ("2g", 2048), ("2048k", 2), (1 << 21, 2)]
+)
+def test_a_size_is_read_as_people_write_it(text, megabytes):
+    assert parsing.size(text) == megabytes << 20
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "300", "300x", "", "M", "1e9M", "12K"])
+def test_what_is_not_a_size_or_could_only_be_a_slip_is_refused(text):
+    with pytest.raises(ValueError, match=r"is not a size|less than a megabyte"):
+        parsing.size(text)
