@@ -125,10 +125,12 @@ class Lane:
             if rows.sheets < sent:  # what it wrote was lost among what a row has written
                 return events
             sheet = pipes.slate.sheet()
-            if sheet is None or sheet.number < rows.sheets:  # heard, and about to be wiped
-                return events
-            if sheet.number == rows.sheets:
+            if sheet is not None and sheet.number == rows.sheets:
                 return [*events, *rows.done(sheet)]
+            # Empty, or heard and about to be wiped. Unless the worker has sent it since the pipe was heard out: then
+            # its rows are in the pipe, and would be given back though they are done.
+            if pipes.slate.sheets == sent:
+                return events
         return self._told(pipes.hear_out())
 
     def take_back(self) -> list[Event]:

@@ -3,13 +3,21 @@
 import os
 import signal
 from contextlib import suppress
+from itertools import cycle
+from types import SimpleNamespace
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchrun.checkpoint.sheets import BETWEEN
+from batchrun.engine.deal import Deal
+from batchrun.engine.events import Finished
+from batchrun.engine.local.held_rows import HeldRows
+from batchrun.engine.local.lane import Lane
+from batchrun.engine.local.pace import Absence, Pace
+from batchrun.engine.local.pipes import Pipes
 from batchrun.engine.slate import MOST_ROWS, SIZE, TEXT_SIZE, Slate, new_slate
 from batchrun.engine.wire import Frames, Reply, pack_plain, unpack_plain
 from batchrun.engine.worker.slate_writer import SlateWriter
@@ -163,3 +171,83 @@ def test_a_sheet_that_was_changed_on_its_way_is_refused(slate):
     frame = pack_plain(coordinator.sheet())
     with pytest.raises(ValueError, match="unreadable frame"):
         list(Frames(unpack_plain).feed(frame.replace(b"abc", b"abd")))
+
+
+class Watched:
+    """A coordinator's look at pipes and slate, before each part of which the worker does some `steps` more."""
+
+    def __init__(self, worker, steps):
+        self._steps = cycle(steps)
+        self.pipes = Pipes()
+        _, self.outbox, _, fd = self.pipes.theirs
+        self.its = Slate(fd)
+        self.done = []
+        self._worker = worker(self)
+        seen, hear_out, step = self.pipes.slate, self.pipes.hear_out, self.step
+
+        class Looks:
+            @property
+            def sheets(self):
+                step()
+                return seen.sheets
+
+            def sheet(self):
+                step()
+                return seen.sheet()
+
+        self.pipes.slate = Looks()
+        self.pipes.hear_out = lambda: (step(), *hear_out())[1:]
+
+    def step(self):
+        self.work(next(self._steps))
+
+    def work(self, steps):
+        for _ in range(steps):
+            next(self._worker, None)
+
+
+def working(plan):
+    """A worker that ends rows (True) and sends sheets (False), as `SlateWriter` does, one step at a time."""
+
+    def worker(watched):
+        slate = watched.its
+        for row_ends in plan:
+            if row_ends:
+                watched.done.append(len(watched.done) + 1)
+                slate.add(watched.done[-1], 1, b"1" + BETWEEN, with_reply=False)
+            elif sheet := slate.sheet():
+                os.write(watched.outbox, pack_plain(sheet))
+                yield
+                slate._head[0] += 1
+                yield
+                slate._head[1] = 0
+                slate._rows = slate._end = 0
+            yield
+
+    return worker
+
+
+def told_by(events):
+    ends = [event.ends if isinstance(event, Finished) else event.singly().ends for event in events]
+    return [ticket.position for some in ends for ticket, _ in some]
+
+
+@settings(max_examples=500)
+@example([True, False], 1, [0, 0, 3])  # a sheet is sent between the look into the pipe and that at the slate
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(0, 9), st.lists(st.integers(0, 4), min_size=3))
+def test_what_was_done_when_the_coordinator_began_to_look_is_told_once_whatever_the_worker_does(plan, at, steps):
+    watched = Watched(working(plan), steps)
+    lane = Lane(0, None, None, Absence())
+    lane.worker = SimpleNamespace(pipes=watched.pipes)
+    lane.rows = HeldRows(0, Pace())
+    lane.rows.give([Deal(range(1, 31), 1, bytes(16 * 30), [()] * 30)])
+    try:
+        watched.work(at)
+        done = list(watched.done)
+        told = told_by(lane.pull())
+        assert set(done) <= set(told)
+        watched.work(4 * len(plan))
+        told += told_by(lane.pull())
+        assert sorted(told) == watched.done
+    finally:
+        watched.pipes.close()
