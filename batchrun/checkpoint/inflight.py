@@ -13,6 +13,9 @@ now: since when (double), row (int64, 0 = none, negative if the process has othe
 coordinator's, the others are the worker's. Behind each cell lies its ring.
 
 One byte in the header is everybody's: while it is set (`halted`) no row starts, see docs/decisions/0019.
+
+What the other side may be reading is written as whole words, through a memoryview: `struct` writes zeros first, then
+byte after byte, and who looks in between misses a row that runs, or takes a recall for undone.
 """
 
 import errno
@@ -33,14 +36,14 @@ MAGIC = b"batchrun inflight 2\n"
 HEADER_SIZE = 64
 CELL_SIZE = 64
 _HALT_AT = 24
-_ROOM = struct.Struct("<q")
+_ROOM = struct.Struct("=q")
 _ROOM_AT = 32
-_CELL = struct.Struct("<dq16sq")
-_RECALL = struct.Struct("<q")
-_ROW_AT = _CELL.size - _RECALL.size
-_RECALL_AT = _CELL.size
-_HOLDER = struct.Struct("<dq")
-_HOLDER_AT = _RECALL_AT + _RECALL.size
+_BEFORE_ROW = struct.Struct("=dq16s")
+_CELL = struct.Struct("=dq16sq")
+_HOLDER = struct.Struct("=dq")
+_HOLDER_AT = 48
+# In words of 8 bytes, from the start of a cell.
+_ROW, _RECALL, _SINCE, _HOLDS = 4, 5, 6, 7
 
 _barrier = threading.Lock()
 _LAX = os.uname().machine != "x86_64"
@@ -112,6 +115,7 @@ class InFlight:
             self._map = mmap.mmap(fd, 0)
         finally:
             os.close(fd)
+        self._words, self._times = _views(self._map)
         self._room = int(_ROOM.unpack_from(self._map, _ROOM_AT)[0])
         self._stride = CELL_SIZE + size_of(self._room)
         self._rings: dict[int, Ring] = {}
@@ -120,6 +124,8 @@ class InFlight:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._words.release()
+        self._times.release()
         self._map.close()
 
     def grow(self, cells: int) -> None:
@@ -130,21 +136,27 @@ class InFlight:
         if more > 0:
             with os.fdopen(open_own(self.path, os.O_WRONLY | os.O_APPEND), "ab") as file:
                 file.write(bytes(more))
-            self._map.resize(size)
+            self._words.release()
+            self._times.release()
+            try:
+                self._map.resize(size)
+            finally:
+                self._words, self._times = _views(self._map)
 
     def start(self, cell: int, position: int, started: float, attempt: int, fingerprint: bytes) -> None:
         """The row is about to run in this cell."""
-        # The fields are written in their order, the row last: a worker that is killed in between leaves the cell free,
-        # not one row with another's attempt.
-        _CELL.pack_into(self._map, HEADER_SIZE + cell * self._stride, started, attempt, fingerprint, position)
+        # The row last: a worker that is killed in between leaves the cell free, not one row with another's attempt.
+        at = HEADER_SIZE + cell * self._stride
+        _BEFORE_ROW.pack_into(self._map, at, started, attempt, fingerprint)
+        self._words[at // 8 + _ROW] = position
 
     def started(self, cell: int, position: int, attempt: int) -> None:
         """The row has started in this cell: the next run is to know, even if it has ended by then."""
         try:
             self._rings[cell].add(position, attempt)
         except KeyError:
-            at = HEADER_SIZE + cell * self._stride + CELL_SIZE
-            self._rings[cell] = Ring(self._map, at, self._room)
+            at = (HEADER_SIZE + cell * self._stride + CELL_SIZE) // 8
+            self._rings[cell] = Ring(self._words, at, self._room)
             self._rings[cell].add(position, attempt)
 
     def no_attempt(self, cell: int) -> None:
@@ -156,7 +168,7 @@ class InFlight:
         # Only now: had the cell been freed first, a row whose worker died in between would seem not to have started,
         # and would run twice without a word. One that has replied and is still here is found in the pipe
         # (docs/decisions/0005).
-        _RECALL.pack_into(self._map, HEADER_SIZE + cell * self._stride + _ROW_AT, 0)
+        self._words[self._word(cell, _ROW)] = 0
 
     def running(self, cell: int) -> Running | None:
         """What runs in this cell now, if anything."""
@@ -172,8 +184,8 @@ class InFlight:
         # First the mark in the cell, then the byte. The coordinator takes the byte away and looks for marks after that:
         # so it never takes away the halt of a row whose reply is still on its way (docs/decisions/0019).
         if cell is not None:
-            at = HEADER_SIZE + cell * self._stride + _ROW_AT
-            _RECALL.pack_into(self._map, at, -abs(_RECALL.unpack_from(self._map, at)[0]))
+            at = self._word(cell, _ROW)
+            self._words[at] = -abs(self._words[at])
             full_barrier()
         self._map[_HALT_AT] = 1
         full_barrier()
@@ -185,26 +197,25 @@ class InFlight:
 
     def halting(self, cell: int) -> bool:
         """Whether the row in this cell has let no other start, and its reply is not in the pipe yet."""
-        return bool(_RECALL.unpack_from(self._map, HEADER_SIZE + cell * self._stride + _ROW_AT)[0] < 0)
+        return self._words[self._word(cell, _ROW)] < 0
 
     def recall(self, cell: int, batch: int) -> None:
         """Rows of batches up to `batch` that have not started in this cell must not start any more."""
-        _RECALL.pack_into(self._map, HEADER_SIZE + cell * self._stride + _RECALL_AT, batch)
+        self._words[self._word(cell, _RECALL)] = batch
 
     def may_start(self, cell: int, batch: int) -> bool:
         """Whether rows of this batch may start: it was not recalled from this cell, and nothing is halted."""
-        at = HEADER_SIZE + cell * self._stride + _RECALL_AT
-        return bool(self._map[_HALT_AT] == 0 and batch > _RECALL.unpack_from(self._map, at)[0])
+        return self._map[_HALT_AT] == 0 and batch > self._words[self._word(cell, _RECALL)]
 
     def hold(self, cell: int, position: int, since: float, *, threads: bool) -> None:
         """The row's coroutine is about to get the interpreter; `cell` is the first of its lane."""
-        told = -position if threads else position
-        _HOLDER.pack_into(self._map, HEADER_SIZE + cell * self._stride + _HOLDER_AT, since, told)
+        self._times[self._word(cell, _SINCE)] = since
+        self._words[self._word(cell, _HOLDS)] = -position if threads else position
 
     def let_go(self, cell: int) -> None:
         """The event loop has the interpreter again."""
         # The time stays: `held_at` tells by it whether the loop still turns.
-        _RECALL.pack_into(self._map, HEADER_SIZE + cell * self._stride + _HOLDER_AT + 8, 0)
+        self._words[self._word(cell, _HOLDS)] = 0
 
     def holder(self, cell: int) -> Holder | None:
         """The row that has the interpreter in the lane whose first cell this is, if one has."""
@@ -213,7 +224,16 @@ class InFlight:
 
     def held_at(self, cell: int) -> float:
         """When a row last got the interpreter in the lane whose first cell this is (monotonic seconds)."""
-        return float(_HOLDER.unpack_from(self._map, HEADER_SIZE + cell * self._stride + _HOLDER_AT)[0])
+        return self._times[self._word(cell, _SINCE)]
+
+    def _word(self, cell: int, field: int) -> int:
+        """Where the field of the cell is, in words."""
+        return (HEADER_SIZE + cell * self._stride) // 8 + field
+
+
+def _views(file: mmap.mmap) -> tuple["memoryview[int]", "memoryview[float]"]:
+    """The file as whole numbers and as times: what is written through these is seen entirely, or not at all."""
+    return memoryview(file).cast("q"), memoryview(file).cast("d")
 
 
 def _make(fd: int, path: Path, cells: int, room: int) -> None:
@@ -264,7 +284,8 @@ def _at_one_moment(form: struct.Struct, cells: mmap.mmap | bytes, at: int) -> tu
     Nobody waits here for the worker that writes them: a row read after it has replaced the one before would come with
     the other's start, and be ended for the time that was not its own. So they are read until they stay the same.
     """
-    seen = form.unpack_from(cells, at)
-    while seen[-1] and (again := form.unpack_from(cells, at)) != seen:
+    end = at + form.size
+    seen = cells[at:end]
+    while (again := cells[at:end]) != seen:
         seen = again
-    return seen
+    return form.unpack(seen)

@@ -9,11 +9,8 @@ so that the oldest is known without a counter; a ring for N entries is therefore
 
 import struct
 from collections.abc import Sequence
-from mmap import mmap
 
-_pack_pair = struct.Struct("<qq").pack_into
-_ONE = struct.Struct("<q")
-ENTRY_SIZE = _ONE.size
+ENTRY_SIZE = 8
 _ATTEMPTS = 1 << 16
 # What a lane can have started since the last commit: the rows that it may hold, and those that wait for the commit.
 MOST = 3072
@@ -35,30 +32,32 @@ def size_of(room: int) -> int:
 
 
 class Ring:
-    """A worker's hand on the ring of one of its cells, at `at` in the file; goes on where another worker left it."""
+    """A worker's hand on the ring of one of its cells; goes on where another worker left it.
 
-    __slots__ = ("_at", "_end", "_file", "_next")
+    `words`: the file as int64s; the ring begins at the one with the number `at`.
+    """
 
-    def __init__(self, file: mmap, at: int, room: int) -> None:
-        self._file = file
+    __slots__ = ("_at", "_end", "_next", "_words")
+
+    def __init__(self, words: "memoryview[int]", at: int, room: int) -> None:
+        self._words = words
         self._at = at
-        self._end = at + room * ENTRY_SIZE
-        newest = _newest(_entries(file[at : self._end + ENTRY_SIZE]))
-        self._next = at + newest % room * ENTRY_SIZE
+        self._end = at + room
+        self._next = at + _newest(words[at : self._end + 1].tolist()) % room
 
     def add(self, position: int, attempt: int) -> None:
         """The row has started."""
         at = self._next
-        # The entry, then the zero behind it, in one call: it is all that a row costs here. A worker that is killed
-        # between the two leaves a ring without a zero.
-        _pack_pair(self._file, at, position * _ATTEMPTS + attempt % _ATTEMPTS, 0)
-        at += ENTRY_SIZE
+        # The entry, then the zero behind it. A worker that is killed between the two leaves a ring without a zero.
+        self._words[at] = position * _ATTEMPTS + attempt % _ATTEMPTS
+        at += 1
+        self._words[at] = 0
         self._next = at if at < self._end else self._at
 
     def take_out(self) -> None:
         """The row that started last was refused: that was no attempt."""
-        self._next = (self._next if self._next > self._at else self._end) - ENTRY_SIZE
-        _ONE.pack_into(self._file, self._next, 0)
+        self._next = (self._next if self._next > self._at else self._end) - 1
+        self._words[self._next] = 0
 
 
 def starts_in(ring: bytes) -> tuple[list[Start], bool]:
@@ -76,4 +75,4 @@ def _newest(entries: Sequence[int]) -> int:
 
 
 def _entries(ring: bytes) -> Sequence[int]:
-    return struct.unpack(f"<{len(ring) // ENTRY_SIZE}q", ring)
+    return struct.unpack(f"={len(ring) // ENTRY_SIZE}q", ring)
