@@ -29,6 +29,7 @@ from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.owner import Owner, known_owner, owner_of, refuse_other_task
 from batchrun.checkpoint.places import Places
 from batchrun.checkpoint.renamed import refuse_renamed
+from batchrun.core.grid import Record
 from batchrun.core.signals import Signals, listening
 from batchrun.display.first_lines import Announcement
 from batchrun.display.reporter import Reporter
@@ -40,6 +41,7 @@ from batchrun.engine.unshared import unshared_as_fact
 from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
 from batchrun.options.variables import say_misspelt
+from batchrun.outcome.sample import beside, settled_rows
 from batchrun.outcome.target import check_output, reserve_output, settle_output, write_results
 from batchrun.run.advice import advice
 from batchrun.run.allowance import allowance_for
@@ -54,7 +56,7 @@ from batchrun.run.remote import controlled
 from batchrun.run.rules import rules_for
 from batchrun.run.run import Run
 from batchrun.run.summary import Summary, summarise
-from batchrun.run.tally import Tally
+from batchrun.run.tally import FEW, Tally
 from batchrun.run.versions import Owners, Version, first_hello, found_version, known_version, options_of, versions
 from batchrun.task.spec import Spec, described
 
@@ -244,12 +246,21 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
         checkpoint.end_run(number, summary.exit_code, summary.as_record())
     damaged = isinstance(stopped, DamagedRows)
     next_steps = advice(summary, job.typed, again=job.spec != "repair", damaged=damaged)
-    job.reporter.ended(summary, () if lost else next_steps)
+    job.reporter.ended(summary, () if lost else next_steps, _few_rows(checkpoint, tally))
     if lost:
         raise job.folder.presence.rescue(checkpoint)
     if stopped:
         raise stopped
     return summary
+
+
+def _few_rows(checkpoint: Checkpoint, tally: Tally) -> list[Record]:
+    """The rows that have run, to be looked at, if they are few."""
+    if not 0 < tally.rows <= FEW:
+        return []
+    with suppress(BatchrunError):  # what cannot be read has been said already
+        return [beside(row) for row in settled_rows(checkpoint, tally.few)]
+    return []
 
 
 def _put_up(job: Job, planned: Planned) -> Engine:

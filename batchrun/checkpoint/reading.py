@@ -453,6 +453,20 @@ def replies(db: sqlite3.Connection) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
 
 
+def rows_like(db: sqlite3.Connection, states: Sequence[int], how: str | None) -> Iterator[Sequence[int]]:
+    """Rows of the table in these states, in order; with `how`, only those whose results were found that way."""
+    asked = f"p.position > 0 AND b.status IN ({', '.join(map(str, states))})"
+    hows = "b.hows" if how else "NULL"
+    for position, rows, nth, found in db.execute(
+        f"SELECT p.position, p.rows, p.nth, {hows} FROM {_STANDS} WHERE {asked} ORDER BY p.position"
+    ):
+        here = range(position, position + rows)
+        if how is None:
+            yield here
+        elif found is not None:
+            yield [row for row, one in zip(here, orjson.loads(found)[nth : nth + rows], strict=True) if one == how]
+
+
 def failed_rows(db: sqlite3.Connection) -> Iterator[tuple[int, str, str, str | None]]:
     """Position, kind, message and traceback of each row of the table that has failed, in order."""
     return db.execute(

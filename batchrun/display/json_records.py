@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchrun.checkpoint.inflight import Running
+from batchrun.core.grid import Record
 from batchrun.engine.events import Loading
 from batchrun.run.run import Run
 from batchrun.run.summary import Summary
@@ -45,9 +46,9 @@ class JsonRecords(Reporter):
         """For people only."""
         self._people.loading(loading)
 
-    def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
+    def ended(self, summary: Summary, advice: Sequence[str] = (), rows: Sequence[Record] = ()) -> None:
         """Print the `done` record, after what people are told."""
-        self._people.ended(summary, advice)
+        self._people.ended(summary, advice, rows)
         self._print("done", **summary.as_record())
 
     def close(self) -> None:

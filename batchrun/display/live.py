@@ -11,6 +11,7 @@ from rich.live import Live as RichLive
 from rich.text import Text
 
 from batchrun.checkpoint.inflight import Running
+from batchrun.core.grid import Record, grid
 from batchrun.core.text import printable
 from batchrun.engine.events import Loading
 from batchrun.run.run import Run
@@ -114,12 +115,13 @@ class Live(Reporter):
         for line in lines:
             self._console.print(Text(printable(line)))
 
-    def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
+    def ended(self, summary: Summary, advice: Sequence[str] = (), rows: Sequence[Record] = ()) -> None:
         """Reduce the view to its bar, and print how it went below."""
         if self._run is not None and self._view is not None:
             snap = self._watch.snapshot(self._run, time.monotonic())
             self._draw(last_frame(snap, self._console.width, self._glyphs))
         self._stop()
+        self._lines(grid(rows, self._console.width))
         (verdict, headline), *rest = closing(summary, advice, Path.cwd())
         lines = [Text.assemble((verdict, _verdict_style(summary.exit_code)), f" {headline}")]
         lines += [Text.assemble((f"  {label:<8} ", "dim"), printable(text)) for label, text in rest]

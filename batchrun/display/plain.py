@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 
 from batchrun.checkpoint.inflight import Running
+from batchrun.core.grid import Record, grid
 from batchrun.core.text import printable
 from batchrun.engine.events import Loading
 from batchrun.run.run import Run
@@ -19,6 +21,8 @@ from .watch import Watch
 
 EVERY_SECONDS = 30.0
 FIRST_SECONDS = 5.0
+WIDTH = (100, 24)
+"""Columns and lines where there is no terminal."""
 
 
 class Plain(Reporter):
@@ -63,8 +67,9 @@ class Plain(Reporter):
             self._loading_due = loading.seconds + EVERY_SECONDS
             self.say(phrases.still_loading(loading))
 
-    def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
+    def ended(self, summary: Summary, advice: Sequence[str] = (), rows: Sequence[Record] = ()) -> None:
         """Say how it went."""
+        self._lines(grid(rows, get_terminal_size(WIDTH).columns))
         self._lines(as_text(closing(summary, advice, Path.cwd())))
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from batchrun.checkpoint.inflight import Running
+from batchrun.core.grid import Record
 from batchrun.engine.events import Loading
 from batchrun.run.run import Run
 from batchrun.run.summary import Summary
@@ -31,8 +32,8 @@ class Reporter:
     def loading(self, loading: Loading | None) -> None:
         """On every turn while the first worker loads the task and there is no run yet; None: that is over."""
 
-    def ended(self, summary: Summary, advice: Sequence[str] = ()) -> None:
-        """After the last row, when the results are written."""
+    def ended(self, summary: Summary, advice: Sequence[str] = (), rows: Sequence[Record] = ()) -> None:
+        """After the last row, when the results are written. `rows`: those that have run, if they are few."""
 
     def close(self) -> None:
         """Leave the terminal as it was; may be called at any time, and twice."""

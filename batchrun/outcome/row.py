@@ -20,11 +20,10 @@ from batchrun.core.text import counted, duration, moment, one_line
 from batchrun.errors import UsageError
 from batchrun.options.settings import Settings
 from batchrun.outcome.export.json_value import value_of
-from batchrun.table.convert import converter
-from batchrun.table.options import needed, pick
 from batchrun.task.load import source_digest
 
 from .next_run import Standing, runs_next_time
+from .sample import inputs
 
 _LEFT = Settled(0, b"", None, LEFT, 0, 0, None)
 _BAD = (FAILED, TIMED_OUT, CRASHED)
@@ -66,7 +65,7 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
         "seconds": seconds,
         "at": at,
         "lane": None if lane is None else lane + 1,
-        "input": _input(bound, row),
+        "input": inputs(bound, [row])[0],
         "result": None if body is None else value_of(body, row),
         "raw": raw if raw is not None or status not in (LEFT, *_BAD) else last and last["raw"],
         "how": how,
@@ -99,17 +98,6 @@ def _task_changed(checkpoint: Checkpoint, places: Places, settings: Settings, ve
 def _attempt(failure: Failure) -> dict[str, Any]:
     names = ("attempt", "at", "seconds", "lane", "kind", "message", "type", "http_status", "traceback", "raw")
     return {name: getattr(failure, name) for name in names} | {"lane": (failure.lane or 0) + 1}
-
-
-def _input(bound: Bound, row: int) -> dict[str, Any]:
-    first = 1
-    names, types = bound.task_table()
-    for chunk in bound.table.chunks(needed(bound.options)):
-        if row < first + len(chunk):
-            (cells,) = pick(bound.table.columns, bound.options)([chunk[row - first]])
-            return converter(names, types, bound.table.missing)([cells])[0]
-        first += len(chunk)
-    return {}
 
 
 def row_in_words(found: dict[str, Any]) -> str:

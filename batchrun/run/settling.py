@@ -122,6 +122,7 @@ class Settling:
             self._ledger.unsettle(deal.was, deal.rows)
         self._unavailable = 0
         self._ledger.settle_block(block)
+        self._tally.saw(block.positions)
         for position in self._refused.keys() & set(block.positions):
             del self._refused[position]
         micros = loads(sheet.micros)
@@ -242,6 +243,7 @@ class Settling:
     def _keep(self, rows: list[Settled]) -> None:
         """Rows have their final state. How often they were refused on the way there matters no more."""
         self._ledger.settle(rows)
+        self._tally.saw(row[0] for row in rows)
         if self._refused:
             for row in rows:
                 self._refused.pop(row[0], None)

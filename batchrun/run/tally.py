@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from batchrun.core.kinds import RATE_LIMITED
 from batchrun.core.money import Tokens
@@ -11,11 +12,14 @@ from .alike import Alike
 
 WINDOW_SECONDS = 30.0
 ENOUGH = 25
+FEW = 5
 _KEPT_LATENCIES = 2000
 
 
 class Tally:
-    """Counts of one run. `rows`: settled by this run; `ran`: attempts it made; times are monotonic seconds."""
+    """Counts of one run. `rows`: settled by this run; `ran`: attempts it made; times are monotonic seconds. `few`: the
+    first rows that it has settled, one more than `FEW` at most.
+    """
 
     def __init__(self, started: float) -> None:
         self.started = started
@@ -31,6 +35,7 @@ class Tally:
         self.hows: Counter[str | None] = Counter()
         self.only_nulls = True
         self.latest: tuple[str, str] | None = None
+        self.few: list[int] = []
         self._median: float | None = None
         self._median_until = started
         self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
@@ -48,6 +53,11 @@ class Tally:
         self.rows += len(seconds)
         self.first_rows += firsts
         self._latencies.extend(seconds)
+
+    def saw(self, rows: Iterable[int]) -> None:
+        """These rows are settled."""
+        if len(self.few) <= FEW:
+            self.few += islice(rows, FEW + 1 - len(self.few))
 
     def found(self, hows: Iterable[str | None]) -> None:
         """Rows are done; how the result of each was found."""
