@@ -50,12 +50,12 @@ def replacing(target: Path, before_rename: BeforeRename | None = None, mode: int
 def _new_part(target: Path, mode: int) -> tuple[Path, IO[bytes]]:
     while True:
         part = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{_SUFFIX}")
-        number = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        file = os.fdopen(number, "w+b", buffering=1 << 20)
-        _locked(number)
+        # By its path, which is then the file's name: SQLite opens what it writes itself.
+        file = open(part, "x+b", buffering=1 << 20, opener=lambda path, flags: os.open(path, flags, mode))  # noqa: SIM115
+        _locked(file.fileno())
         if part.exists():  # else another writer swept it away before it was locked
             with suppress(OSError):
-                os.fchmod(number, stat.S_IMODE(target.stat().st_mode))
+                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             return part, file
         file.close()
 

@@ -27,7 +27,7 @@ def errors(
     full: Annotated[bool, Option("--full", help="Add a traceback for each group.")] = False,
     output: Annotated[
         str | None,
-        Option("--output", "-o", help="Write the failed rows with their cells (.csv .parquet .jsonl .xlsx, or -)."),
+        Option("--output", "-o", help="Write the failed rows with their cells (.csv .parquet .jsonl .xlsx …, or -)."),
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that batchrun did not write.")] = False,
     json: Json = False,

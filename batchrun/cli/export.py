@@ -21,11 +21,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    output: Annotated[str, Option("--output", "-o", help="File (.csv .parquet .jsonl .xlsx), or - for stdout.")],
+    output: Annotated[
+        str, Option("--output", "-o", help="File (.csv .parquet .jsonl .json .xlsx .sqlite; .csv.gz), or - for stdout.")
+    ],
     input: Input = None,  # noqa: A002
     format: Annotated[  # noqa: A002
         str | None,
-        Option("--format", help="csv, parquet, jsonl, xlsx.  \\[default: by the file's name; csv for -]"),
+        Option(
+            "--format", help="csv, tsv, parquet, jsonl, json, xlsx, sqlite.  \\[default: by the file's name; csv for -]"
+        ),
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that batchrun did not write.")] = False,
     explode: Annotated[

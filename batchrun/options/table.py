@@ -172,7 +172,7 @@ class Options:
         "fail", parsing.one_of("fail", "skip", "wait"), WRITE,
         "If another run holds the checkpoint: fail, skip, wait.", usual="fail")
     output: Path | None = _option(
-        None, Path, WRITE, "Results file (.csv .parquet .jsonl .xlsx).",
+        None, Path, WRITE, "Results file (.csv .parquet .jsonl .json .xlsx .sqlite; .csv.gz).",
         usual="data.results.csv beside data.csv", short="-o", anchor=from_folder.path)
     no_output: bool = _option(False, parsing.yes_no, WRITE, "Write no results file.")
     explode: bool = _option(

@@ -29,7 +29,7 @@ from batchrun.table.detect import open_table
 from batchrun.table.members import files_of, would_belong
 
 _Answer = TypeVar("_Answer")
-_ENDINGS = {"csv": ".csv", "parquet": ".parquet", "xlsx": ".xlsx", "sqlite": ".csv"}
+_ENDINGS = {"csv": ".csv", "parquet": ".parquet", "xlsx": ".xlsx", "sqlite": ".sqlite"}
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 

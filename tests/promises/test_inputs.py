@@ -327,7 +327,7 @@ def test_a_checkpoint_is_of_one_table_or_sheet(folder, name, part):
     done = process(folder, name, f"--{part}", "other")
     assert (done.returncode, "this checkpoint belongs to" in done.stderr) == (2, True)
     assert ran(process(folder, name, f"--{part}", "other", "--name", "theirs")) == 1
-    assert (folder / f"data.theirs.results.{'csv' if part == 'table' else 'xlsx'}").exists()
+    assert (folder / f"data.theirs.results.{'sqlite' if part == 'table' else 'xlsx'}").exists()
 
 
 def test_a_row_that_is_added_to_a_database_is_a_new_row(folder):

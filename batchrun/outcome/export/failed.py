@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from batchrun.core.states import CRASHED, FAILED, STATE_NAMES, TIMED_OUT
 
 from .columns import ERROR, STATUS, ResultColumns, free
+from .formats import FORMATS
 from .joined import AnyChunk, Outcome, Outcomes
 from .json_value import json_of
 from .value_kinds import INT, TEXT
@@ -52,5 +53,5 @@ class FailedTable(FailedRows):
 
 
 def failed_view(format: str) -> type[FailedRows]:  # noqa: A002 - the option's name
-    """What shows failed rows in a format: JSON Lines tell all of a row by themselves."""
-    return FailedRows if format == "jsonl" else FailedTable
+    """What shows failed rows in a format: objects tell all of a row by themselves."""
+    return FailedRows if FORMATS[format].objects else FailedTable

@@ -1,4 +1,4 @@
-"""Results files: the table joined with its results, in input order, as CSV, Parquet, JSON Lines or Excel.
+"""Results files: the table joined with its results, in input order, in one of the formats.
 
 Both are read at one moment; the file is written beside the target and renamed into its place.
 """
@@ -54,7 +54,7 @@ def export(
     written, `CheckpointError` (exit code 4) for a full disk or a damaged checkpoint, `InputError` for a table
     that has changed, and `BrokenPipeError` when nobody reads stdout any more.
     """
-    write = writer(format)
+    write = writer(format, target)
     view = {"all": Results, "exploded": Exploded}.get(show) or failed_view(format)
     results = view(table, types, db, _pulse(stop))
     with snapshot(db):
@@ -86,7 +86,7 @@ def _to_stream(write: Write, results: Results, stream: IO[bytes], *, spool: bool
     if not spool:
         rows = write(results, stream)
     else:
-        with tempfile.TemporaryFile() as file:
+        with tempfile.NamedTemporaryFile() as file:
             rows = write(results, file)
             file.seek(0)
             shutil.copyfileobj(file, stream, 1 << 20)

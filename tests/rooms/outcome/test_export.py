@@ -1,16 +1,18 @@
 """Results files: what is in them, in each format, and that the old file stays until the new one is whole."""
 
 import csv
+import gzip
 import io
 import json
 import os
 import re
+import resource
 import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -52,9 +54,14 @@ from batchrun.table.interface import CHUNK_ROWS
 from batchrun.table.options import ReadOptions
 from batchrun.table.scan import scan
 
+
+def open_zstd(path: Path) -> Any:
+    return pa.CompressedInputStream(str(path), "zstd")
+
+
 LEFT = object()
 BIG = 2**80
-FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
+FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "xlsx", "sqlite")
 
 
 class Skipped(str):
@@ -100,6 +107,11 @@ class Table:
 
     def parquet(self) -> pa.Table:
         return pq.read_table(self.export("out.parquet"))
+
+    def sqlite(self) -> dict[str, Any]:
+        with closing(sqlite3.connect(self.export("out.sqlite"))) as db:
+            types = {name: kind for _, name, kind, *_ in db.execute("PRAGMA table_info(results)")}
+            return {"types": types, "rows": db.execute("SELECT * FROM results ORDER BY rowid").fetchall()}
 
     def frame(self) -> pd.DataFrame:
         with self.db() as db:
@@ -456,7 +468,25 @@ def test_a_table_without_rows_or_results_has_an_export_too(make: Make, name: str
     assert len(table.frame()) == 0
 
 
-# --- JSON Lines
+@pytest.mark.parametrize(("ending", "opener"), [(".gz", gzip.open), (".zst", open_zstd)])
+@pytest.mark.parametrize("name", ["csv", "tsv", "jsonl", "json"])
+def test_text_is_compressed_if_the_name_says_so(make: Make, name: str, ending: str, opener: Any) -> None:
+    late = [{"a": n} for n in range(2000)] + [{"a": "ä", "late": 1}]  # so that writing begins anew
+    table = make(2001).settle(*late)
+    with opener(table.export(f"out.{name}{ending}")) as file:
+        assert file.read() == table.export(f"plain.{name}").read_bytes()
+
+
+# --- JSON Lines and JSON
+
+
+def test_json_is_an_array_of_what_json_lines_tell(make: Make) -> None:
+    table = make(2500).settle({"a": [1]}, failure_of(2), LEFT, Skipped("why"))
+    assert json.loads(table.export("out.json").read_text()) == table.jsonl()
+
+
+def test_json_of_a_table_without_rows_is_an_empty_array(make: Make) -> None:
+    assert make(0).settle().export("out.json").read_text() == "[]\n"
 
 
 def test_json_lines_tell_all_that_is_known_of_a_row(make: Make) -> None:
@@ -779,7 +809,7 @@ def test_a_target_that_cannot_be_written_is_explained(make: Make, tmp_path: Path
         table.export("missing/out.csv")
 
 
-@pytest.mark.parametrize("name", ["csv", "jsonl", "parquet", "xlsx"])
+@pytest.mark.parametrize("name", ["csv", "jsonl", "json", "parquet", "xlsx", "sqlite"])
 def test_a_full_disk_is_exit_code_4(make: Make, name: str) -> None:
     table = make(20_000).settle({"a": 1})
     with table.db() as db, pytest.raises(CheckpointError, match="the disk is full") as caught:
@@ -808,16 +838,59 @@ with opened(Path({str(table.checkpoint)!r}), write=False) as checkpoint:
         assert piped == table.export(f"out.{name}").read_bytes()
 
 
+# --- SQLite
+
+
+def test_a_database_has_one_table_with_typed_columns(make: Make) -> None:
+    table = make("id,ok,zip,x\n1,true,01,1.5\n2,,02,\n3,false,,2\n")
+    found = table.settle({"n": 1, "list": [1, "ä"], "mix": "a"}, failure_of(2), {"n": BIG, "mix": 2}).sqlite()
+    assert found["types"] == {
+        "id": "INTEGER", "ok": "BOOLEAN", "zip": "TEXT", "x": "REAL", "n": "", "list": "TEXT", "mix": "",
+        "batchrun_status": "TEXT", "batchrun_how": "TEXT", "batchrun_error": "TEXT",
+    }  # fmt: skip
+    assert found["rows"] == [
+        (1, 1, "01", 1.5, 1, '[1,"ä"]', "a", "done", "json", None),
+        (2, None, "02", None, None, None, None, "failed", None, "no luck"),
+        (3, 0, "", 2.0, str(BIG), None, 2, "done", "json", None),
+    ]
+
+
+def test_names_that_sqlite_does_not_tell_apart_get_numbers(make: Make) -> None:
+    found = make("Id,id,a b\n1,2,3\n").settle({"ID": 4, "Id_2": 5, 'q"': 6, "\ud800\0": 7}).sqlite()
+    assert list(found["types"])[:7] == ["Id", "id_2", "a b", "ID_3", "Id_2_2", 'q"', "\ufffd\ufffd"]
+    assert found["rows"][0][:7] == (1, 2, 3, 4, 5, 6, 7)
+
+
+def test_more_columns_than_sqlite_has_are_refused(make: Make) -> None:
+    names = ",".join(f"c{n}" for n in range(2000))
+    with pytest.raises(UsageError, match=r"2,004 columns; SQLite holds 2,000"):
+        make(f"{names}\n{names}\n").settle({"a": 1}).export("out.sqlite")
+
+
+def test_a_disk_that_fills_up_under_a_database_is_exit_code_4(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = make(20_000).settle({"a": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, before[1]))
+    try:
+        with pytest.raises(CheckpointError) as caught:
+            table.export("out.sqlite")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.exit_code == 4
+    assert not table.path.with_name("out.sqlite").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("a.csv", "csv"), ("a.TSV", "tsv"), ("a.parquet", "parquet"), ("a.pq", "parquet"), ("a.b.jsonl", "jsonl"),
-     ("a.ndjson", "jsonl"), ("a.xlsx", "xlsx")],
+     ("a.ndjson", "jsonl"), ("a.xlsx", "xlsx"), ("a.json", "json"), ("a.sqlite", "sqlite"), ("a.db", "sqlite"),
+     ("a.csv.gz", "csv"), ("a.tsv.ZST", "tsv"), ("a.jsonl.zst", "jsonl")],
 )  # fmt: skip
 def test_the_name_tells_the_format(name: str, expected: str) -> None:
     assert format_of(Path(name)) == expected
 
 
-@pytest.mark.parametrize("name", ["out", "out.xls", "out.csv.gz", "-"])
+@pytest.mark.parametrize("name", ["out", "out.xls", "out.csv.bz2", "out.parquet.gz", ".gz", "-"])
 def test_a_name_that_tells_no_format_is_refused_with_those_that_do(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         format_of(Path(name))

@@ -15,6 +15,7 @@ from batchrun.outcome.export.view import Results, values
 
 from .arrow import array_of, arrow_type
 from .arrow_input import Misfit, input_of
+from .borrowed import Borrowed
 
 _GROUP_ROWS = 1 << 16
 _GROUP_BYTES = 32 << 20
@@ -38,7 +39,7 @@ def _stream(results: Results, columns: ResultColumns, types: Sequence[str], sink
     schema = pa.schema([*own.fields, *_fields(columns)])
     rows = 0
     # The file stays the caller's: a writer closes what it is given.
-    with pa.PythonFile(_Borrowed(sink), mode="w") as file, ParquetWriter(file, schema) as writer:
+    with pa.PythonFile(Borrowed(sink), mode="w") as file, ParquetWriter(file, schema) as writer:
         for group in _groups(_tables(results, columns, own, schema)):
             writer.write_table(group, row_group_size=_GROUP_ROWS)
             rows += group.num_rows
@@ -71,15 +72,3 @@ def _groups(tables: Iterator[Any]) -> Iterator[Any]:
             gathered, rows, size = [], 0, 0
     if gathered:
         yield pa.concat_tables(gathered)
-
-
-class _Borrowed:
-    """A file that is not closed with the writer that it is lent to."""
-
-    closed = False
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.write, self.flush, self.tell = file.write, file.flush, file.tell
-
-    def close(self) -> None:
-        """Leave it open."""
