@@ -26,6 +26,7 @@ from .gathering import blocks_of, stretches_of
 from .old_formats import numbers_reached
 from .placing import cut, next_number, put
 from .records import Failure, Reached, Settled, Stretch
+from .row_reader import row_at
 from .sheets import NAME_BYTES, Block
 
 _FACTS_SEAL = "seal"
@@ -161,7 +162,7 @@ class Checkpoint:
                 if position in marked
             }
         for position, name in now.items():
-            before = reading.row_at(self.db, position)
+            before = row_at(self.db, position)
             if before is None or before.fingerprint != name:
                 self.db.execute("DELETE FROM changed WHERE position = ?", (position,))
 

@@ -13,9 +13,9 @@ from batchrun.errors import CheckpointError
 
 from . import seal
 from .explain import damaged_records, explained, heed_interrupt
-from .reading import Kept, blocks_at, wrong_with
 from .records import Failure
 from .sheets import NAME_BYTES
+from .stored_blocks import Kept, blocks_at, wrong_with
 
 _BLOCKS_AT_ONCE = 64
 _MOST_ROWS = 1 << 17

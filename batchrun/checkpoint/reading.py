@@ -1,344 +1,24 @@
-"""What a checkpoint says of settled rows: the only room that selects them. Read with `docs/checkpoint-format.md`.
+"""What a checkpoint says of its rows as a whole: how many, where, in which states, under which names.
 
-Rows come in blocks, and each block that is read is held against its seal first: nothing that was changed on the disk
-is told as a result. One that does not fit raises `Corrupt`, which `explain` makes an error for the user.
+The rows themselves are read by `row_reader`, their blocks by `stored_blocks`; nothing else selects them.
 """
 
 import sqlite3
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import compress
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import orjson
 
-from batchrun.core.states import DONE, LEFT, STATE_NAMES
+from batchrun.core.states import DONE, LEFT
 
-from . import seal
-from .records import Failure, Settled, Stretch
-from .sheets import BETWEEN, NAME_BYTES, Sheet, is_whole
+from .records import Failure, Stretch
+from .sheets import NAME_BYTES
+from .stored_blocks import ASKED, PLACES_AT_ONCE, Corrupt, all_places, places
 
-ROWS_AT_ONCE = 4096
 COVERED = "p.position = (SELECT max(position) FROM place WHERE position <= {at}) AND p.position + p.rows > {at}"
 """A condition: `place p` is where row `{at}` stands."""
-_PLACES_AT_ONCE = 1024
-_BLOCKS_AT_ONCE = 32
-_OPEN_BYTES = _TAKEN_BYTES = 16 << 20
-_PLACES = "SELECT position, rows, block, nth, crc FROM place WHERE position > ? ORDER BY position LIMIT ?"
-_ASKED = "(SELECT value FROM json_each(?))"
-_KEPT = f"""
-SELECT id, rows, status, attempts, task, run, lane, at, failure, note, names, keys, CAST(seconds AS BLOB),
-       CAST(bodies AS BLOB), CAST(raws AS BLOB), CAST(hows AS BLOB), crc
-FROM block WHERE id IN {_ASKED}
-"""
-_FAILURES = f"""
-SELECT id, position, attempt, at, seconds, lane, kind, message, type, http_status, traceback, raw
-FROM failure WHERE id IN {_ASKED}
-"""
+_NAMES_AT_ONCE = 4096 * NAME_BYTES
 _STANDS = "place p JOIN block b ON b.id = p.block"
-_FIRST_OF_ALL = -(1 << 62)
-_TEXTS, _NUMBERS = frozenset([str, type(None)]), frozenset([int, type(None)])
-
-
-class Corrupt(sqlite3.DatabaseError):
-    """Something is not what was written."""
-
-    def __init__(self, first: int, rows: int, why: str) -> None:
-        where = f"row {first:,}" if rows == 1 else f"rows {first:,} to {first + rows - 1:,}"
-        super().__init__(f"the record of {where} is corrupt: {why}")
-
-
-class Placed(NamedTuple):
-    """`rows` rows of the table from `position` on are those of `block` from its `nth` on. Negative: they are gone."""
-
-    position: int
-    rows: int
-    block: int
-    nth: int
-
-
-class Kept(NamedTuple):
-    """A block as it is stored, columns as in `Sheet`. `failed`: the number of its rows' failure."""
-
-    number: int
-    rows: int
-    status: int
-    attempts: int
-    task: int
-    run: int
-    lane: int | None
-    at: float | None
-    failed: int | None
-    note: str | None
-    names: bytes
-    keys: bytes | None
-    seconds: bytes
-    bodies: bytes | None
-    raws: bytes | None
-    hows: bytes | None
-    crc: int
-
-
-@dataclass(slots=True)
-class Opened:
-    """A block that is whole, taken apart; columns are None where no row has anything.
-
-    `kept`: without these columns. `fresh`: rows that were not read so far. `size`: about how much memory it takes.
-    """
-
-    kept: Kept
-    failure: Failure | None
-    bodies: list[bytes] | None
-    hows: list[str | None] | None
-    raws: list[str | None] | None
-    fresh: int
-    size: int
-
-    def how(self, nth: int) -> str | None:
-        """How a row's result was found."""
-        if self.hows:
-            return self.hows[nth]
-        return "value" if self.bodies else None
-
-    def raw(self, nth: int) -> str | None:
-        """A row's reply as it came."""
-        if self.raws and self.raws[nth] is not None:
-            return self.raws[nth]
-        return self.failure.raw if self.failure else None
-
-
-class Taken(NamedTuple):
-    """Some rows of the table, column by column."""
-
-    states: list[int]
-    bodies: list[bytes | None]
-    hows: list[str | None]
-    raws: list[str | None]
-    notes: list[str | None]
-    failures: list[Failure | None]
-
-
-def wrong_with(kept: Kept, failure: Failure | None) -> str | None:
-    """Why a block is not what was written; None if it is. `failure`: the one that it names, if there is one."""
-    if kept.failed is not None and failure is None:
-        return "its result or error is missing"
-    try:
-        crc = kept.crc ^ seal.of_common(*kept[:8], kept.note, failure)
-        sheet = Sheet(*kept[10:16], crc)
-        whole = is_whole(sheet) and len(kept.names) == NAME_BYTES * kept.rows
-    except (TypeError, AttributeError, ValueError):  # a flipped bit can change a value's type
-        whole = False
-    if not whole:
-        return "its checksum does not match what is stored"
-    if not 0 < kept.status < len(STATE_NAMES):
-        return f"row state {kept.status} is unknown"
-    return None
-
-
-def places(db: sqlite3.Connection, after: int = 0) -> Iterator[Placed]:
-    """Where rows stand, in order, from the first one after row `after`. The table may be written to between two."""
-    while found := db.execute(_PLACES, (after, _PLACES_AT_ONCE)).fetchall():
-        for position, rows, block, nth, crc in found:
-            if not seal.fits_place(crc, position, rows, block, nth):
-                raise Corrupt(position, 1, "the checksum of its place does not match")
-            if rows < 1 or position <= after:
-                raise Corrupt(position, 1, "its place overlaps another one")
-            yield Placed(position, rows, block, nth)
-            after = position + rows - 1
-
-
-def all_places(db: sqlite3.Connection) -> Iterator[Placed]:
-    """The same with the rows that are gone, which come first."""
-    return places(db, _FIRST_OF_ALL)
-
-
-def blocks_at(db: sqlite3.Connection, numbers: Iterable[int]) -> list[tuple[Kept, Failure | None]]:
-    """These blocks as they are stored, each with its rows' failure."""
-    found = list(map(Kept._make, db.execute(_KEPT, (orjson.dumps(list(numbers)).decode(),))))
-    failed = [kept.failed for kept in found if isinstance(kept.failed, int)]
-    failures: dict[int, Failure] = {}
-    if failed:
-        asked = (orjson.dumps(failed).decode(),)
-        failures = {number: Failure(*told) for number, *told in db.execute(_FAILURES, asked)}
-    return [(kept, failures.get(kept.failed) if kept.failed is not None else None) for kept in found]
-
-
-class OpenBlocks:
-    """Blocks by their numbers; those of which not all rows were read lately stay open."""
-
-    def __init__(self, db: sqlite3.Connection, *, raws: bool = False) -> None:
-        self._db = db
-        self._raws = raws
-        self._open: OrderedDict[int, Opened] = OrderedDict()
-        self._size = 0
-
-    def open(self, wanted: Sequence[Placed]) -> dict[int, Opened]:
-        """The blocks of these places. Raises `Corrupt`."""
-        by_number = {place.block: place for place in wanted}
-        missing = [number for number in by_number if number not in self._open]
-        for start in range(0, len(missing), _BLOCKS_AT_ONCE):
-            for kept, failure in blocks_at(self._db, missing[start : start + _BLOCKS_AT_ONCE]):
-                place = by_number[kept.number]
-                if why := wrong_with(kept, failure):
-                    raise Corrupt(place.position, place.rows, why)
-                self._open[kept.number] = one = _opened(kept, failure, place, raws=self._raws)
-                self._size += one.size
-        found = {}
-        for place in wanted:
-            block = self._open.get(place.block)
-            if block is None or not 0 <= place.nth <= block.kept.rows - place.rows:
-                raise Corrupt(place.position, place.rows, "its result or error is missing")
-            found[place.block] = block
-        self._close(wanted, found)
-        return found
-
-    def _close(self, wanted: Sequence[Placed], found: dict[int, Opened]) -> None:
-        for place in wanted:
-            found[place.block].fresh -= place.rows
-        done = [number for number, block in found.items() if block.fresh <= 0]
-        for number in done:
-            self._size -= self._open.pop(number).size
-        while self._size > _OPEN_BYTES and self._open:
-            self._size -= self._open.popitem(last=False)[1].size
-
-
-def _opened(kept: Kept, failure: Failure | None, place: Placed, *, raws: bool) -> Opened:
-    bodies = None if kept.bodies is None else [kept.bodies[1:-1]]
-    if bodies is not None and kept.rows > 1:
-        bodies = bodies[0].split(BETWEEN)
-    hows = None if kept.hows is None else orjson.loads(kept.hows)
-    replies = None if kept.raws is None or not raws else orjson.loads(kept.raws)
-    if any(column is not None and len(column) != kept.rows for column in (bodies, hows, replies)):
-        raise Corrupt(place.position, place.rows, "it does not have as many results as rows")
-    if not all(column is None or _TEXTS.issuperset(map(type, column)) for column in (hows, replies)):
-        raise Corrupt(place.position, place.rows, "a reply is not text")
-    size = 128 * kept.rows + len(kept.bodies or b"") + len(kept.raws or b"")
-    kept = kept._replace(bodies=None, hows=None, raws=None)
-    return Opened(kept, failure, bodies, hows, replies, kept.rows, size)
-
-
-class RowReader:
-    """The table's rows in order, some at a time, settled or not. `raws`: with the replies as they came."""
-
-    def __init__(self, db: sqlite3.Connection, *, raws: bool = False) -> None:
-        self._places = places(db)
-        self._next = next(self._places, None)
-        self._blocks = OpenBlocks(db, raws=raws)
-        self._places_at_once = _BLOCKS_AT_ONCE
-
-    @property
-    def beyond(self) -> int | None:
-        """The next settled row, if there is one."""
-        return self._next.position if self._next else None
-
-    def take(self, first: int, last: int) -> Taken:
-        """Rows from `first` to `last`, or fewer if their results are large; `first` comes right behind the rows that
-        were taken before.
-        """
-        taken, size = Taken([], [], [], [], [], []), 0
-        while size < _TAKEN_BYTES and (here := self._until(last)):
-            opened = self._blocks.open(here)
-            sizes = [opened[number].size * rows // opened[number].kept.rows for _, rows, number, _ in here]
-            for position, rows, number, nth in here:
-                _leave(taken, position - first - len(taken.states))
-                _add(taken, opened[number], nth, rows)
-            size += sum(sizes)
-            self._places_at_once = max(1, min(_BLOCKS_AT_ONCE, _TAKEN_BYTES * len(sizes) // (sum(sizes) + 1)))
-        if size < _TAKEN_BYTES:
-            _leave(taken, last + 1 - first - len(taken.states))
-        return taken
-
-    def _until(self, last: int) -> list[Placed]:
-        """The next places up to row `last`, as many as are opened at once."""
-        found: list[Placed] = []
-        while self._next and self._next.position <= last and len(found) < self._places_at_once:
-            position, rows, block, nth = self._next
-            here = last + 1 - position
-            if rows > here:
-                found.append(Placed(position, here, block, nth))
-                self._next = Placed(last + 1, rows - here, block, nth + here)
-                break
-            found.append(self._next)
-            self._next = next(self._places, None)
-        return found
-
-
-def _leave(taken: Taken, rows: int) -> None:
-    """Rows that are left."""
-    if rows:
-        taken.states.extend([LEFT] * rows)
-        for column in taken[1:]:
-            column.extend([None] * rows)
-
-
-def _add(taken: Taken, block: Opened, nth: int, rows: int) -> None:
-    end, nothing = nth + rows, [None] * rows
-    taken.states.extend([block.kept.status] * rows)
-    taken.bodies.extend(block.bodies[nth:end] if block.bodies else nothing)
-    taken.hows.extend(block.hows[nth:end] if block.hows else ["value" if block.bodies else None] * rows)
-    if block.failure:
-        taken.raws.append(block.raw(nth))
-    else:
-        taken.raws.extend(block.raws[nth:end] if block.raws else nothing)
-    taken.notes.extend([block.kept.note] * rows)
-    taken.failures.extend([block.failure] * rows)
-
-
-def all_bodies(db: sqlite3.Connection) -> Iterator[tuple[list[int], list[bytes]]]:
-    """Numbers and results of the rows that have one, in order, some at a time."""
-    reader = RowReader(db)
-    while (first := reader.beyond) is not None:
-        found = reader.take(first, first + ROWS_AT_ONCE - 1).bodies
-        has = [body is not None for body in found]
-        if any(has):
-            yield list(compress(range(first, first + len(found)), has)), [body for body in found if body is not None]
-
-
-def each_row(db: sqlite3.Connection) -> Iterator[Settled]:
-    """Each settled row of the table, in order; the checkpoint may be written to between two. A failure's reply counts
-    as the row's.
-    """
-    blocks = OpenBlocks(db, raws=True)
-    for place in places(db):
-        block = blocks.open([place])[place.block]
-        seconds = _micros(block, place)
-        for nth in range(place.nth, place.nth + place.rows):
-            yield _row(block, nth, place.position + nth - place.nth, seconds[nth])
-
-
-def row_at(db: sqlite3.Connection, position: int) -> Settled | None:
-    """All that is kept of a settled row; None if it is left."""
-    place = next(places(db, _before(db, position)), None)
-    if place is None or not place.position <= position < place.position + place.rows:
-        return None
-    block = OpenBlocks(db, raws=True).open([place])[place.block]
-    nth = place.nth + position - place.position
-    return _row(block, nth, position, _micros(block, place)[nth])
-
-
-def _micros(block: Opened, place: Placed) -> list[int | None]:
-    """The microseconds of each row's last attempt. Raises `Corrupt`."""
-    found: list[int | None] = orjson.loads(block.kept.seconds)
-    if len(found) != block.kept.rows or not _NUMBERS.issuperset(map(type, found)):
-        raise Corrupt(place.position, place.rows, "how long it took is not a number")
-    return found
-
-
-def _row(block: Opened, nth: int, position: int, micros: int | None) -> Settled:
-    kept, here = block.kept, slice(NAME_BYTES * nth, NAME_BYTES * (nth + 1))
-    return Settled(
-        position, kept.names[here], kept.keys[here] if kept.keys else None, kept.status, kept.attempts, kept.task,
-        None if micros is None else micros / 1e6, block.bodies[nth] if block.bodies else None, block.raw(nth),
-        block.how(nth), kept.note, block.failure, kept.at, kept.lane,
-    )  # fmt: skip
-
-
-def _before(db: sqlite3.Connection, position: int) -> int:
-    """The row before the place that a row may stand in."""
-    sql = "SELECT max(position) FROM place WHERE position <= ?"
-    found = db.execute(sql, (position,)).fetchone()[0]
-    return position - 1 if found is None else int(found) - 1
 
 
 def joined_names(db: sqlite3.Connection, *, gone: bool = False, contents: bool = False) -> Iterator[tuple[int, bytes]]:
@@ -353,14 +33,14 @@ def joined_names(db: sqlite3.Connection, *, gone: bool = False, contents: bool =
         if gone and place.position > 0:
             break
         if place.block not in known:
-            if len(known) >= _PLACES_AT_ONCE:
+            if len(known) >= PLACES_AT_ONCE:
                 known.clear()
             found = db.execute(f"SELECT {column} FROM block WHERE id = ?", (place.block,)).fetchone()
             known[place.block] = found[0] if found and isinstance(found[0], bytes) else b""
         here = known[place.block][NAME_BYTES * place.nth : NAME_BYTES * (place.nth + place.rows)]
         if len(here) != NAME_BYTES * place.rows:
             raise Corrupt(place.position, place.rows, "its names are missing")
-        if place.position == first + len(joined) // NAME_BYTES and len(joined) < NAME_BYTES * ROWS_AT_ONCE:
+        if place.position == first + len(joined) // NAME_BYTES and len(joined) < _NAMES_AT_ONCE:
             joined += here
         else:
             if joined:
@@ -392,7 +72,7 @@ def stretches(db: sqlite3.Connection) -> Iterator[Stretch]:
             found = db.execute("SELECT status, task FROM block WHERE id = ?", (block,)).fetchone()
             if found is None:
                 raise Corrupt(position, rows, "its result or error is missing")
-            if len(alike) >= _PLACES_AT_ONCE:
+            if len(alike) >= PLACES_AT_ONCE:
                 alike.clear()
             alike[block] = found
         status, task = alike[block]
@@ -487,7 +167,7 @@ def attempts_made(db: sqlite3.Connection, asked: Sequence[int]) -> dict[int, int
     """Of these rows, those with attempts that are written down, whether they have settled the row or not."""
     if not asked:
         return {}
-    sql = f"""WITH asked AS {_ASKED}
+    sql = f"""WITH asked AS {ASKED}
               SELECT position, max(attempt) FROM (
                 SELECT a.value AS position, b.attempts AS attempt FROM asked a
                   JOIN place p ON {COVERED.format(at="a.value")} JOIN block b ON b.id = p.block

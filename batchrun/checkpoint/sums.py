@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from .reading import COVERED, Corrupt, blocks_at, places, wrong_with
+from .reading import COVERED
+from .stored_blocks import Corrupt, blocks_at, places, wrong_with
 
 _AT_ONCE = 64
 _STANDS = "place p JOIN block b ON b.id = p.block"

@@ -14,6 +14,7 @@ from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.owner import files_now, lies_in, task_folders
 from batchrun.checkpoint.places import Places
 from batchrun.checkpoint.records import Failure, Settled
+from batchrun.checkpoint.row_reader import row_at
 from batchrun.core.kinds import CRASH
 from batchrun.core.states import CRASHED, FAILED, LEFT, STATE_NAMES, TIMED_OUT
 from batchrun.core.text import counted, duration, moment, one_line
@@ -40,7 +41,7 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
             f"row {row:,} does not exist: the table has {counted(bound.rows, 'row')}", "the first row is 1"
         )
     with naming_damage(checkpoint.path, checkpoint.db):
-        found = reading.row_at(checkpoint.db, row)
+        found = row_at(checkpoint.db, row)
     version = reading.task_version(checkpoint.db, found.task) if found else ""
     failures = [_attempt(failure) for failure in reading.failures_of(checkpoint.db, row)]
     _, _, _, status, attempts, _, seconds, body, raw, how, note, _, at, lane = found or _LEFT

@@ -8,6 +8,7 @@ from batchrun.checkpoint.bind import Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.damage import naming_damage
 from batchrun.checkpoint.records import Settled
+from batchrun.checkpoint.row_reader import row_at
 from batchrun.core.states import CRASHED, DONE, FAILED, STATE_NAMES, TIMED_OUT, spoken
 from batchrun.table.convert import converter
 from batchrun.table.options import needed, pick
@@ -57,7 +58,7 @@ def _spread(checkpoint: Checkpoint, which: str, most: int) -> list[int]:
 
 
 def _read(checkpoint: Checkpoint, positions: Iterable[int]) -> Iterator[Settled]:
-    found = (reading.row_at(checkpoint.db, position) for position in positions)
+    found = (row_at(checkpoint.db, position) for position in positions)
     return (row for row in found if row is not None)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.damage import naming_damage
 from batchrun.checkpoint.ledger import Ledger
-from batchrun.checkpoint.reading import each_row
 from batchrun.checkpoint.records import Failure, Settled
+from batchrun.checkpoint.row_reader import each_row
 from batchrun.core.kinds import FILTERED, REFUSED, TRUNCATED
 from batchrun.core.states import DONE, FAILED
 from batchrun.engine.choose import reading_of

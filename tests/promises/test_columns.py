@@ -14,8 +14,8 @@ from batchrun.checkpoint.gathering import blocks_of
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import places_of, prepare
 from batchrun.checkpoint.placing import put
-from batchrun.checkpoint.reading import each_row
 from batchrun.checkpoint.records import Settled
+from batchrun.checkpoint.row_reader import each_row
 from batchrun.core.states import DONE
 from batchrun.errors import UsageError
 from batchrun.options.settings import Settings

@@ -18,6 +18,7 @@ from pathlib import Path
 from batchrun.checkpoint import reading
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.placing import rename
+from batchrun.checkpoint.stored_blocks import places
 
 from .align import Segment, split, split_at
 from .anchor import Departed, Moved, forget_unsettled, mark_changed, move
@@ -124,7 +125,7 @@ def _rename(
     named = zip(*map(_contents, was), _contents(spool), spool.identities(), strict=True)
     at = 0
     db.execute("CREATE TEMP TABLE renamed(block, nth, name, key, PRIMARY KEY (block, nth)) WITHOUT ROWID")
-    for place in reading.places(db):
+    for place in places(db):
         block = reading.names_of(db, place.block)
         renamed = []
         for nth in range(place.nth, place.nth + place.rows):

@@ -14,10 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from batchrun.checkpoint import reading
 from batchrun.checkpoint.damage import naming_damage
 from batchrun.checkpoint.explain import explained
-from batchrun.checkpoint.reading import Taken
+from batchrun.checkpoint.row_reader import RowReader, Taken, all_bodies
 from batchrun.core.states import STATE_NAMES
 from batchrun.core.text import counted
 from batchrun.errors import InputError
@@ -106,7 +105,7 @@ def _outcomes(first: int, taken: Taken, *, raw: bool) -> Outcomes:
 def bodies(db: sqlite3.Connection) -> Iterator[tuple[Sequence[int], Sequence[bytes]]]:
     """Rows that have a result, and their results, in order, some at a time. Raises `CheckpointError`."""
     with naming_damage(checkpoint_path(db), db):
-        yield from reading.all_bodies(db)
+        yield from all_bodies(db)
 
 
 def pages(
@@ -118,7 +117,7 @@ def pages(
     is not what was written.
     """
     with naming_damage(checkpoint_path(db), db):
-        reader, end = reading.RowReader(db, raws=raw), 0
+        reader, end = RowReader(db, raws=raw), 0
         for chunk in chunks:
             rest, last = chunk, end + len(chunk)
             while end < last:

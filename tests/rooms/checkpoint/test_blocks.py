@@ -21,9 +21,10 @@ from batchrun.checkpoint.format import FORMAT
 from batchrun.checkpoint.gathering import blocks_of
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.placing import cut
-from batchrun.checkpoint.reading import Corrupt, RowReader, each_row, row_at
 from batchrun.checkpoint.records import Failure, Settled
+from batchrun.checkpoint.row_reader import RowReader, each_row, row_at
 from batchrun.checkpoint.sheets import MOST_BYTES, Block, is_whole, sealed
+from batchrun.checkpoint.stored_blocks import Corrupt
 from batchrun.core.states import DONE, FAILED, LEFT, SKIPPED
 
 ROWS = 12

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchrun.checkpoint import reading
+from batchrun.checkpoint import row_reader
 from batchrun.checkpoint.atomic import replacing
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.records import Failure, Settled
@@ -192,8 +192,8 @@ def test_results_are_the_same_when_they_are_read_a_few_bytes_at_a_time(
     mixed = [{"a": row, "text": "x" * (row % 7 * 50)} if row % 5 else LEFT for row in range(60)]
     table = make(70).settle(*mixed, failure_of(61), Skipped("too old"), {"late": 1}).settle(1, 2, 3, first=5)
     whole = table.export(name).read_bytes()
-    monkeypatch.setattr(reading, "_TAKEN_BYTES", most)
-    monkeypatch.setattr(reading, "_BLOCKS_AT_ONCE", 1)
+    monkeypatch.setattr(row_reader, "_TAKEN_BYTES", most)
+    monkeypatch.setattr(row_reader, "BLOCKS_AT_ONCE", 1)
     with table.db() as db:
         sizes = [len(page) for _, page in pages(table.table.chunks(), db)]
     assert (sum(sizes), len(sizes) > 2) == (70, True)
@@ -206,7 +206,7 @@ def test_results_are_the_same_when_they_are_read_a_few_bytes_at_a_time(
 def test_a_parquet_table_is_cut_where_results_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq.write_table(pa.table({"id": range(20)}), tmp_path / "in.parquet")
     table = Table(tmp_path / "in.parquet").settle(*({"n": row} for row in range(20)))
-    monkeypatch.setattr(reading, "_TAKEN_BYTES", 1)
+    monkeypatch.setattr(row_reader, "_TAKEN_BYTES", 1)
     assert table.parquet().to_pylist() == [
         {"id": row, "n": row, "batchrun_status": "done", "batchrun_how": "json", "batchrun_error": None}
         for row in range(20)
