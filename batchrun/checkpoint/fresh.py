@@ -12,7 +12,7 @@ from batchrun.errors import BatchrunError
 
 from .log import older
 
-_PARTS = ("", "-wal", "-shm")
+PARTS = ("", "-wal", "-shm")
 """What SQLite makes of a checkpoint's name."""
 
 
@@ -42,6 +42,11 @@ def fresh_start(places: Places) -> SetAside:
     return SetAside(aside, holds)
 
 
+def aside_files(places: Places, aside: Path) -> list[Path]:
+    """All that may belong to a checkpoint that was moved aside; first the file without which the others are nothing."""
+    return [*(Path(f"{aside}{part}") for part in PARTS), *(kept for _, kept in _logs(places, aside))]
+
+
 def _logs(places: Places, aside: Path) -> Iterator[tuple[Path, Path]]:
     """The log's files, and where they are beside a checkpoint that is `aside`."""
     for log in (places.log, older(places.log)):
@@ -49,7 +54,7 @@ def _logs(places: Places, aside: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _rename(checkpoint: Path, to: Path) -> None:
-    for part in _PARTS:
+    for part in PARTS:
         with suppress(FileNotFoundError):
             Path(f"{checkpoint}{part}").rename(f"{to}{part}")
 
@@ -77,7 +82,7 @@ def forget_if_unused(places: Places, aside: SetAside | None) -> None:
             places.inflight.unlink(missing_ok=True)
             if places.log.exists() and not places.log.stat().st_size:
                 places.log.unlink()
-            for part in reversed(_PARTS):
+            for part in reversed(PARTS):
                 Path(f"{places.checkpoint}{part}").unlink(missing_ok=True)
             if aside:
                 _rename(aside.path, places.checkpoint)

@@ -23,8 +23,9 @@ class NothingYet(UsageError):
     """The file is there, and no run has come as far as to write anything into it."""
 
 
-def opened(path: Path, *, write: bool) -> Checkpoint:
-    """Open the checkpoint at `path`; with `write`, make it if it is missing or empty.
+def opened(path: Path, *, write: bool, still: bool = False) -> Checkpoint:
+    """Open the checkpoint at `path`; with `write`, make it if it is missing or empty. `still`: nobody writes to it any
+    more, so that a reader leaves no files beside it.
 
     Raises `CheckpointError` if it is damaged, of a newer format, no checkpoint, not ours alone, or cannot be written,
     and `NothingYet` if it is empty and only to be read.
@@ -32,6 +33,8 @@ def opened(path: Path, *, write: bool) -> Checkpoint:
     check_folder(path.parent, path.name)
     with explained(path):
         try:
+            if still and not write and not _has_log(path):
+                return _opened(path, "immutable=1", write=False)
             return _opened(path, "mode=rwc" if write else "mode=ro", write=write)
         except sqlite3.OperationalError as error:
             if not write and _is_half_made(path):

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -110,9 +111,12 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.sqlite"))
 
 
-def tables_below(folder: Path) -> list[tuple[Path, Path]]:
-    """Every table that has a checkpoint of ours in `folder` or below: its path as if beside it, and `--dir` for it."""
-    found = (place for place in sorted(folder.rglob("*.batchrun")) if _is_ours(place) and names_in(place))
+def tables_below(folder: Path, names: Callable[[Path], list[str]] = names_in) -> list[tuple[Path, Path]]:
+    """Every table that has a checkpoint of ours in `folder` or below: its path as if beside it, and `--dir` for it.
+
+    `names`: which checkpoints count.
+    """
+    found = (place for place in sorted(folder.rglob("*.batchrun")) if _is_ours(place) and names(place))
     return [(place.with_name(place.name.removesuffix(".batchrun")), place.parent) for place in found]
 
 

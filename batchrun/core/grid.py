@@ -6,7 +6,7 @@ from unicodedata import combining, east_asian_width
 from .text import one_line
 
 _GAP = "  "
-_NARROWEST = 10
+_NARROWEST = 16
 _LONGEST = 400
 _CUT = "..."
 

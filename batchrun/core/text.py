@@ -51,7 +51,9 @@ def _short(value: float) -> str:
 
 
 def memory(size: int) -> str:
-    """`312 MB`, `1.5 GB`, of 1024 kilobytes to the megabyte, as process tables say it."""
+    """`44 KB`, `312 MB`, `1.5 GB`, of 1024 kilobytes to the megabyte, as process tables say it."""
+    if size < 1 << 20:
+        return f"{-(-size // 1024):,} KB"
     return f"{size / (1 << 20):,.0f} MB" if size < 1 << 30 else f"{size / (1 << 30):,.1f} GB"
 
 

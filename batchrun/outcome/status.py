@@ -29,11 +29,11 @@ def all_statuses(input_path: Path | None, directory: Path | None, name: str | No
     found = []
     for table, place in tables_below(directory or Path()):
         if name is None or safe(name) in names_in(places_of(table, place, "any").folder):
-            found.append({"input": str(_as_said(table, place)), "tasks": statuses(table, place, name)})
+            found.append({"input": str(said_as(table, place)), "tasks": statuses(table, place, name)})
     return found
 
 
-def _as_said(table: Path, place: Path) -> Path:
+def said_as(table: Path, place: Path) -> Path:
     """The pattern after which a checkpoint's folder is named, as a path from here; any other table as it is."""
     folder = folder_of(table, place)
     if table.name.endswith(PATTERN_ENDING):
