@@ -31,12 +31,13 @@ from batchrun.checkpoint.places import Places
 from batchrun.checkpoint.renamed import refuse_renamed
 from batchrun.core.grid import Record
 from batchrun.core.signals import Signals, listening
+from batchrun.core.text import counted
 from batchrun.display.first_lines import Announcement
 from batchrun.display.reporter import Reporter
 from batchrun.engine.choose import engine_when_asked
 from batchrun.engine.lane_slots import slots_for
 from batchrun.engine.local.nursery import Nursery
-from batchrun.engine.seam import Engine, Rows
+from batchrun.engine.seam import Engine, EngineState, Rows
 from batchrun.engine.unshared import unshared_as_fact
 from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
@@ -240,7 +241,10 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
         stopped = stopped or error
     summary = summarise(places, settings, checkpoint, plan, tally, output, stopped)
     with suppress(CheckpointError) if stopped else nullcontext():  # a full disk: that is said already
-        if engine and (refusal := engine.state().refusal):
+        state = engine.state() if engine else EngineState()
+        if state.restarts:
+            job.folder.log.say(f"workers were replaced {counted(state.restarts, 'time')}")
+        if refusal := state.refusal:
             sources = planned.version.sources
             checkpoint.put(unshared=unshared_as_fact(refusal, settings.preload, sources))
         checkpoint.end_run(number, summary.exit_code, summary.as_record())

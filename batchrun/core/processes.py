@@ -89,14 +89,15 @@ def cpu_quotas(membership: Path, mounted: Path) -> list[int]:
     its own group as `mounted` itself while the list has its name outside.
     """
     found = []
-    for folder, groups in _cpu_groups(membership, mounted):
+    for folder, groups in control_groups("cpu", membership, mounted):
         for group in groups:
             with suppress(OSError, ValueError, ZeroDivisionError):
                 found.append(_quota(folder / group))
     return [max(1, math.ceil(quota)) for quota in found if quota > 0]
 
 
-def _cpu_groups(membership: Path, mounted: Path) -> list[tuple[Path, list[Path]]]:
+def control_groups(controller: str, membership: Path, mounted: Path) -> list[tuple[Path, list[Path]]]:
+    """Folders, and the groups of a process below each, that may limit what the controller controls."""
     try:
         lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
     except (OSError, UnicodeError):
@@ -107,8 +108,8 @@ def _cpu_groups(membership: Path, mounted: Path) -> list[tuple[Path, list[Path]]
         groups = [] if ".." in own.parts else [own, *own.parents]
         if not controllers:
             found += [(mounted, groups), (mounted / "unified", groups)]
-        elif "cpu" in controllers.split(","):
-            found += [(mounted / "cpu", groups), (mounted / controllers, groups)]
+        elif controller in controllers.split(","):
+            found += [(mounted / controller, groups), (mounted / controllers, groups)]
     return found
 
 

@@ -143,6 +143,6 @@ def _status(snap: Snapshot, width: int) -> list[Line]:
     elif snap.pause:
         text = phrases.pause(snap.pause, snap.input)
     else:
-        text = phrases.still_loading(snap.loading)
+        text = phrases.scarce(snap.scarce) or phrases.still_loading(snap.loading)
     lines = textwrap.wrap(text, max(width, _NARROWEST), max_lines=3, placeholder=" ...")
     return [[], *([(line, "warn")] for line in lines)] if lines else []

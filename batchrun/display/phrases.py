@@ -5,7 +5,18 @@ from collections.abc import Sequence
 
 from batchrun.checkpoint.inflight import Running
 from batchrun.core.states import SETTLED_NAMES, spoken
-from batchrun.core.text import a_minute, ceil_seconds, counted, duration, money, one_line, percent, rate, whole_seconds
+from batchrun.core.text import (
+    a_minute,
+    ceil_seconds,
+    counted,
+    duration,
+    memory,
+    money,
+    one_line,
+    percent,
+    rate,
+    whole_seconds,
+)
 from batchrun.engine.events import Loading
 
 from .snapshot import Allowed, Drain, LastError, Pause, Slowest, Snapshot, SpentSoFar
@@ -61,11 +72,12 @@ def usual_latency(snap: Snapshot) -> str:
 
 
 def lanes(snap: Snapshot) -> str:
-    """Lanes, and how often a worker was replaced."""
+    """Lanes, how often a worker was replaced, and the memory of the largest where that matters."""
     if not snap.lanes:
         return ""
     restarts = f", {counted(snap.restarts, 'restart')}" if snap.restarts else ""
-    return f"{counted(snap.lanes, 'lane')}{restarts}"
+    largest = f", largest worker {memory(snap.largest)}" if snap.largest else ""
+    return f"{counted(snap.lanes, 'lane')}{restarts}{largest}"
 
 
 def workers(snap: Snapshot) -> list[str]:
@@ -118,6 +130,11 @@ def pause(found: Pause, input_name: str) -> str:
         return f"paused {found.reason}: rows in flight finish; 'batchrun ctl {input_name} --resume' resumes"
     reason = f": {one_line(found.reason)}" if found.reason else ""
     return f"paused for {ceil_seconds(found.seconds)}{reason}"
+
+
+def scarce(why: str) -> str:
+    """Why memory lets no row start."""
+    return f"no row starts: {why}" if why else ""
 
 
 def drain(found: Drain, in_flight: int, longest: Slowest | None) -> str:
@@ -178,4 +195,5 @@ def line(snap: Snapshot) -> str:
     parts += [", ".join(allowed(snap.allowance)), *spent(snap.spent)]
     if snap.pause:
         parts.append(pause(snap.pause, snap.input))
+    parts.append(scarce(snap.scarce))
     return f"{whole_seconds(snap.elapsed)}: {'; '.join(part for part in parts if part)}"

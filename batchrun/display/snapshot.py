@@ -84,7 +84,7 @@ class Snapshot:
     `refusals`, `rate` (rows settled a second), `p50` and `p95` (seconds an attempt) are of this run. `eta`:
     seconds until its last row, None while nobody can know. `full`: so many rows rest that new ones wait for them.
     `jobs`: rows at once, if `ctl` has changed that. `workers`: name, rows in flight and failed attempts of a cluster's.
-    `loading`: why no row can start yet.
+    `loading`: why no row can start yet. `largest`, `scarce`: as of `EngineState`.
     """
 
     task: str
@@ -111,6 +111,8 @@ class Snapshot:
     pause: Pause | None = None
     drain: Drain | None = None
     loading: Loading | None = None
+    largest: int = 0
+    scarce: str = ""
     elapsed: float = 0.0
     allowance: "Allowed | None" = None
     spent: "SpentSoFar | None" = None
@@ -155,6 +157,8 @@ def snapshot_of(run: Run, now: float, *, task: str, input_name: str, draining_si
         pause=None if drain else _pause(run, tally, now),
         drain=drain,
         loading=engine.loading,
+        largest=engine.largest,
+        scarce=engine.scarce,
         elapsed=elapsed,
         allowance=_allowed(run, now),
         spent=_spent(run, elapsed),

@@ -89,7 +89,7 @@ def worker_setup(settings: Settings, spec: Spec, places: Places, stack: ExitStac
         schema=schema_of(spec),
         args=dict(settings.args),
         preload=settings.preload,
-        limits=Limits(settings.worker_rows, settings.worker_memory),
+        limits=Limits(settings.worker_rows, settings.worker_memory, settings.min_free_memory),
     )
 
 

@@ -39,7 +39,8 @@ class EngineState(NamedTuple):
 
     `running`: lane and row of everything that is executing. `lanes`: those that are up; `restarts`: workers, and
     machines, that were replaced. `machines`: if there are several. `loading`: why no row has started yet. `refusal`:
-    why libraries are not imported once for all workers; empty if they are, or nobody has tried.
+    why libraries are not imported once for all workers; empty if they are, or nobody has tried. `largest`: bytes of
+    the worker that has most, where that matters. `scarce`: why memory lets no row start; empty if it does.
     """
 
     running: Sequence[tuple[int, Running]] = ()
@@ -48,6 +49,8 @@ class EngineState(NamedTuple):
     machines: Sequence[MachineState] = ()
     loading: Loading | None = None
     refusal: str = ""
+    largest: int = 0
+    scarce: str = ""
 
 
 class Engine(Protocol):

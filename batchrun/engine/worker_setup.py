@@ -11,10 +11,14 @@ TEMPLATE_IS_UP = b"+"
 
 
 class Limits(NamedTuple):
-    """After how many rows, and beyond how many bytes of memory, a worker is replaced; None: never."""
+    """After how many rows, and beyond how many bytes of memory, a worker is replaced; None: never.
+
+    `free`: bytes of memory that are to stay free on the machine, for which workers end.
+    """
 
     rows: int | None = None
     memory: int | None = None
+    free: int | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batchrun.checkpoint.bind import read_options
+from batchrun.core.free_memory import memory_here
+from batchrun.core.text import memory
 from batchrun.errors import Interrupted, UsageError
 from batchrun.options.settings import Settings
 from batchrun.table.detect import open_table
@@ -13,10 +15,20 @@ from batchrun.task.spec import Spec
 
 def check_early(spec: Spec, input_path: Path, settings: Settings) -> None:
     """What cannot be read, or done on this table, is said before there is a folder, and before a long reading."""
+    _check_memory(settings)
     options = read_options(settings)
     table = open_table(input_path, options)
     if table.columns and not isinstance(spec, (str, bytes)):  # those of JSON Lines are known once it is read
         spec.check(task_columns(table.columns, options))
+
+
+def _check_memory(settings: Settings) -> None:
+    asked = settings.min_free_memory
+    if asked and settings.engine == "local" and (there := memory_here()) and asked >= there.total:
+        raise UsageError(
+            f"--min-free-memory {memory(asked)} can never be free: there are {memory(there.total)}",
+            "name less: what other programs need, and what one row takes",
+        )
 
 
 def check_named(input_path: Path, settings: Settings, stop: Callable[[], int], called: str = "") -> None:

@@ -18,7 +18,8 @@ class Rules:
 
     `alone`, `guilty`: fingerprints of rows that run by themselves, or not at all (see `suspects`). `patience`:
     seconds that rows in flight have left when the task aborts the run (None: all the time they need). `columns`: of
-    the task's rows; `sources`: path and digest of each of its files.
+    the task's rows; `sources`: path and digest of each of its files. `spares_memory`: whether want of memory can keep
+    rows from starting.
     """
 
     timeout: Timeout | None
@@ -30,6 +31,7 @@ class Rules:
     patience: float | None = None
     columns: tuple[str, ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
+    spares_memory: bool = False
 
     def edited(self, loaded: Iterable[tuple[str, str]]) -> list[str]:
         """Which of the task's files a worker has loaded with other content than the run began with."""
@@ -57,4 +59,5 @@ def rules_for(
         patience=PATIENCE_SECONDS if settings.prompt is not None else None,
         columns=columns,
         sources=sources,
+        spares_memory=settings.min_free_memory is not None,
     )

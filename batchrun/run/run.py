@@ -12,7 +12,7 @@ from batchrun.checkpoint.inflight import Running
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.core.redact import Redactor
 from batchrun.core.signals import Signals
-from batchrun.core.text import counted
+from batchrun.core.text import counted, whole_seconds
 from batchrun.engine.deal import Deal, rows_of
 from batchrun.engine.events import (
     Crashed,
@@ -41,6 +41,9 @@ from .tally import Tally
 # signals, ctl and the display want to be looked at ten times a second.
 GATHER_SECONDS = 0.005
 TICK_SECONDS = 0.1
+
+# Other programs give memory back, too, but nobody should wait for that all night.
+SCARCE_SECONDS = 30.0
 
 
 class Observer(Protocol):
@@ -91,6 +94,7 @@ class Run:
         self._stillborn = 0
         self.patient_until: float | None = None
         self._killed = False
+        self._scarce_since: float | None = None
 
     def go(self) -> BatchrunError | None:
         """Run until nothing is left; returns why it ended early, or None. What is settled is committed."""
@@ -100,6 +104,8 @@ class Run:
                 self._feed()
                 happened = self._collect()
                 self.ledger.commit_if_due(idle=not happened)
+                if self.rules.spares_memory and not happened:
+                    self._mind_memory(time.monotonic())
                 self._observer.tick(self, time.monotonic())
         finally:  # whatever it is that ends the loop: these rows have been paid for
             self.ledger.commit()
@@ -124,6 +130,22 @@ class Run:
         if (self.signals.count > 1 or impatient) and not self._killed:
             self._killed = True
             self.engine.withdraw("kill")
+
+    def _mind_memory(self, now: float) -> None:
+        """Want of memory lets no row start, and nothing runs that could give some back: say so, and end in time."""
+        state = self.engine.state()
+        if not state.scarce or state.running or self.helm.paused or self.stopped:
+            self._scarce_since = None
+        elif self._scarce_since is None:
+            self._scarce_since = now
+            self.say(f"waiting, at most {whole_seconds(SCARCE_SECONDS)}: no row can start: {state.scarce}")
+        elif now - self._scarce_since > SCARCE_SECONDS:
+            self.stop(
+                StoppedError(
+                    f"stopped early: for {whole_seconds(SCARCE_SECONDS)} no row could start: {state.scarce}",
+                    "end what else takes memory, or lower --min-free-memory; the same command resumes",
+                )
+            )
 
     def _feed(self) -> None:
         if self.stopped is None and (room := self._room()):

@@ -157,6 +157,8 @@ class Cluster:
             lanes=sum(host.lanes for host in hosts),
             restarts=self._account.restarts + sum(host.restarts for host in hosts),
             machines=[MachineState(host.name, len(host.sent), host.failures) for host in hosts],
+            largest=max((host.largest for host in hosts), default=0),
+            scarce=next((f"on {host.name}, {host.scarce}" for host in hosts if host.scarce), ""),
         )
 
     @property

@@ -104,7 +104,7 @@ class LaneHost:
         now = time.monotonic()
         state = self._lanes.state()
         running = tuple((lane, now - row.started, row.position) for lane, row in state.running)
-        return HostStatus(state.lanes, state.restarts, running)
+        return HostStatus(state.lanes, state.restarts, running, state.largest, state.scarce)
 
     def _feed(self) -> None:
         room = self._lanes.room()

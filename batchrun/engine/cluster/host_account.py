@@ -27,6 +27,8 @@ class HostAccount:
         self.failures = 0
         self.lanes = 0
         self.restarts = 0
+        self.largest = 0
+        self.scarce = ""
         self.running: list[tuple[int, Running]] = []
         self.last_words = ""
         self._pace = Pace()
@@ -63,6 +65,7 @@ class HostAccount:
         """How it is."""
         now = time.monotonic()
         self.lanes, self.restarts = status.lanes, status.restarts
+        self.largest, self.scarce = status.largest, status.scarce
         self.running = [
             (lane, Running(now - age, ticket.attempt, ticket.fingerprint, row))
             for lane, age, row in status.running

@@ -15,11 +15,16 @@ _PLAIN = 2  # see `batchrun.engine.wire`
 
 
 class HostStatus(NamedTuple):
-    """How a host is: lanes up, workers replaced, and (lane, seconds since its start, row) of what runs."""
+    """How a host is: lanes up, workers replaced, and (lane, seconds since its start, row) of what runs.
+
+    `largest`, `scarce`: as of `EngineState`.
+    """
 
     lanes: int
     restarts: int
     running: tuple[tuple[int, float, int], ...]
+    largest: int = 0
+    scarce: str = ""
 
 
 class HostBroken(NamedTuple):

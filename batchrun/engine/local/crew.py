@@ -15,6 +15,7 @@ from batchrun.task.kept_code import contents_as_begun
 from .births import Births
 from .lane import Lane
 from .pace import Absence
+from .scarcity import Scarcity
 
 LOADING = max(4, 2 * cpus())
 
@@ -34,6 +35,7 @@ class Crew:
         self.replaced = 0
         self.broken: StoppedError | None = None
         self.absence = Absence()
+        self.scarcity = Scarcity(setup.limits.free)
         self._jobs = jobs
         self._slots: list[int] = []
         self._rows: Rows | None = None
@@ -94,25 +96,32 @@ class Crew:
     def put_up_more(self) -> None:
         """Start the lanes that are missing, a few at a time. Raises `StoppedError` if that cannot be done."""
         loading = sum(not lane.ready for lane in self.lanes)
-        while self.replacing and not self.broken and not self.complete and loading < LOADING:
+        while self._may_grow() and not self.complete and loading < LOADING:
             if self._births.trial:
                 return  # the others may be forked from the first
-            lane = Lane(len(self.lanes), self.setup, self._cells, self.absence)
+            there = {lane.index for lane in self.lanes}
+            index = next(index for index in range(len(self._slots)) if index not in there)
+            lane = Lane(index, self.setup, self._cells, self.absence)
             self._lay_out(lane)
             self._put_up(lane)
             self.lanes.append(lane)
             loading += 1
 
     def put_up_again(self, lane: Lane) -> None:
-        """Give the lane another worker, or end it where there are to be no more."""
-        if self.replacing and not self.broken:
+        """Give the lane another worker, or end it where there are to be no more, or none now."""
+        self.lanes.remove(lane)
+        if self._may_grow():
             try:
                 self._put_up(lane)
-                return
+                self.lanes.append(lane)
             except StoppedError as error:
                 # Told at the next call: what has happened until now must not be lost over it.
                 self.broken = error
-        self.lanes.remove(lane)
+
+    def _may_grow(self) -> bool:
+        """Whether there may be another lane. For want of memory there are fewer, but one."""
+        there = len(self.lanes)
+        return self.replacing and not self.broken and there < max(1, self.scarcity.most)
 
     def replace(self, lane: Lane, cause: str | None, *, charged: bool) -> None:
         """A worker has died. See `Births.in_vain`."""

@@ -14,6 +14,7 @@ from typing import Self
 
 from batchrun.checkpoint.inflight import InFlight, forget
 from batchrun.core.descriptors import raise_descriptors
+from batchrun.core.processes import memory_of
 from batchrun.core.stillness import Stillness
 from batchrun.engine.deal import Deal, rows_of, take
 from batchrun.engine.events import Crashed, Event, Finished, Gathered, Stillborn, StoodStill, TimedOut
@@ -30,7 +31,7 @@ from .nursery import Nursery
 from .overdue import end_overgrown, look_after
 from .still_loading import end_loading, loading
 from .suspicion import Suspicion
-from .worker_process import Garbled, Overdue
+from .worker_process import Garbled, Overdue, Unaffordable
 
 # For workers to end by themselves: the user's module may have something to close.
 END_SECONDS = 1.0
@@ -93,16 +94,22 @@ class Lanes:
             return 0
         # Rows that ran when the nursery was killed run alone, so that the one that does it is found.
         if self._suspicion.of_nursery:
-            return 0 if self.busy() else min(1, sum(lane.room() for lane in self.lanes))
+            return 0 if self.busy() else min(1, sum(lane.room() for lane in self._affordable()))
         alone = bool(self._suspicion.of_lanes)
-        return sum(lane.room(alone=alone) for lane in self.lanes)
+        return sum(lane.room(alone=alone) for lane in self._affordable())
+
+    def _affordable(self) -> list[Lane]:
+        """Lanes that may be handed rows: those that hold some come first."""
+        most = self._crew.scarcity.most
+        return self.lanes if most >= len(self.lanes) else sorted(self.lanes, key=_has_no_row)[: int(most)]
 
     def send(self, deals: list[Deal]) -> None:
         """Hand out at most `room()` rows: first one to each idle lane, then shares of what the lanes hold."""
         # The emptiest first, and to none more than its share of what is left: a lane that has room for thousands must
         # not get the rows that would keep its neighbours busy.
         alone = bool(self._suspicion.of_lanes)
-        lanes = sorted((lane for lane in self.lanes if lane.room(alone=alone)), key=lambda lane: len(lane.rows.sent))
+        lanes = [lane for lane in self._affordable() if lane.room(alone=alone)]
+        lanes.sort(key=lambda lane: len(lane.rows.sent))
         left, rows = deque(deals), rows_of(deals)
         for nth, lane in enumerate(lanes):
             fair = -(-rows // (len(lanes) - nth))
@@ -172,7 +179,17 @@ class Lanes:
                 end_overgrown(lane, memory)
             if lane.worker.pipes.full:
                 self._watch_inbox(lane)
-        return events
+        return [*events, *self._spare_memory(now)]
+
+    def _spare_memory(self, now: float) -> list[Event]:
+        """Where too little is free, nothing starts any more, and workers end."""
+        scarcity = self._crew.scarcity
+        if going := scarcity.look(self.lanes, now):
+            for lane in going:
+                self._heard(lane.index, [f"this worker is ended: {scarcity.why}"])
+            kill_all(going, Unaffordable())
+        waiting = [lane for lane in self.lanes if len(lane.rows.sent) > lane.slots] if scarcity.why else []
+        return [event for lane in waiting for event in self._suspicion.heard(lane.take_back())]
 
     def _after_stillness(self, seconds: float) -> list[Event]:
         """Time in which this process stood still is charged to no row. Its workers may have stood still with it."""
@@ -187,7 +204,17 @@ class Lanes:
         """How it goes. `ask`: a worker that loads the task is asked where it is, which can take two seconds."""
         loads = loading(self.lanes, self._crew.setup.spec, time.monotonic(), self._heard if ask else None)
         running = [(lane.index, row) for lane in self.lanes for row in lane.running()]
-        return EngineState(running, len(self.lanes), self._crew.replaced, loading=loads, refusal=self._births.refusal)
+        limits = self._crew.setup.limits
+        largest = max((memory_of(lane.worker.pid) for lane in self.lanes), default=0) if any(limits[1:]) else 0
+        return EngineState(
+            running,
+            len(self.lanes),
+            self._crew.replaced,
+            loading=loads,
+            refusal=self._births.refusal,
+            largest=largest,
+            scarce=self._crew.scarcity.why,
+        )
 
     def withdraw(self, how: Withdrawal) -> list[Event]:
         """Take back every row that has not started; what runs goes on. `drain`: a lane that dies stays dead, too.
@@ -288,8 +315,8 @@ class Lanes:
         was_ready = lane.ready
         cause = lane.bury()
         tail = "\n".join(untagged(line) for line in lane.worker.tail)
-        if not was_ready and not events and cause:
-            ending = lane.worker.ending
+        ending = lane.worker.ending
+        if not was_ready and not events and cause and not isinstance(ending, Unaffordable):
             events.append(ending.told if isinstance(ending, Overdue) else Stillborn(lane.index, cause, tail))
             self._births.stillborn(lane)
         running = [row for row in running if row.position in lane.rows.sent]
@@ -301,6 +328,10 @@ class Lanes:
         charged = any(isinstance(event, (Crashed, TimedOut)) for event in blamed)
         self._crew.replace(lane, cause, charged=charged or bool(suspects))
         return self._suspicion.heard([*events, *blamed])
+
+
+def _has_no_row(lane: Lane) -> bool:
+    return not lane.rows.sent
 
 
 def _rows(event: Event) -> int:

@@ -35,6 +35,10 @@ class Overgrown(NamedTuple):
     why: str
 
 
+class Unaffordable:
+    """It was ended because the machine has too little memory for it."""
+
+
 class Overdue(NamedTuple):
     """It was ended because it was loading the task for too long. `told`: what is to be told when it has died."""
 
@@ -49,7 +53,7 @@ class Killed:
     """It was ended for no fault of a row's."""
 
 
-Ending = Condemned | Overgrown | Hung | Overdue | Garbled | Killed
+Ending = Condemned | Overgrown | Unaffordable | Hung | Overdue | Garbled | Killed
 
 
 class WorkerProcess:

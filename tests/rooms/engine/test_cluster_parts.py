@@ -113,7 +113,7 @@ def test_what_a_host_tells_arrives_as_the_same_events():
         TimedOut(0, TICKETS[3], 2.0),
         Crashed(0, TICKETS[4], 0.5, "killed by signal 9", "last words"),
         Returned(1, (DEAL.part(0, 1), DEAL.part(2, 4))),
-        HostStatus(2, 0, ((0, 1.5, 3),)),
+        HostStatus(2, 0, ((0, 1.5, 3),), 1 << 20, "900 MB of memory is free"),
     ]
     assert list(understood(marshal.loads(packed_messages(told)[HEADER.size :]), SENT)) == told
 
