@@ -4,6 +4,7 @@ What a column's type is depends on nothing but which kinds of cells there are in
 neither the order of the rows nor the size of the chunks matters.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -37,6 +38,9 @@ _CHECKED = 500
 _CHECKED_IN_CHUNK = 50
 _SAID = {"str": "text", "int": "int", "float": "float", "bool": "bool"}
 
+_Words = dict[int, dict[str, int]]
+"""By kind, the words that are in the way of numbers, each with the row where it is first met."""
+
 Odd = tuple[int, int, str]
 """Column, row (both from 0) and text of a cell that a user may have to know of."""
 
@@ -64,7 +68,8 @@ class ColumnTypes:
         self._forced = {columns.index(name): dtype for name, dtype in dtypes.items()}
         self._missing = MISSING.union(missing)
         self._kinds = [0] * len(columns)
-        self._words: list[dict[int, dict[str, int]]] = [{OTHER: {}, WEAK: {}, LONG: {}} for _ in columns]
+        # Only of columns that have some: a table may have a million of them.
+        self._words: defaultdict[int, _Words] = defaultdict(lambda: {OTHER: {}, WEAK: {}, LONG: {}})
         self._ids: set[int] = set()
         self._cut: dict[int, tuple[int, str]] = {}
         self._unchecked = [_CHECKED] * len(columns)
@@ -171,7 +176,9 @@ class ColumnTypes:
 
     def _words_alone(self, place: int) -> dict[str, int]:
         """The words but for which the column would be one of numbers; none if these are many, or numbers none."""
-        kinds, found = self._kinds[place], self._words[place]
+        kinds, found = self._kinds[place], self._words.get(place)
+        if found is None:
+            return {}
         words = {**found[OTHER], **found[LONG]} if kinds & DECIMAL else {**found[OTHER], **found[WEAK]}
         ids = kinds & DECIMAL and place in self._ids
         if ids or kinds & (_MANY | BOOL) or not kinds & NUMBERS or len(words) > _FEW_WORDS:
