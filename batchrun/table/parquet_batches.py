@@ -20,6 +20,7 @@ LARGEST_ROW = 128 << 20
 """Bytes of a row that is unpacked, as of a line of text."""
 _UNPACKED, _UNKNOWN = 64 << 20, 128 << 20
 """Bytes of a batch where values may repeat, and where nobody can tell how long they are."""
+_FEW = 16
 _VALUE = 8
 """Bytes that each value takes at least, once it is unpacked."""
 _ONCE = frozenset({"PLAIN", "RLE", "BIT_PACKED", "DELTA_LENGTH_BYTE_ARRAY"})
@@ -80,7 +81,9 @@ def _rows_at_once(path: Path, file: Any, number: int, rows: int, columns: list[s
         size = min(size, _UNKNOWN // unknown)
     in_dictionary = [chunk for chunk in repeating if chunk.in_dictionary]
     if size * sum(chunk.written for chunk in in_dictionary) > _UNPACKED:
-        size = min(size, _UNPACKED // max(1, _longest_values(path, number, [chunk.path for chunk in in_dictionary])))
+        # Where rows are long anyway, one by one costs nothing, and a look would unpack the dictionary once more.
+        longest = _longest_values(path, number, [chunk.path for chunk in in_dictionary]) if size > _FEW else _UNPACKED
+        size = min(size, _UNPACKED // max(1, longest))
     return max(1, size)
 
 
