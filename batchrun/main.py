@@ -218,7 +218,7 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
     bound, plan = planned.bound, planned.plan
     tally = Tally(time.monotonic())
     engine = None if settings.reparse or not plan.to_run else _put_up(job, planned)
-    number = checkpoint.begin_run(versions(), options_of(settings))
+    number = checkpoint.begin_run(versions(), options_of(settings, job.spec))
     ledger = Ledger(checkpoint, number, plan.rows, plan.settled, job.folder.witness, plan.to_run)
     stopped: BatchrunError | None = None
     if settings.reparse:

@@ -215,7 +215,7 @@ class Checkpoint:
             raise damaged(self.path, f"it knows of row {last:,}, which the table does not have")
         return last
 
-    def failed_rows(self) -> Generator[tuple[int, str, str, str | None], None, None]:
+    def failed_rows(self) -> Generator[tuple[int, str, str, str | None, str | None], None, None]:
         """Position, kind, message and traceback of each row of the table that has failed, in order."""
         with explained(self.path):
             yield from reading.failed_rows(self.db)

@@ -5,7 +5,9 @@ A task that prints much must not fill the disk: of a log that has reached its si
 """
 
 import os
+import re
 import time
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -13,6 +15,8 @@ from typing import Self
 from batchrun.core.ownership import open_own
 from batchrun.core.redact import Redactor
 
+_MOMENT = "%Y-%m-%d %H:%M:%S"
+_SHOWN_BYTES = 2000
 MOST_BYTES = 32 << 20
 """Of a log. It and the older one beside it so take twice as much at most, and one batch of lines more."""
 
@@ -20,6 +24,19 @@ MOST_BYTES = 32 << 20
 def older(log: Path) -> Path:
     """Where a log is kept once a new one has begun."""
     return log.with_name(f"{log.name}.1")
+
+
+def printed_by(log: Path, row: int, since: float, most: int) -> list[str]:
+    """The last `most` lines that a row has printed since then (seconds since 1970), as they stand in the log."""
+    tag = re.compile(rb"(.{19}) lane \d+ \[row %d\] (.*)" % row, re.DOTALL)
+    begin = time.strftime(_MOMENT, time.localtime(since)).encode()
+    found: deque[bytes] = deque(maxlen=most)
+    for file in (older(log), log):
+        with suppress(OSError), os.fdopen(open_own(file, os.O_RDONLY), "rb") as lines:
+            for line in lines:
+                if (own := tag.match(line)) and own[1] >= begin:
+                    found.append(own[2][:_SHOWN_BYTES].rstrip(b"\n"))
+    return [line.decode("utf-8", "replace") for line in found]
 
 
 class Log:
@@ -44,7 +61,7 @@ class Log:
         self._write([line])
 
     def _write(self, lines: list[str]) -> None:
-        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        now = time.strftime(_MOMENT)
         data = "".join(f"{now} {self._redactor.text(line)}\n" for line in lines).encode("utf-8", "backslashreplace")
         with suppress(OSError):
             if self._fd is None:

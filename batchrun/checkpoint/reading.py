@@ -147,10 +147,10 @@ def rows_like(db: sqlite3.Connection, states: Sequence[int], how: str | None) ->
             yield [row for row, one in zip(here, orjson.loads(found)[nth : nth + rows], strict=True) if one == how]
 
 
-def failed_rows(db: sqlite3.Connection) -> Iterator[tuple[int, str, str, str | None]]:
-    """Position, kind, message and traceback of each row of the table that has failed, in order."""
+def failed_rows(db: sqlite3.Connection) -> Iterator[tuple[int, str, str, str | None, str | None]]:
+    """Position, kind, message, traceback and type of each row of the table that has failed, in order."""
     return db.execute(
-        f"""SELECT p.position, f.kind, f.message, f.traceback FROM {_STANDS} JOIN failure f ON f.id = b.failure
+        f"""SELECT p.position, f.kind, f.message, f.traceback, f.type FROM {_STANDS} JOIN failure f ON f.id = b.failure
             WHERE p.position > 0 ORDER BY p.position"""
     )
 
@@ -180,6 +180,15 @@ def attempts_and_status(db: sqlite3.Connection, position: int) -> tuple[int, int
     """Attempts made at a settled row, and its state."""
     sql = f"SELECT b.attempts, b.status FROM {_STANDS} WHERE {COVERED.format(at=':row')}"
     return db.execute(sql, {"row": position}).fetchone() or (0, LEFT)
+
+
+def run_of(db: sqlite3.Connection, position: int) -> tuple[Any, ...] | None:
+    """Of the run that settled a row: its number, options and counts (both as JSON), cost, and tokens of four kinds."""
+    sql = f"""SELECT r.id, r.options, r.counts, s.cost, s.prompt, s.completion, s.cached, s.reasoning
+              FROM {_STANDS} JOIN run r ON r.id = b.run LEFT JOIN spent s ON s.run = r.id
+              WHERE {COVERED.format(at=":row")}"""
+    found: tuple[Any, ...] | None = db.execute(sql, {"row": position}).fetchone()
+    return found
 
 
 def first_run(db: sqlite3.Connection) -> float | None:

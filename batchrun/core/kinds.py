@@ -96,6 +96,13 @@ _PASSING = frozenset({408, 409, 425})
 _HOPELESS = frozenset({400, 401, 403, 404, 422})
 
 
+def with_type(kind: str, message: str, type: str | None) -> str:  # noqa: A002 - the field's name
+    """The message of a failure for people: that of an exception of the task's own begins with its type."""
+    if kind != EXCEPTION or type in (None, "ProgramError") or message.startswith(str(type)):
+        return message
+    return f"{type}: {message}"
+
+
 def of_status(status: int) -> str:
     """The kind of failure that an HTTP status from 400 on means."""
     if status == 429:

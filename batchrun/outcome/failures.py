@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from batchrun.core.folding import fold
-from batchrun.core.kinds import remedy
+from batchrun.core.kinds import EXCEPTION, remedy, with_type
 from batchrun.core.text import counted, one_line, percent
 
 _SHOWN_GROUPS = 20
@@ -18,8 +18,8 @@ _LOOKED_AT = 4 * _SHOWN_MESSAGE
 
 @dataclass(slots=True)
 class Group:
-    """Failures that are alike. `rows`: the first ten row numbers; `sample`: one message as it was. `task`: see
-    `groups`.
+    """Failures that are alike. `type`: of the exception. `rows`: the first ten row numbers; `sample`: one message as it
+    was. `task`: see `groups`.
     """
 
     kind: str
@@ -30,11 +30,17 @@ class Group:
     rows: list[int] = field(default_factory=list)
     traceback: str | None = None
     task: str = ""
+    type: str | None = None
 
     @property
     def message(self) -> str:
         """The message, if it is the same for all; else with its varying parts folded."""
         return self.sample if self.same else self.pattern
+
+    @property
+    def told(self) -> str:
+        """The message for people, with the type of an exception."""
+        return with_type(self.kind, self.message, self.type)
 
     @property
     def remedy(self) -> str:
@@ -43,21 +49,22 @@ class Group:
 
     def as_record(self, total: int) -> dict[str, Any]:
         """For machines. `total`: failed rows in all, of which `share` is the part in this group."""
-        told = {"kind": self.kind, "message": self.message, "count": self.count, "rows": self.rows}
+        told = {"kind": self.kind, "type": self.type, "message": self.message, "count": self.count, "rows": self.rows}
         return {**told, "share": round(self.count / total, 4), "sample": self.sample, "next": self.remedy}
 
 
-def groups(failed: Iterable[tuple[int, str, str, str | None]], task: str = "") -> list[Group]:
+def groups(failed: Iterable[tuple[int, str, str, str | None, str | None]], task: str = "") -> list[Group]:
     """Failures that are alike together, the most common first.
 
-    `failed`: position, kind, message and traceback of each row that has failed, in order. `task`: as it is described
-    in the checkpoint.
+    `failed`: position, kind, message, traceback and type of each row that has failed, in order. `task`: as the
+    checkpoint describes it.
     """
     folded = lru_cache(maxsize=1024)(fold)
-    found: dict[tuple[str, str], Group] = {}
-    for position, kind, message, trace in failed:
-        key = (kind, folded(message))
-        group = found.get(key) or found.setdefault(key, Group(kind, key[1], message, traceback=trace, task=task))
+    found: dict[tuple[str, str | None, str], Group] = {}
+    for position, kind, message, trace, of in failed:
+        key = (kind, of if kind == EXCEPTION else None, folded(message))
+        if (group := found.get(key)) is None:
+            found[key] = group = Group(kind, key[2], message, traceback=trace, task=task, type=of)
         group.count += 1
         group.same = group.same and message == group.sample
         if len(group.rows) < _SHOWN_ROWS:
@@ -84,10 +91,10 @@ def failures_in_words(found: list[Group], program: Sequence[str], asked: Sequenc
 
 
 def _paragraph(group: Group, total: int, full: bool) -> str:
-    message = _both_ends(group.message)
+    message = group.told if full and group.same else _both_ends(group.told)
     lines = [f"{group.count:,} × {group.kind} ({percent(group.count, total)}): {message}"]
     if not group.same:
-        lines.append(f"  such as  {_both_ends(group.sample)}")
+        lines.append(f"  such as  {group.sample if full else _both_ends(group.sample)}")
     rows = ", ".join(f"{row:,}" for row in group.rows) + (", …" if group.count > len(group.rows) else "")
     lines += [f"  {'row ' if group.count == 1 else 'rows'}     {rows}", f"  next     {group.remedy}"]
     if full and group.traceback:

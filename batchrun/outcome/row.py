@@ -11,11 +11,12 @@ from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.damage import naming_damage
 from batchrun.checkpoint.inflight import Running, left_behind
 from batchrun.checkpoint.lock import is_held
+from batchrun.checkpoint.log import printed_by
 from batchrun.checkpoint.owner import files_now, lies_in, task_folders
 from batchrun.checkpoint.places import Places
 from batchrun.checkpoint.records import Failure, Settled
 from batchrun.checkpoint.row_reader import row_at
-from batchrun.core.kinds import CRASH
+from batchrun.core.kinds import CRASH, with_type
 from batchrun.core.states import CRASHED, FAILED, LEFT, STATE_NAMES, TIMED_OUT
 from batchrun.core.text import counted, duration, moment, one_line
 from batchrun.errors import UsageError
@@ -25,8 +26,11 @@ from batchrun.task.load import source_digest
 
 from .next_run import Standing, runs_next_time
 from .sample import inputs
+from .sent import what_was_sent
 
 _LEFT = Settled(0, b"", None, LEFT, 0, 0, None)
+PRINTED_LINES = 20
+"""The last ones that are shown of a row."""
 _BAD = (FAILED, TIMED_OUT, CRASHED)
 
 
@@ -58,6 +62,8 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
         task_changed=bool(found) and _task_changed(checkpoint, places, settings, version),
         content_changed=row in reading.changed_rows(checkpoint.db),
     )
+    cells = inputs(bound, [row])[0]
+    since = [failure["at"] - failure["seconds"] for failure in failures] + ([at - (seconds or 0.0)] if at else [])
     will_run, why = runs_next_time(standing, settings.retry, settings.on_change)
     return {
         "row": row,
@@ -66,13 +72,15 @@ def inspect(checkpoint: Checkpoint, bound: Bound, row: int, places: Places, sett
         "seconds": seconds,
         "at": at,
         "lane": None if lane is None else lane + 1,
-        "input": inputs(bound, [row])[0],
+        "input": cells,
+        **what_was_sent(checkpoint, row, cells),
         "result": None if body is None else value_of(body, row),
         "raw": raw if raw is not None or status not in (LEFT, *_BAD) else last and last["raw"],
         "how": how,
         "note": note,
         "error": last if status in _BAD else None,
         "failed_attempts": failures,
+        "printed": printed_by(places.log, row, min(since), PRINTED_LINES) if since else [],
         "will_run": will_run,
         "next": why,
     }
@@ -104,9 +112,15 @@ def _attempt(failure: Failure) -> dict[str, Any]:
 def row_in_words(found: dict[str, Any]) -> str:
     """The record for people."""
     parts = [
-        [f"row {found['row']:,}: {_state(found)}, {counted(found['attempts'], 'attempt')}", f"next: {found['next']}"],
+        [
+            f"row {found['row']:,}: {_state(found)}, {counted(found['attempts'], 'attempt')}",
+            f"next: {found['next']}",
+            *_by(found),
+        ],
         _titled("input", [f"{name}: {value!r}" for name, value in found["input"].items()]),
+        _titled("sent", found["sent"].splitlines() if found["sent"] else []),
         _titled("attempts", _attempts(found)),
+        _titled("printed", found["printed"]),
     ]
     if found["error"] and found["error"]["traceback"]:
         parts.append(_titled("traceback", found["error"]["traceback"].rstrip().splitlines()))
@@ -128,9 +142,24 @@ def _state(found: dict[str, Any]) -> str:
     return str(found["status"]).replace("_", " ")
 
 
+def _by(found: dict[str, Any]) -> list[str]:
+    """The run, the model, and what an attempt has used."""
+    if found["run"] is None:
+        return []
+    parts = [f"run {found['run']}", *([f"model {found['model']}"] if found["model"] else [])]
+    if tokens := found["tokens"]:
+        parts.append(f"on average {tokens['prompt']:,} tokens in, {tokens['completion']:,} out for an attempt")
+    if found["cost"] is not None:
+        parts.append(f"cost {found['cost']:,.2g}")
+    return [f"settled by {', '.join(parts)}"]
+
+
 def _attempts(found: dict[str, Any]) -> list[str]:
     """One line for each attempt. Those that failed are known each; of others the last, which settled the row."""
-    lines = [_line(each, f"{each['kind']}: {one_line(each['message'], 1000)}") for each in found["failed_attempts"]]
+    lines = [
+        _line(each, f"{each['kind']}: {one_line(with_type(each['kind'], each['message'], each['type']), 1000)}")
+        for each in found["failed_attempts"]
+    ]
     if found["at"] is not None and found["error"] is None:
         lines.append(_line({**found, "attempt": found["attempts"]}, _state(found)))
     return lines

@@ -9,6 +9,7 @@ from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.damage import naming_damage
 from batchrun.checkpoint.records import Settled
 from batchrun.checkpoint.row_reader import row_at
+from batchrun.core.kinds import with_type
 from batchrun.core.states import CRASHED, DONE, FAILED, STATE_NAMES, TIMED_OUT, spoken
 from batchrun.table.convert import converter
 from batchrun.table.options import needed, pick
@@ -74,6 +75,10 @@ def _record(row: Settled) -> dict[str, Any]:
     }
 
 
+def _told(kind: str, message: str, type: str | None, **_: Any) -> str:  # noqa: A002 - the field's name
+    return with_type(kind, message, type) or kind
+
+
 def inputs(bound: Bound, rows: Sequence[int]) -> list[dict[str, Any]]:
     """The cells that the task is given of these rows (in order), in one pass that ends with the last of them."""
     names, types = bound.task_table()
@@ -94,7 +99,7 @@ def beside(row: dict[str, Any]) -> dict[str, str]:
     told = {"row": f"{row['row']:,}"} | {name: text_of(value) for name, value in row["input"].items()}
     result = row["result"]
     if row["error"]:
-        result = {spoken(row["status"]): row["error"]["message"] or row["error"]["kind"]}
+        result = {spoken(row["status"]): _told(**row["error"])}
     elif row["status"] != STATE_NAMES[DONE]:
         result = {"status": spoken(row["status"])}
     for key, value in (result if isinstance(result, dict) else {"result": result}).items():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,13 +14,16 @@ from batchrun.checkpoint.checkpoint import Checkpoint, last_run
 from batchrun.checkpoint.kept import as_said
 from batchrun.checkpoint.lock import is_held
 from batchrun.checkpoint.opening import NothingYet, opened
-from batchrun.checkpoint.places import check_folder, folder_of, names_in, places_of, safe, tables_below
+from batchrun.checkpoint.places import Places, check_folder, folder_of, names_in, places_of, safe, tables_below
 from batchrun.checkpoint.reading import spent_in_all
 from batchrun.core.states import SETTLED_NAMES, spoken
 from batchrun.core.suggest import meant
 from batchrun.core.text import counted, iso_time, moment, percent, rate, whole_seconds
 from batchrun.errors import BatchrunError, InputError, UsageError
+from batchrun.run.remote import NotListening, Request, ask
 from batchrun.table.members import PATTERN_ENDING, is_pattern
+
+_ANSWERS_WITHIN_SECONDS = 0.5
 
 
 def all_statuses(input_path: Path | None, directory: Path | None, name: str | None = None) -> list[dict[str, Any]]:
@@ -67,13 +71,23 @@ def status_of(input_path: Path, directory: Path | None, name: str) -> dict[str, 
     try:
         with opened(places.checkpoint, write=False) as checkpoint:
             told = _told(checkpoint, running)
+        if told["pid"]:
+            told |= _asked(places)
     except NothingYet:
         told = {"rows": 0, **dict.fromkeys((*SETTLED_NAMES, "left"), 0), **_idle(running)}
     return {"task": name, **told, "checkpoint": str(places.checkpoint)}
 
 
+def _asked(places: Places) -> dict[str, Any]:
+    """What the run itself says; nothing where it does not answer at once, as while it reads its table."""
+    with suppress(OSError, NotListening):
+        answer = ask(places.socket, Request(), _ANSWERS_WITHIN_SECONDS)
+        return {"paused": answer.get("paused") is True}
+    return {}
+
+
 def _idle(running: bool) -> dict[str, Any]:
-    return {"running": running, "pid": None, "rate": None, "eta_seconds": None, "last_run": None}
+    return {"running": running, "paused": False, "pid": None, "rate": None, "eta_seconds": None, "last_run": None}
 
 
 def _told(checkpoint: Checkpoint, running: bool) -> dict[str, Any]:
@@ -127,21 +141,25 @@ def status_in_words(record: dict[str, Any]) -> str:
     if not record["tasks"]:
         command = f"batchrun process {record['input']} --task file.py:function"
         return f"{record['input']}: nothing has been run yet; '{command}' starts"
-    return "\n".join([record["input"], *(f"  {line}" for task in record["tasks"] for line in _task(task))])
+    return "\n".join(
+        [record["input"], *(f"  {line}" for task in record["tasks"] for line in _task(task, record["input"]))]
+    )
 
 
-def _task(record: dict[str, Any]) -> list[str]:
+def _task(record: dict[str, Any], table: str) -> list[str]:
     states = [f"{record[name]:,} {spoken(name)}" for name in (*SETTLED_NAMES, "left") if record[name]]
     lines = [f"{record['task']}: {counted(record['rows'], 'row')}: {', '.join(states) or 'none settled'}"]
-    lines.append(f"  {_now(record) if record['running'] else _before(record)}")
+    lines.append(f"  {_now(record, table) if record['running'] else _before(record)}")
     if tokens := record.get("tokens"):
         lines.append(f"  {_tokens(tokens, record['cost'])}")
     return lines
 
 
-def _now(record: dict[str, Any]) -> str:
+def _now(record: dict[str, Any], table: str) -> str:
     if not record["pid"]:
         return "a run is starting"
+    if record["paused"]:
+        return f"paused by ctl, pid {record['pid']}: 'batchrun ctl {shlex.quote(table)} --resume' resumes"
     parts = [f"{percent(record['rows'] - record['left'], record['rows'])} settled"]
     if record["rate"]:
         parts += [rate(record["rate"]), f"ETA {whole_seconds(record['eta_seconds'] or 0)}"]

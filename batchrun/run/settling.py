@@ -229,7 +229,7 @@ class Settling:
         # Attempts of earlier runs are over and paid for: what this run may still do is counted from them on.
         attempt, allowed = ticket.attempt - ticket.before, ticket.last - ticket.before
         again = None if final else after_failure(error, attempt, allowed, wait, random.random())
-        self._tally.failed(error[0], error[1])
+        self._tally.failed(error[0], kinds.with_type(*error[:3]), final=again is None)
         if again is None:
             self._settle(lane, ticket, status, seconds, reply, failure)
         else:

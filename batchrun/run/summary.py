@@ -23,7 +23,7 @@ class Summary:
     """The counts of the whole table after a run, by state; `ran` is the number of attempts that the run made.
 
     `seconds`: how long it took. `output`: the results file, if there is one. `errors`: kind, message and
-    count of its failed attempts, most common first. `tokens`, `cost`: what its attempts used, where that is
+    count of the rows that have failed in it, most common first. `tokens`, `cost`: what its attempts used, where that is
     known, failed ones included. `settled`: rows that it settled. `replies`: those of the table, by how their results
     were found, if this run had any that were no plain values. `all_null`: a function has returned nothing but None in
     this run, three times or more.
@@ -95,7 +95,7 @@ def summarise(
         seconds=time.monotonic() - tally.started,
         exit_code=stopped.exit_code if stopped else int(bad > 0 and not settings.dry_run),
         output=output,
-        errors=tuple(tally.errors.most_common(3)),
+        errors=tuple(tally.row_errors.most_common(3)),
         tokens=tally.tokens,
         settled=tally.rows,
         all_null=_returned_nothing(settings, tally),

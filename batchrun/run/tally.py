@@ -32,6 +32,7 @@ class Tally:
         self.refusals = 0
         self.tokens: Tokens | None = None
         self.errors = Alike()
+        self.row_errors = Alike()
         self.hows: Counter[str | None] = Counter()
         self.only_nulls = True
         self.latest: tuple[str, str] | None = None
@@ -75,10 +76,12 @@ class Tally:
         self.first_rows += first
         self.first_failed += first and failed
 
-    def failed(self, kind: str, message: str) -> None:
-        """An attempt failed."""
+    def failed(self, kind: str, message: str, *, final: bool = False) -> None:
+        """An attempt failed; `final`: its row with it."""
         self.latest = (kind, message.split("\n", 1)[0][:200])
         self.errors.saw(*self.latest)
+        if final:
+            self.row_errors.saw(*self.latest)
 
     def refused(self, message: str) -> None:
         """A server said that it is busy."""

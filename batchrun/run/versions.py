@@ -158,7 +158,7 @@ def versions() -> dict[str, str]:
     return {"batchrun": VERSION, "python": platform.python_version(), **libraries}
 
 
-def options_of(settings: Settings) -> dict[str, Any]:
+def options_of(settings: Settings, spec: Spec) -> dict[str, Any]:
     """The options that differ from their defaults, as text, for the checkpoint's record of the run."""
     usual = Settings()
     names = [name for name in OPTIONS if getattr(settings, name) != getattr(usual, name)]
@@ -168,4 +168,9 @@ def options_of(settings: Settings) -> dict[str, Any]:
         values["args"] = ", ".join(f"{name}={without_secret(name, value)}" for name, value in settings.args.items())
     if "param" in values:
         values["param"] = without_secret("", settings.param)
+    if settings.prompt is not None:
+        from batchrun.task.prompt.prompt import Prompt  # only prompts pay for what they need
+
+        if isinstance(spec, Prompt):  # as it was asked, whatever becomes of files that were named
+            values |= {"prompt": spec.text} | ({} if spec.system is None else {"system": spec.system})
     return {name: "(a function)" if isinstance(value, bytes) else str(value) for name, value in values.items()}

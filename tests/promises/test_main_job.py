@@ -200,7 +200,7 @@ def test_a_row_may_start_processes_of_its_own_in_every_way_that_python_has(folde
         ("return row['nmae']", "KeyError: 'nmae'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-        ("raise ValueError('no such name')", "exception: no such name"),
+        ("raise ValueError('no such name')", "exception: ValueError: no such name"),
     ],
 )
 def test_an_exception_whose_message_is_a_mere_value_is_told_with_its_type(folder, body, said):
@@ -430,7 +430,7 @@ def test_errors_groups_failures_by_what_they_have_in_common(folder):
     promised = {"kind": "exception", "message": "no luck with N", "count": 4, "rows": [3, 13, 23, 33]}
     assert promised.items() <= group.items()
     told = batchrun("errors", table, "--full", cwd=folder).stdout
-    assert "4 × exception (100 %): no luck with N" in told
+    assert "4 × exception (100 %): ValueError: no luck with N" in told
     assert "tasks.py" in told
 
 

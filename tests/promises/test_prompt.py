@@ -52,6 +52,18 @@ def test_a_prompt_asks_about_each_row_and_sends_nothing_that_was_not_asked_for(t
     assert server.books.connections <= 3
 
 
+def test_show_has_the_prompt_as_it_was_sent_though_its_file_has_changed_and_what_it_used(tmp_path, server):
+    (tmp_path / "ask.txt").write_text("Double {id}, called {text}")
+    table = numbered(tmp_path / "data.csv", 2)
+    ask(table, server, "--price-in", 1, prompt=f"@{tmp_path / 'ask.txt'}")
+    (tmp_path / "ask.txt").write_text("something else")
+    found = json.loads(batchrun("show", table, 2, "--json").stdout)
+    assert (found["sent"], found["model"]) == ("Double 2, called text 2", "loopback")
+    assert found["tokens"]["prompt"] > 0
+    assert found["cost"] == pytest.approx(found["tokens"]["prompt"] / 1e6)
+    assert "model loopback, on average" in batchrun("show", table, 2).stdout
+
+
 def test_a_prompt_that_asks_the_same_of_every_row_is_said_before_anything_is_asked(tmp_path, server):
     table = numbered(tmp_path / "data.csv", 2)
     note = "note: the prompt names no column: every row gets the same question (the columns are: id, text)"

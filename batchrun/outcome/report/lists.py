@@ -47,7 +47,7 @@ def _group(group: Group, total: int) -> Markup:
     return element(
         "article",
         element("h3", element("b", f"{group.count:,}"), f"{NBSP}× ", group.kind, share),
-        element("p", excerpt(group.message), class_="message"),
+        element("p", excerpt(group.told), class_="message"),
         example and element("p", element("em", f"Row {group.rows[0]:,}: "), example, class_="message"),
         trace
         and element(

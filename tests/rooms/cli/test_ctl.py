@@ -30,6 +30,7 @@ from batchrun.checkpoint.places import places_of
 from batchrun.cli.steering import request_of, running_place, steer
 from batchrun.errors import UsageError
 from batchrun.options.parsing import MOST_JOBS
+from batchrun.outcome.status import statuses
 from batchrun.run.remote import NotListening, Request, ask, controlled, request_in
 
 
@@ -279,6 +280,9 @@ def test_a_paused_run_starts_no_row_until_it_is_resumed(folder):
         wait_for(lambda: ctl(table)["in_flight"] == 0)
         before = len(lines_of(folder / "started"))
         assert ctl(table)["paused"]
+        (told,) = statuses(table, None)
+        assert told["paused"]
+        assert "paused by ctl" in batchrun("status", table).stdout
         assert len(lines_of(folder / "started")) == before < 60
         told = batchrun("ctl", table).stdout
         assert "paused" in told

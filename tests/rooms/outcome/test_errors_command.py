@@ -177,7 +177,7 @@ def test_whoever_has_read_enough_ends_it_quietly(table):
 
 
 def test_any_number_of_failures_that_are_alike_are_one_group():
-    found = groups((n, "exception", f"row {n} is bad", None) for n in range(1, 100_001))
+    found = groups((n, "exception", f"row {n} is bad", None, None) for n in range(1, 100_001))
     (group,) = found
     assert (group.message, group.count, group.rows) == ("row N is bad", 100_000, list(range(1, 11)))
     assert failed_in_all(found) == 100_000
@@ -195,22 +195,22 @@ def letters(number):
 
 
 def test_of_many_groups_the_first_twenty_are_printed_and_the_others_counted():
-    told = in_words((n, "exception", f"no luck, {letters(n)}", None) for n in range(1, 120_001))
+    told = in_words((n, "exception", f"no luck, {letters(n)}", None, None) for n in range(1, 120_001))
     assert told.count("\n  next  ") == 20
     assert "\n\n… and 119,980 rows in 119,980 more ways: batchrun errors data.csv --json\n\n" in told
-    assert "more way" not in in_words((n, "exception", f"no luck, {letters(n)}", None) for n in range(1, 21))
+    assert "more way" not in in_words((n, "exception", f"no luck, {letters(n)}", None, None) for n in range(1, 21))
 
 
 def test_failures_that_differ_only_in_a_quote_are_one_group_though_all_of_them_differ():
     found = groups(
-        (n, "exception", f"cannot read 'the {letters(n)}'s {'x' * (n % 7)}'", None) for n in range(1, 120_001)
+        (n, "exception", f"cannot read 'the {letters(n)}'s {'x' * (n % 7)}'", None, None) for n in range(1, 120_001)
     )
     assert [(group.count, group.message) for group in found] == [(120_000, "cannot read '…'")]
 
 
 @pytest.mark.parametrize("quoted", ["/data" + "/long" * 500, "'" + "y" * 3000 + "'"])
 def test_a_reason_is_never_cut_off_wherever_it_stands(quoted):
-    told = in_words([(1, "exception", f"first: {quoted}: no such file or directory", None)])
+    told = in_words([(1, "exception", f"first: {quoted}: no such file or directory", None, None)])
     assert "first: " in told
     assert ": no such file or directory\n" in told
     assert max(map(len, told.splitlines())) < 400

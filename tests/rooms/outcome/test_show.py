@@ -121,6 +121,34 @@ def test_the_last_words_of_a_worker_and_the_reason_of_a_skip_are_shown(table):
     assert 'tasks.py", line' in batchrun("show", table, 3).stdout
 
 
+def test_what_a_row_printed_is_shown_and_nothing_of_other_rows(tmp_path):
+    (tmp_path / "tasks.py").write_text(
+        "def task(row):\n"
+        "    print('[row 1] is what', row['id'], 'says')\n"
+        "    for n in range(30):\n"
+        "        print('line', n)\n"
+    )
+    table = numbered(tmp_path / "data.csv", 12)
+    batchrun("process", table, "-t", "tasks.py:task", "--no-output", cwd=tmp_path)
+    assert show(table, 1)["printed"] == [f"line {n}" for n in range(10, 30)]
+    told = batchrun("show", table, 11).stdout
+    assert "\nprinted\n  line 10\n" in told
+    assert "[row 1]" not in told
+
+
+def test_the_command_line_of_a_row_is_shown_as_it_could_be_typed(tmp_path):
+    table = write_table(tmp_path / "data.csv", [[1, "two words"]])
+    batchrun("process", table, "--command", "echo {text}", "--no-output")
+    found = show(table, 1)
+    assert (found["sent"], found["run"], found["model"], found["tokens"]) == ("echo 'two words'", 1, None, None)
+    assert "\nsettled by run 1\n" in (told := batchrun("show", table, 1).stdout)
+    assert "\nsent\n  echo 'two words'\n" in told
+
+
+def test_the_type_of_an_error_is_said(table):
+    assert "exception: ValueError: no luck" in batchrun("show", table, 3).stdout
+
+
 def test_json_is_utf_8_whatever_the_terminal_has(tmp_path):
     table = write_table(tmp_path / "data.csv", [[1, "機場"]])
     batchrun("process", table, "-t", "repair", "--no-output")

@@ -15,7 +15,8 @@ from batchrun.outcome.status import status_in_words
 
 TASK = {
     "task": "match", "rows": 1_000, "done": 990, "failed": 7, "timed_out": 1, "crashed": 0, "skipped": 0, "left": 2,
-    "running": False, "pid": None, "rate": None, "eta_seconds": None, "checkpoint": "x",
+    "running": False,
+    "paused": False, "pid": None, "rate": None, "eta_seconds": None, "checkpoint": "x",
     "last_run": {"started": "2026-03-01T12:00:00+00:00", "ended": "2026-03-01T12:30:00+00:00", "exit": 1},
 }  # fmt: skip
 

@@ -304,5 +304,5 @@ def test_a_frame_without_a_task_is_refused_like_a_file(tmp_path: Path, monkeypat
 def test_only_replies_of_prompts_are_to_be_asked_for_more_firmly() -> None:
     for task, firmly in (("prompt for m", True), ("tasks.py:f", False), ("command jq", False), ("repair", False)):
         for kind in ("no_json", "ambiguous", "empty", "truncated"):
-            (group,) = groups([(1, kind, "message", None)], task)
+            (group,) = groups([(1, kind, "message", None, None)], task)
             assert ("ask for" in group.remedy) == (firmly and kind in ("no_json", "ambiguous"))
