@@ -12,6 +12,7 @@ from .common import TAKE, Dir, Input, Name, Task, broken_pipe_ends_quietly, exam
 _EXAMPLES = examples(
     "batchrun export data.csv -o results.parquet",
     "batchrun export data.csv -o - --format jsonl | head",
+    "batchrun export data.csv -o results/ --format json-files",
 )
 
 
@@ -28,7 +29,9 @@ def export(
     format: Annotated[  # noqa: A002
         str | None,
         Option(
-            "--format", help="csv, tsv, parquet, jsonl, json, xlsx, sqlite.  \\[default: by the file's name; csv for -]"
+            "--format",
+            help="csv, tsv, jsonl, json, json-files (a folder, one file per row), parquet, xlsx, sqlite.  "
+            "\\[default: by the file's name; csv for -]",
         ),
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that batchrun did not write.")] = False,

@@ -176,6 +176,10 @@ class Options:
     output: Path | None = _option(
         None, Path, WRITE, "Results file (.csv .parquet .jsonl .json .xlsx .sqlite; .csv.gz).",
         usual="data.results.csv beside data.csv", short="-o", anchor=from_folder.path)
+    format: str | None = _option(
+        None, parsing.one_of("csv", "tsv", "jsonl", "json", "json-files", "parquet", "xlsx", "sqlite"), WRITE,
+        "Results as csv, tsv, jsonl, json, json-files (a folder, one file per row), parquet, xlsx, sqlite.",
+        usual="by the file's name, else the table's")
     no_output: bool = _option(False, parsing.yes_no, WRITE, "Write no results file.")
     explode: bool = _option(
         False, parsing.yes_no, WRITE, "Write a line per element of a result that is an array.")

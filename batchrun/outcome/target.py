@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
+from batchrun.checkpoint.atomic import is_empty_folder
 from batchrun.checkpoint.bind import Bound, read_options
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.explain import explained
@@ -23,7 +24,7 @@ from batchrun.core.signals import Signals
 from batchrun.errors import BatchrunError, CheckpointError, DamagedRows, InputError, Interrupted, UsageError
 from batchrun.options.settings import Settings
 from batchrun.outcome.export import outputs
-from batchrun.outcome.export.formats import format_of
+from batchrun.outcome.export.formats import FORMATS, format_of, known_format
 from batchrun.outcome.export.writing import ExportStopped, Show, export
 from batchrun.table.detect import open_table
 from batchrun.table.members import files_of, would_belong
@@ -41,10 +42,8 @@ def check_output(places: Places, settings: Settings) -> Path | None:
     target = _output_of(places, settings)
     if target is None:
         return None
-    format_of(target)
+    refuse_kind(target, settings.format or format_of(target), explode=settings.explode)
     remedy = "choose another file with --output, or --no-output"
-    if target.is_dir():
-        raise UsageError(f"{target} is a folder, and results are one file", "name a file with --output")
     if not target.parent.is_dir():
         raise InputError(f"{target} cannot be written: there is no folder {target.parent}", remedy)
     if not os.access(target.parent, os.W_OK):
@@ -88,7 +87,9 @@ def settle_output(
         return None
     with explained(places.folder):
         first = outputs.claim(places.folder, _first_task(places))
-    if checked is None or settings.output or checked == places.results(checked.suffix, first=first == places.name):
+    if checked is None or settings.output:
+        return checked
+    if checked == places.results(checked.name.rpartition("results")[2], first=first == places.name):
         return checked
     if target := check_output(places, settings):
         reserve_output(places, checkpoint, target, overwrite=settings.overwrite)
@@ -104,7 +105,9 @@ def _output_of(places: Places, settings: Settings) -> Path | None:
 
 
 def _ending(table: Path, settings: Settings) -> str:
-    """A results file is of its table's format, but not compressed."""
+    """A results file is of its table's format if none is asked for, but not compressed."""
+    if settings.format:
+        return next(iter(FORMATS[settings.format].suffixes), "")
     kind = open_table(table, read_options(settings)).kind
     name = files_of(table)[0].name.lower()
     bare = os.path.splitext(name)[0] if name.endswith(_COMPRESSED) else name
@@ -137,17 +140,36 @@ def refuse_input(table: Path, target: Path) -> None:
         raise InputError(f"{target} would become part of the input", "choose another file with --output")
 
 
+def refuse_kind(target: Path, format: str, *, explode: bool = False) -> None:  # noqa: A002 - the option's name
+    """Raise `UsageError` for a folder where a file goes, anything else where a folder goes, and lines of rows there."""
+    if not FORMATS[format].is_folder:
+        if target.is_dir():
+            raise UsageError(
+                f"{target} is a folder, and results are one file",
+                "name a file with --output, or give --format json-files for a file per row",
+            )
+        return
+    if explode:
+        raise UsageError("--explode writes several lines of a row, and json-files has one file per row", "write .jsonl")
+    if os.path.lexists(target) and not target.is_dir():
+        raise UsageError(f"{target} is not a folder, and {format} is one", "choose another name with --output")
+
+
 def refuse_replacing(folder: Path, target: Path, *, named: bool, overwrite: bool) -> None:
     """Raise `UsageError` for what is at `target` and must stay: what is not as batchrun left it, or was not written by
-    it (unless `overwrite`), a link or a pipe that the user has not `named`, and a link of somebody else.
+    it (unless it is a file, and `overwrite`), a link or a pipe that the user has not `named`, and a link of somebody
+    else.
     """
     _refuse_way_through(target, named=named)
-    if overwrite or outputs.may_replace(folder, target):
+    is_folder = target.is_dir()
+    if (overwrite and not is_folder) or outputs.may_replace(folder, target) or is_empty_folder(target):
         return
     if outputs.has_written(folder, target):
         what = f"{target} has been changed since it was written, and would be replaced"
     else:
         what = f"{target} already exists, and batchrun did not write it for this table"
+    if is_folder:  # whatever is in it is not ours to remove
+        raise UsageError(what, "move it away, or choose another folder with --output")
     raise UsageError(what, "move it away, choose another file with --output, or replace it with --overwrite")
 
 
@@ -206,13 +228,13 @@ def write_results(
     if target is None:
         return None
     show: Show = "exploded" if settings.explode else "all"
-    marker = marker_of(checkpoint, show)
+    marker = marker_of(checkpoint, show, settings.format)
     if outputs.is_current(places.folder, target, marker):
         return target
     before = signals.count
     try:
         export_to(
-            places, bound, checkpoint, target, None,
+            places, bound, checkpoint, target, settings.format,
             named=settings.output is not None, overwrite=settings.overwrite, stop=lambda: signals.count > before,
             show=show,
         )  # fmt: skip
@@ -250,17 +272,20 @@ def export_to(
     `UsageError` for what is not to be replaced, and `InputError` for the table itself, or one that has changed.
     """
     bound.check()
+    key = bound.options.key or ()
     if target is None:
-        rows = export(bound.table, bound.types, checkpoint.db, None, wanted or "csv", show=show)
+        rows = export(bound.table, bound.types, checkpoint.db, None, wanted or "csv", show=show, key=key)
         bound.check()
         return rows
     refuse_input(places.input, target)
+    chosen = known_format(wanted) if wanted else format_of(target)
+    refuse_kind(target, chosen, explode=show == "exploded")
     refuse_replacing(places.folder, target, named=named, overwrite=overwrite)
     if not overwrite:
         refuse_other_results(places, checkpoint, target)
-    marker = marker_of(checkpoint, show)
+    marker = marker_of(checkpoint, show, wanted)
 
-    def before_rename(written: IO[bytes]) -> None:
+    def before_rename(written: IO[bytes] | Path) -> None:
         bound.check()
         refuse_replacing(places.folder, target, named=named, overwrite=overwrite)  # what has appeared meanwhile
         if not overwrite:
@@ -274,12 +299,13 @@ def export_to(
             say(f"note: {places.folder} cannot be written ({why}), so --overwrite is needed to replace {target} later")
 
     return export(
-        bound.table, bound.types, checkpoint.db, target, wanted or format_of(target), stop=stop,
-        show=show, before_rename=before_rename,
+        bound.table, bound.types, checkpoint.db, target, chosen, stop=stop,
+        show=show, before_rename=before_rename, key=key,
     )  # fmt: skip
 
 
-def marker_of(checkpoint: Checkpoint, show: Show) -> str:
-    """Changes whenever the results would."""
+def marker_of(checkpoint: Checkpoint, show: Show, wanted: str | None) -> str:
+    """Changes whenever the results would. `wanted`: a format that the target's name does not tell."""
     shape = [checkpoint.get(fact) for fact in ("id", "digest", "reading", "types")]
-    return f"{shape} {newest(checkpoint.db)}{'' if show == 'all' else f' {show}'}"
+    told = "".join(f" {each}" for each in (show, wanted) if each not in ("all", None))
+    return f"{shape} {newest(checkpoint.db)}{told}"

@@ -5,6 +5,7 @@ marker: which state of the checkpoint the file shows. It is recorded before the 
 it names two files until then, the old and the new: whenever a run is killed, what is there is known. It also holds
 which task was the table's first, and where runs that go on will write: that is theirs before there is a file.
 
+A folder of files, one a row, is known as one, by what all its files say together.
 A file is known by its place relative to the register, so that a project may be moved and copied, or by its absolute
 path, for one that stays where it is when the project moves. It is as it was left if size and time are the same, or
 its digest: copies have a time of their own. A file that has been renamed is known as long as none has its old name.
@@ -57,13 +58,13 @@ def is_current(folder: Path, target: Path, marker: str) -> bool:
     return shown_by(folder, target) == marker
 
 
-def remember(folder: Path, target: Path, written: IO[bytes], marker: str = "") -> None:
-    """Record a file that is about to be renamed to `target`. Raises `OSError` if that cannot be written."""
-    found = os.fstat(written.fileno())
-    digest = _digest_of(written.fileno())
+def remember(folder: Path, target: Path, written: IO[bytes] | Path, marker: str = "") -> None:
+    """Record a file or folder that is about to be renamed to `target`. Raises `OSError` if that cannot be written."""
+    size, time = _look(written if isinstance(written, Path) else written.fileno())
+    digest = _digest_in(written) if isinstance(written, Path) else _digest_of(written.fileno())
     with _alone(folder):
         old = _on_disk(_known(folder, target), target)
-        new = Record(found.st_size, found.st_mtime_ns, marker, digest, os.path.realpath(target))
+        new = Record(size, time, marker, digest, os.path.realpath(target))
         files = _read(folder)
         files.pop(new.path, None)  # as earlier versions named it
         files[_place(folder, target)] = [new] if old is None else [old, new]
@@ -149,20 +150,53 @@ def _written_at(folder: Path, target: Path) -> list[Record]:
 
 
 def _on_disk(records: list[Record], target: Path) -> Record | None:
-    """The latest record of the file as it is now."""
+    """The latest record of the file, or of the folder's files, as they are now."""
     try:
-        found = os.stat(target)
+        size, time = _look(target) if records else (0, 0)
     except OSError:
         return None
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    records = [record for record in records if record.size == found.st_size]
-    same = [record for record in records if record.time == found.st_mtime_ns]
+    records = [record for record in records if record.size == size]
+    same = [record for record in records if record.time == time]
     if not same and any(record.digest for record in records):
-        with suppress(OSError), open(target, "rb") as file:
-            digest = _digest_of(file.fileno())
+        with suppress(OSError):
+            digest = _digest_at(target)
             same = [record for record in records if record.digest == digest]
     return same[-1] if same else None
+
+
+def _look(target: Path | int) -> tuple[int, int]:
+    """Size and time, which change whenever something is written there. Raises `OSError` for what is not our work."""
+    found = os.stat(target)
+    if stat.S_ISREG(found.st_mode):
+        return found.st_size, found.st_mtime_ns
+    size = time = 0
+    with os.scandir(target) as entries:
+        for entry in entries:
+            told = entry.stat(follow_symlinks=False)
+            if not stat.S_ISREG(told.st_mode):
+                raise IsADirectoryError(entry.path)
+            size += told.st_size
+            # Added up: so the order does not count, and no list of a million names is made.
+            time += xxhash.xxh3_64_intdigest(f"{told.st_size} {told.st_mtime_ns} ".encode() + os.fsencode(entry.name))
+    return size, time % (1 << 63)
+
+
+def _digest_at(target: Path) -> str:
+    if target.is_dir():
+        return _digest_in(target)
+    with open(target, "rb") as file:
+        return _digest_of(file.fileno())
+
+
+def _digest_in(folder: Path) -> str:
+    """Of the names and all bytes of a folder's files, in whatever order."""
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with open(entry.path, "rb") as file:
+                told = f"{_digest_of(file.fileno())} ".encode() + os.fsencode(entry.name)
+            total += xxhash.xxh3_128_intdigest(told)
+    return f"{total % (1 << 128):032x}"
 
 
 def _digest_of(file: int) -> str:

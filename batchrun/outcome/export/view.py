@@ -23,6 +23,7 @@ class Results:
 
     `pulse` is called every few thousand rows; an exception that it raises ends the reading. `hasty`: a writer may
     look for columns in the first results only, if it raises `LateColumn` where a later one has others.
+    `key`: the columns that name a row, if any do.
     Read all within one `snapshot`.
     """
 
@@ -31,6 +32,7 @@ class Results:
     db: sqlite3.Connection
     pulse: Callable[[], None] = _nothing
     hasty: bool = False
+    key: tuple[str, ...] = ()
 
     def columns(self, *, kinds: bool = False) -> ResultColumns:
         """First pass: the columns of the results, and their kinds if asked for."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Literal
 
-from batchrun.checkpoint.atomic import BeforeRename, replacing
+from batchrun.checkpoint.atomic import replacing, replacing_folder
 from batchrun.errors import CheckpointError, UsageError
 from batchrun.table.interface import Table
 
@@ -28,6 +28,8 @@ from .view import Results
 
 Show = Literal["all", "failed", "exploded"]
 """Every row; only those that have failed, with why in place of results; or a line for each element of an array."""
+
+BeforeRename = Callable[[IO[bytes] | Path], None]
 
 
 class ExportStopped(Exception):
@@ -44,26 +46,32 @@ def export(
     stop: Callable[[], bool] | None = None,
     before_rename: BeforeRename | None = None,
     show: Show = "all",
+    key: tuple[str, ...] = (),
 ) -> int:
     """Write the results of `table` to `target` (None: stdout); returns the number of rows written.
 
     `types`: of each of the table's columns, as scanned. The columns of a JSON Lines table must be known.
-    `stop` is asked every few thousand rows. `before_rename` is given the finished file.
-    `show`: see `Show`.
+    `stop` is asked every few thousand rows. `before_rename` is given the finished file (or folder).
+    `show`: see `Show`. `key`: the columns that name a row, and its file where each row has one.
     Whatever is raised, the old target stays. Raises `ExportStopped`, `UsageError` for a target that cannot be
     written, `CheckpointError` (exit code 4) for a full disk or a damaged checkpoint, `InputError` for a table
     that has changed, and `BrokenPipeError` when nobody reads stdout any more.
     """
     write = writer(format, target)
     view = {"all": Results, "exploded": Exploded}.get(show) or failed_view(format)
-    results = view(table, types, db, _pulse(stop))
+    results = view(table, types, db, _pulse(stop), key=key)
     with snapshot(db):
         if target is None:
+            if FORMATS[format].is_folder:
+                raise UsageError(f"{format} is a folder of files", "name the folder with --output")
             sys.stdout.flush()
             # Not sys.stdout.buffer: with PYTHONUNBUFFERED that drops what a full disk does not take, and says nothing.
             with open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
                 return _to_stream(write, results, stdout, spool=FORMATS[format].seeks)
         with write_errors_explained(target):
+            if FORMATS[format].is_folder:
+                with replacing_folder(target, before_rename) as folder:
+                    return write(results, folder)
             return _to_path(write, results, target, before_rename, spool=FORMATS[format].seeks)
 
 

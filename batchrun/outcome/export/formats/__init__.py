@@ -11,12 +11,13 @@ from typing import IO, Any, NamedTuple
 from batchrun.errors import UsageError
 from batchrun.outcome.export.view import Results
 
-Write = Callable[[Results, IO[bytes]], int]
+Write = Callable[[Results, Any], int]
 
 
 class Format(NamedTuple):
     """`written_by`: module here and function. `suffixes`: the ends of its files' names. `seeks`: no pipe takes it.
-    `is_text`: it may be compressed. `objects`: tells all of a row in an object, and has no columns.
+    `is_text`: it may be compressed. `objects`: tells all of a row in an object, and has no columns. `is_folder`: of
+    files; `write` is given the folder.
     """
 
     written_by: str
@@ -24,6 +25,7 @@ class Format(NamedTuple):
     seeks: bool = False
     is_text: bool = False
     objects: bool = False
+    is_folder: bool = False
 
 
 # Found by name, not imported: whoever writes CSV does not wait for pyarrow to be loaded.
@@ -34,6 +36,7 @@ FORMATS = {
     "json": Format("json_lines.write_array", (".json",), is_text=True, objects=True),
     "parquet": Format("parquet.write", (".parquet", ".parq", ".pq"), seeks=True),
     "xlsx": Format("excel.write", (".xlsx",), seeks=True),
+    "json-files": Format("json_files.write", (), objects=True, is_folder=True),
     "sqlite": Format("sqlite_file.write", (".sqlite", ".sqlite3", ".db"), seeks=True),
 }
 _BY_SUFFIX = {suffix: name for name, format_ in FORMATS.items() for suffix in format_.suffixes}
@@ -48,9 +51,17 @@ def format_of(path: Path) -> str:
     if found is None or (bare != path and not FORMATS[found].is_text):
         raise UsageError(
             f"{path}: no results format is called {(bare.suffix + path.suffix * (bare != path)) or 'nothing at all'}",
-            f"end the name in one of {', '.join(_BY_SUFFIX)}; text may be compressed: .csv.gz, .csv.zst",
+            f"end the name in one of {', '.join(_BY_SUFFIX)}; text may be compressed: .csv.gz, .csv.zst; "
+            "a folder with a file per row takes --format json-files",
         )
     return found
+
+
+def known_format(name: str) -> str:
+    """The name, if it is that of a format. Raises `UsageError`."""
+    if name not in FORMATS:
+        raise UsageError(f"no results format {name!r}", f"formats are {', '.join(FORMATS)}")
+    return name
 
 
 def writer(name: str, target: Path | None = None) -> Write:
@@ -58,9 +69,7 @@ def writer(name: str, target: Path | None = None) -> Write:
 
     Raises `UsageError` if there is no format of this name.
     """
-    if name not in FORMATS:
-        raise UsageError(f"no results format {name!r}", f"formats are {', '.join(FORMATS)}")
-    module, function = FORMATS[name].written_by.split(".")
+    module, function = FORMATS[known_format(name)].written_by.split(".")
     write: Write = getattr(import_module(f".{module}", __name__), function)
     suffix = target.suffix.lower() if target and FORMATS[name].is_text else ""
     if suffix not in COMPRESSED:
