@@ -1,4 +1,4 @@
-"""batchrun in scripts, notebooks and orchestrators: `process` and `results`."""
+"""batchrun in scripts, notebooks and orchestrators: `process`, `iterate` and `results`."""
 
 import inspect
 import marshal
@@ -25,6 +25,7 @@ from batchrun.display.reporter import make
 from batchrun.options.settings import Settings
 from batchrun.options.sources import here
 from batchrun.options.table import OPTIONS
+from batchrun.outcome.handing_over import Failures, Watched, handed_over
 from batchrun.run.checks import check_named
 from batchrun.run.summary import Summary
 from batchrun.table.frames import SpeaksArrow, is_frame, keep_frame, no_table, repeatable
@@ -40,7 +41,14 @@ Task = str | Callable[[dict[str, Any]], Any]
 TableObject: TypeAlias = "pd.DataFrame | SpeaksArrow | Iterable[Mapping[str, Any]]"
 
 
-def process(table: "str | os.PathLike[str] | TableObject", /, task: Task | None = None, **options: Any) -> Summary:
+def process(
+    table: "str | os.PathLike[str] | TableObject",
+    /,
+    task: Task | None = None,
+    *,
+    on_failed: Callable[[dict[str, Any]], None] | None = None,
+    **options: Any,
+) -> Summary:
     """Apply `task` to each remaining row of `table`, and write the results; as `batchrun process` does.
 
     `table`: a path; or a DataFrame of pandas or polars, a relation of DuckDB, or whatever else has
@@ -50,18 +58,50 @@ def process(table: "str | os.PathLike[str] | TableObject", /, task: Task | None 
     line, or a function of a row. `options`: those of the command line with underscores, such as `jobs=50`,
     `timeout="30s"`, `key="id"`. Environment and configuration file count as they do there.
 
+    `on_failed`: called for each row that fails in this run, once that is on disk, with a dict: `row` (its number),
+    `status`, `result` (None), `how` (None) and `error`. What it raises ends the run.
+
     Returns the summary (exit code 0 or 1). Raises what the command says with a higher exit code:
     `batchrun.errors.BatchrunError`.
     """
     settings = _settings(task, options)
+    if on_failed is None:
+        return _process(table, task, settings, Watched())
+    with Failures(_places(table, settings), on_failed) as failures:
+        return _process(table, task, settings, Watched(failures.saw))
+
+
+def iterate(
+    table: "str | os.PathLike[str] | TableObject", /, task: Task | None = None, **options: Any
+) -> Iterator[dict[str, Any]]:
+    """The same job, whose rows are handed over as they are settled, once they are on disk; those that are done already
+    come first.
+
+    Each is a dict: `row` (its number), `status`, `result`, `how` and `error`, as in results in JSON Lines. Whoever
+    leaves the loop ends the run as Ctrl-C does: rows in flight finish, and the same loop resumes. A row may come twice
+    if it is run again. Raises what `process` raises, after the last row.
+    """
+    settings = _settings(task, options)
+    return handed_over(_places(table, settings), partial(_process, table, task, settings))
+
+
+def _process(
+    table: "str | os.PathLike[str] | TableObject", task: Task | None, settings: Settings, watched: Watched
+) -> Summary:
     origin = None if task is None or isinstance(task, str) else _origin(task)
     if _is_object(table):
-        return _run_object(table, settings, origin)
+        return _run_object(table, settings, origin, watched)
     path = _path(table, settings)
     if address := address_of(str(table)):
         check_place(address, path)
-        return _run_kept(path, settings, origin, partial(fetch, address))
-    return _run(path, settings, origin)
+        return _run_kept(path, settings, origin, partial(fetch, address), watched)
+    return _run(path, settings, origin, watched)
+
+
+def _places(table: "str | os.PathLike[str] | TableObject", settings: Settings) -> Places:
+    """Where the checkpoint of a run will be."""
+    path = _kept_path(table, settings) if _is_object(table) else _path(table, settings)
+    return places_of(path, settings.dir, settings.checkpoint_name)
 
 
 def results(
@@ -145,15 +185,19 @@ def _path(table: Any, settings: Settings) -> Path:
     return meant_table(Path(os.fspath(table)), settings.dir)
 
 
-def _run(path: Path, settings: Settings, origin: Owner | None, bring: Bring | None = None) -> Summary:
+def _run(path: Path, settings: Settings, origin: Owner | None, watched: Watched, bring: Bring | None = None) -> Summary:
     reporter = make(settings.progress, settings.quiet, settings.json, sys.stderr)
     try:
-        return run_process(path, settings, reporter, bring=bring, origin=origin)
+        summary = run_process(
+            path, settings, reporter, bring=bring, origin=origin, hand_over=watched.hand_over, signals=watched.signals
+        )
+        places = places_of(path, settings.dir, settings.checkpoint_name)
+        return replace(summary, load=partial(_joined, places, path, settings))
     finally:
         reporter.close()
 
 
-def _run_object(table: TableObject, settings: Settings, origin: Owner | None) -> Summary:
+def _run_object(table: TableObject, settings: Settings, origin: Owner | None, watched: Watched) -> Summary:
     """A table that is an object is written down, for a run must be able to read it twice; a dry run keeps none."""
     path = _kept_path(table, settings)
     settings = replace(settings, no_output=settings.output is None)
@@ -162,19 +206,23 @@ def _run_object(table: TableObject, settings: Settings, origin: Owner | None) ->
         with TemporaryDirectory(prefix="batchrun-") as folder:
             keep_frame(table, Path(folder) / path.name)
             check_named(Path(folder) / path.name, settings, lambda: 0, "the DataFrame")
-    return _run_kept(path, settings, origin, lambda path, _: _keep(table, path))
+    return _run_kept(path, settings, origin, lambda path, _: _keep(table, path), watched)
 
 
 def _run_kept(
-    path: Path, settings: Settings, origin: Owner | None, keep: Callable[[Path, Callable[[], int]], None]
+    path: Path,
+    settings: Settings,
+    origin: Owner | None,
+    keep: Callable[[Path, Callable[[], int]], None],
+    watched: Watched,
 ) -> Summary:
     """A table that is to be kept at `path` first, but for a dry run."""
     settings = replace(settings, dir=path.parent.parent)
     if not settings.dry_run:
-        return _run(path, settings, origin, partial(keep, path))
+        return _run(path, settings, origin, watched, partial(keep, path))
     with TemporaryDirectory(prefix="batchrun-") as folder:
         copy = Path(folder) / path.name
-        return _run(copy, settings, origin, partial(keep, copy))
+        return _run(copy, settings, origin, watched, partial(keep, copy))
 
 
 def _joined(places: Places, path: Path, settings: Settings) -> "pd.DataFrame":

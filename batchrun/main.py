@@ -25,12 +25,13 @@ from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.deaths import LostRows
 from batchrun.checkpoint.folder import Folder, claimed, find_places
 from batchrun.checkpoint.kept import Bring, as_said
-from batchrun.checkpoint.ledger import Ledger
+from batchrun.checkpoint.ledger import HandOver, Ledger
 from batchrun.checkpoint.owner import Owner, known_owner, owner_of, refuse_other_task
 from batchrun.checkpoint.places import Places
 from batchrun.checkpoint.renamed import refuse_renamed
 from batchrun.core.grid import Record
 from batchrun.core.signals import Signals, listening
+from batchrun.core.states import DONE
 from batchrun.core.text import counted
 from batchrun.display.first_lines import Announcement
 from batchrun.display.reporter import Reporter
@@ -79,6 +80,7 @@ class Job:
     signals: Signals
     reporter: Reporter
     typed: Sequence[str]
+    hand_over: HandOver | None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -108,19 +110,22 @@ def process(
     bring: Bring | None = None,
     nursery: Nursery | None = None,
     origin: Owner | None = None,
+    hand_over: HandOver | None = None,
+    signals: Signals | None = None,
 ) -> Summary:
     """Run the task over the remaining rows, and write the results.
 
     `typed`: the command that the user typed, if there was one: what to do next is said in its words. `bring`: puts
     the table where it is read from, as soon as no other run can be reading it there. `nursery`: see `engine_of`.
-    `origin`: where a function comes from that is given by value.
+    `origin`: where a function comes from that is given by value. `hand_over`: is told of rows that are settled, those
+    that were done before first. `signals`: what the caller stops the run by.
     Returns the summary of a run that did all it could. Raises a `BatchrunError` for what kept it from
     running, or ended it early; everything settled until then is on disk, and the same call resumes.
     """
     say_misspelt(os.environ, OPTIONS, reporter.say)
     spec = settings.spec
     with ExitStack() as stack:
-        signals = stack.enter_context(listening())
+        signals = stack.enter_context(listening(signals))
         places = find_places(input_path, settings, stack)
         owner = owner_of(spec, settings, origin, places.folder)
         if bring is None:
@@ -135,7 +140,7 @@ def process(
         if target:
             reserve_output(places, folder.checkpoint, target, overwrite=settings.overwrite)
         engine = engine_when_asked(folder, settings, spec, reporter.say, stack, nursery)
-        job = Job(folder, settings, spec, owners, engine, signals, reporter, typed)
+        job = Job(folder, settings, spec, owners, engine, signals, reporter, typed, hand_over)
         with signals.at_once(_NOTHING_CHANGED):
             binder = Binder(folder.checkpoint, places.input, settings, spec)
         planned = _plan(job, binder)
@@ -219,7 +224,8 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
     tally = Tally(time.monotonic())
     engine = None if settings.reparse or not plan.to_run else _put_up(job, planned)
     number = checkpoint.begin_run(versions(), options_of(settings, job.spec))
-    ledger = Ledger(checkpoint, number, plan.rows, plan.settled, job.folder.witness, plan.to_run)
+    ledger = Ledger(checkpoint, number, plan.rows, plan.settled, job.folder.witness, plan.to_run, job.hand_over)
+    _hand_over_known(job)
     stopped: BatchrunError | None = None
     if settings.reparse:
         from batchrun.run.reparse import reparse  # the ladder takes long to load, and runs in workers else
@@ -258,12 +264,20 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
     return summary
 
 
+def _hand_over_known(job: Job) -> None:
+    """Hand over the rows that earlier runs have done."""
+    if job.hand_over:
+        for known in job.checkpoint.stretches():
+            if known.status == DONE:
+                job.hand_over(range(known.first, known.last + 1), DONE)
+
+
 def _few_rows(checkpoint: Checkpoint, tally: Tally) -> list[Record]:
     """The rows that have run, to be looked at, if they are few."""
     if not 0 < tally.rows <= FEW:
         return []
     with suppress(BatchrunError):  # what cannot be read has been said already
-        return [beside(row) for row in settled_rows(checkpoint, tally.few)]
+        return [beside(row) for row in settled_rows(checkpoint, sorted(set(tally.few)))]
     return []
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from batchrun.core.money import Tokens
 from batchrun.core.states import STATE_NAMES
@@ -15,6 +15,10 @@ from .witness import Witness
 COMMIT_ROWS = 500
 COMMIT_SECONDS = 0.05
 COMMIT_SHARE = 4
+
+
+HandOver = Callable[[Sequence[int], int], None]
+"""Is told of rows (rising) that are settled in a state, once they are durable."""
 
 
 class Ledger:
@@ -31,6 +35,7 @@ class Ledger:
         counts: dict[str, int],
         witness: Witness | None = None,
         to_run: int = 0,
+        hand_over: HandOver | None = None,
     ) -> None:
         self._checkpoint = checkpoint
         self._witness = witness
@@ -43,6 +48,7 @@ class Ledger:
         self.gathered = 0
         self.fresh = 0
         self._to_run = to_run
+        self._hand_over = hand_over
         self.counts = Counter(counts)
         self.rows = rows
 
@@ -104,6 +110,11 @@ class Ledger:
             # After the commit, never before: the witness may know less than the checkpoint, not more.
             if self._witness:
                 self._witness.saw(self._checkpoint.reached())
+            if self._hand_over:
+                for row in self._settled:
+                    self._hand_over((row.position,), row.status)
+                for block in self._blocks:
+                    self._hand_over(block.positions, block.status)
             self._cost = time.monotonic() - begin
         self._settled, self._blocks, self._failures, self._spent, self.gathered = [], [], [], None, 0
 

@@ -106,16 +106,20 @@ def all_bodies(db: sqlite3.Connection) -> Iterator[tuple[list[int], list[bytes]]
             yield list(compress(range(first, first + len(found)), has)), [body for body in found if body is not None]
 
 
-def each_row(db: sqlite3.Connection) -> Iterator[Settled]:
-    """Each settled row of the table, in order; the checkpoint may be written to between two. A failure's reply counts
-    as the row's.
+def each_row(db: sqlite3.Connection, first: int = 1, last: int | None = None) -> Iterator[Settled]:
+    """Each settled row of the table, or from row `first` to `last`, in order; the checkpoint may be written to between
+    two. A failure's reply counts as the row's.
     """
     blocks = OpenBlocks(db, raws=True)
-    for place in places(db):
+    for place in places(db, _before(db, first)):
+        if last is not None and place.position > last:
+            break
         block = blocks.open([place])[place.block]
         seconds = _micros(block, place)
         for nth in range(place.nth, place.nth + place.rows):
-            yield _row(block, nth, place.position + nth - place.nth, seconds[nth])
+            position = place.position + nth - place.nth
+            if first <= position and (last is None or position <= last):
+                yield _row(block, nth, position, seconds[nth])
 
 
 def row_at(db: sqlite3.Connection, position: int) -> Settled | None:

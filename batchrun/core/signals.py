@@ -45,9 +45,12 @@ class Signals:
 
 
 @contextmanager
-def listening() -> Iterator[Signals]:
-    """Listen for SIGINT, SIGTERM, SIGHUP and SIGUSR1 inside the block (only the main thread can)."""
-    signals = Signals()
+def listening(signals: Signals | None = None) -> Iterator[Signals]:
+    """Listen for SIGINT, SIGTERM, SIGHUP and SIGUSR1 inside the block (only the main thread can).
+
+    `signals`: what whoever started the run stops it by.
+    """
+    signals = signals or Signals()
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return

@@ -120,6 +120,7 @@ def _facts(snap: Snapshot, width: int, glyphs: Glyphs) -> list[Line]:
         ("spent", _fitted(phrases.spent(snap.spent), "; ", width)),
         ("jobs", [phrases.jobs_by_ctl(snap.jobs)] if snap.jobs else []),
         ("workers", phrases.workers(snap)),
+        ("result", [phrases.result(snap.last_result)] if snap.last_result else []),
         ("error", [phrases.error(snap.last_error, glyphs.times)] if snap.last_error else []),
     ]
     return [

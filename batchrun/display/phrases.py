@@ -19,7 +19,7 @@ from batchrun.core.text import (
 )
 from batchrun.engine.events import Loading
 
-from .snapshot import Allowed, Drain, LastError, Pause, Slowest, Snapshot, SpentSoFar
+from .snapshot import Allowed, Drain, LastError, LastResult, Pause, Slowest, Snapshot, SpentSoFar
 
 _MOST_RUNNING = 20
 _MOST_WORKERS = 8
@@ -122,6 +122,11 @@ def spent(found: SpentSoFar | None) -> list[str]:
 def error(last: LastError | None, times: str = "x") -> str:
     """The last error and its count. `times`: the multiplication sign."""
     return f"{last.count:,} {times} {one_line(last.message) or last.kind}" if last else ""
+
+
+def result(last: LastResult) -> str:
+    """The last result."""
+    return f"row {last.row:,}: {one_line(last.text)}"
 
 
 def pause(found: Pause, input_name: str) -> str:

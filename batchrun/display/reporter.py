@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from .json_records import JsonRecords
+from .notebook import OneLine, is_notebook
 from .plain import Plain
 from .protocol import Reporter
 from .quiet import Quiet
@@ -19,7 +20,10 @@ def make(progress: str, quiet: bool, json: bool, stream: TextIO) -> Reporter:
 
     `stream`: where people look. Records for machines go to stdout, whatever else is shown.
     """
-    reporter = _for_people(progress, quiet, Stream(stream, waits=False))
+    if progress == "auto" and not quiet and is_notebook(stream):
+        reporter: Reporter = OneLine(Stream(stream))
+    else:
+        reporter = _for_people(progress, quiet, Stream(stream, waits=False))
     return JsonRecords(reporter, Stream(sys.stdout, waits=False)) if json else reporter
 
 

@@ -11,6 +11,7 @@ from batchrun.run.run import Run
 from batchrun.run.tally import WINDOW_SECONDS, Tally
 
 _FEW_ROWS = 10
+_SEEN_BYTES = 1000
 _TOO_EARLY_SECONDS = 0.5
 
 
@@ -55,6 +56,14 @@ class LastError:
     kind: str
     message: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastResult:
+    """A row that is done, one of the latest, and its result: the beginning of the JSON."""
+
+    row: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,7 @@ class Snapshot:
     workers: Sequence[tuple[str, int, int]] = ()
     slowest: Slowest | None = None
     last_error: LastError | None = None
+    last_result: LastResult | None = None
     pause: Pause | None = None
     drain: Drain | None = None
     loading: Loading | None = None
@@ -152,6 +162,7 @@ def snapshot_of(run: Run, now: float, *, task: str, input_name: str, draining_si
         restarts=engine.restarts,
         slowest=_slowest(engine, now),
         last_error=_last_error(tally),
+        last_result=_last_result(tally),
         jobs=run.helm.asked,
         workers=engine.machines,
         pause=None if drain else _pause(run, tally, now),
@@ -217,6 +228,13 @@ def _last_error(tally: Tally) -> LastError | None:
     kind, message = tally.latest
     # A refusal is not a failed attempt, so it is not among the counted errors.
     return LastError(kind, message, tally.errors.count(kind, message) or max(1, tally.refusals))
+
+
+def _last_result(tally: Tally) -> LastResult | None:
+    if tally.last_done is None:
+        return None
+    row, body = tally.last_done
+    return LastResult(row, body[:_SEEN_BYTES].decode("utf-8", "ignore"))
 
 
 def _pause(run: Run, tally: Tally, now: float) -> Pause | None:

@@ -8,7 +8,7 @@ from batchrun.checkpoint.bind import Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.damage import naming_damage
 from batchrun.checkpoint.records import Settled
-from batchrun.checkpoint.row_reader import row_at
+from batchrun.checkpoint.row_reader import each_row, row_at
 from batchrun.core.kinds import with_type
 from batchrun.core.states import CRASHED, DONE, FAILED, STATE_NAMES, TIMED_OUT, spoken
 from batchrun.table.convert import converter
@@ -34,13 +34,18 @@ def sample(checkpoint: Checkpoint, bound: Bound, which: str, most: int) -> list[
     with naming_damage(checkpoint.path, checkpoint.db):
         rows = [_record(row) for row in _read(checkpoint, _spread(checkpoint, which, most))]
     cells = inputs(bound, [row["row"] for row in rows])
-    return [row | {"input": cell} for row, cell in zip(rows, cells, strict=True)]
+    return [
+        {"row": row["row"], "status": row["status"], "input": cell} | row for row, cell in zip(rows, cells, strict=True)
+    ]
 
 
-def settled_rows(checkpoint: Checkpoint, positions: Iterable[int]) -> list[dict[str, Any]]:
-    """The same for these rows, without their cells: the table is not read."""
+def settled_rows(checkpoint: Checkpoint, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """The same for these rows (rising), without their cells: the table is not read. Rows that are left are left out."""
     with naming_damage(checkpoint.path, checkpoint.db):
-        return [_record(row) for row in _read(checkpoint, sorted(set(positions)))]
+        if len(positions) == positions[-1] + 1 - positions[0]:  # neighbours stand in one block
+            yield from map(_record, each_row(checkpoint.db, positions[0], positions[-1]))
+        else:
+            yield from map(_record, _read(checkpoint, positions))
 
 
 def _spread(checkpoint: Checkpoint, which: str, most: int) -> list[int]:
@@ -68,7 +73,6 @@ def _record(row: Settled) -> dict[str, Any]:
     return {
         "row": row.position,
         "status": STATE_NAMES[row.status],
-        "input": {},
         "result": None if row.body is None else value_of(row.body, row.position),
         "how": row.how,
         "error": {key: getattr(row.failure, key) for key in keys} if row.failure else None,
@@ -96,7 +100,7 @@ def inputs(bound: Bound, rows: Sequence[int]) -> list[dict[str, Any]]:
 
 def beside(row: dict[str, Any]) -> dict[str, str]:
     """A row as people read it: its number, cells, result (an object's keys apart), state and error, as text."""
-    told = {"row": f"{row['row']:,}"} | {name: text_of(value) for name, value in row["input"].items()}
+    told = {"row": f"{row['row']:,}"} | {name: text_of(value) for name, value in row.get("input", {}).items()}
     result = row["result"]
     if row["error"]:
         result = {spoken(row["status"]): _told(**row["error"])}

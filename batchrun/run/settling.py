@@ -12,7 +12,7 @@ from orjson import loads
 
 from batchrun.checkpoint.ledger import Ledger
 from batchrun.checkpoint.records import Failure, Settled
-from batchrun.checkpoint.sheets import BETWEEN
+from batchrun.checkpoint.sheets import BETWEEN, last_of
 from batchrun.core import kinds
 from batchrun.core.redact import Redactor
 from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT
@@ -103,6 +103,8 @@ class Settling:
         if done and self._unavailable:  # somebody is served again: the next pause begins small
             self._unavailable = 0
         self._keep(done)
+        if done and (body := done[-1].body) is not None:
+            self._tally.last_done = done[-1].position, body
         self._tally.found(map(_HOW, done))
         # Where NaN became null, a note says so.
         self._tally.returned(None if row.note else row.body for row in done)
@@ -123,6 +125,7 @@ class Settling:
         self._unavailable = 0
         self._ledger.settle_block(block)
         self._tally.saw(block.positions)
+        self._tally.last_done = block.positions[-1], last_of(sheet.bodies)
         for position in self._refused.keys() & set(block.positions):
             del self._refused[position]
         micros = loads(sheet.micros)

@@ -3,14 +3,16 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.places import Places
 from batchrun.core.money import Tokens
-from batchrun.core.states import DONE, SETTLED_NAMES, SKIPPED
-from batchrun.errors import BatchrunError
+from batchrun.core.states import DONE, SETTLED_NAMES, SKIPPED, spoken
+from batchrun.core.text import counted, duration, money, one_line, printable
+from batchrun.errors import BatchrunError, UsageError
 from batchrun.options.settings import Settings
 from batchrun.run.plan import Plan
 from batchrun.run.tally import Tally
@@ -26,7 +28,8 @@ class Summary:
     count of the rows that have failed in it, most common first. `tokens`, `cost`: what its attempts used, where that is
     known, failed ones included. `settled`: rows that it settled. `replies`: those of the table, by how their results
     were found, if this run had any that were no plain values. `all_null`: a function has returned nothing but None in
-    this run, three times or more.
+    this run, three times or more. `load`: what
+    `results` calls.
     """
 
     rows: int
@@ -48,6 +51,30 @@ class Summary:
     settled: int = 0
     replies: Mapping[str, int] = field(default_factory=dict)
     all_null: bool = False
+    load: Any = field(default=None, repr=False, compare=False, kw_only=True)
+
+    def results(self) -> Any:
+        """The results as a pandas DataFrame, joined to the table in its order, like `batchrun.results`.
+
+        Raises `UsageError` for a summary that no call of `batchrun.process` has returned, and what that raises.
+        """
+        if self.load is None:
+            raise UsageError("this summary knows of no results", "batchrun.results(table, task=...) reads them")
+        return self.load()
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it: counts, time, results file, most common errors."""
+        counts = [f"{count:,} {spoken(name)}" for name in (*SETTLED_NAMES, "left") if (count := getattr(self, name))]
+        lines = [
+            ("rows", f"{', '.join(counts) or 'none settled'} of {self.rows:,}"),
+            ("run", f"{counted(self.ran, 'attempt')} in {duration(self.seconds)}, exit code {self.exit_code}"),
+            *([("cost", money(self.cost))] if self.cost is not None else []),
+            *([("results", str(self.output))] if self.output else []),
+            *(("errors", f"{count:,} × {kind}: {one_line(message)}") for kind, message, count in self.errors),
+        ]
+        body = "".join(f"<tr><th>{name}</th><td>{escape(printable(text))}</td></tr>" for name, text in lines)
+        title = escape(printable(f"{self.input.name}, task {self.task}"))
+        return f"<table><thead><tr><th colspan=2>{title}</th></tr></thead><tbody>{body}</tbody></table>"
 
     @property
     def kept_as_text(self) -> int:

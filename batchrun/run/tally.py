@@ -18,7 +18,8 @@ _KEPT_LATENCIES = 2000
 
 class Tally:
     """Counts of one run. `rows`: settled by this run; `ran`: attempts it made; times are monotonic seconds. `few`: the
-    first rows that it has settled, one more than `FEW` at most.
+    first rows that it has settled, one more than `FEW` at most. `last_done`: a row that is done, one of
+    the latest, and its result as JSON.
     """
 
     def __init__(self, started: float) -> None:
@@ -37,6 +38,7 @@ class Tally:
         self.only_nulls = True
         self.latest: tuple[str, str] | None = None
         self.few: list[int] = []
+        self.last_done: tuple[int, bytes] | None = None
         self._median: float | None = None
         self._median_until = started
         self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)

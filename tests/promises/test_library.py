@@ -199,3 +199,95 @@ def test_a_frame_that_parquet_cannot_hold_is_refused_with_the_remedy(folder, mon
     with pytest.raises(InputError, match="cannot be stored as Parquet") as refused:
         batchrun.process(frame, task="tasks.py:echo")
     assert "astype(str)" in refused.value.hint
+
+
+def test_rows_are_handed_over_as_they_come_and_those_that_are_done_already_come_first(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    table = numbered(folder / "data.csv", 1200)
+
+    def double(row):
+        if row["id"] == 7:
+            raise ValueError("no luck")
+        return {"double": row["id"] * 2}
+
+    options = {"task": double, "jobs": 2, "retries": 0, "quiet": True}
+    first = list(batchrun.iterate(table, **options, limit=20))
+    assert sorted(row["row"] for row in first) == list(range(1, 21))
+    assert {row["row"]: row["result"] for row in first if row["row"] != 7} == {
+        n: {"double": n * 2} for n in range(1, 21) if n != 7
+    }
+    (bad,) = [row for row in first if row["status"] == "failed"]
+    assert (bad["row"], bad["error"]["message"]) == (7, "no luck")
+    rest = [row["row"] for row in batchrun.iterate(table, **options)]
+    assert rest[:19] == [n for n in range(1, 21) if n != 7]
+    assert sorted(rest) == list(range(1, 1201))
+
+
+def test_whoever_leaves_the_loop_ends_the_run_and_the_same_loop_resumes(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+    def slow(row):
+        import time
+
+        time.sleep(0.05)
+        return row["id"]
+
+    rows = [{"id": n} for n in range(60)]
+    for row in batchrun.iterate(rows, task=slow, jobs=2, quiet=True):
+        assert row["result"] == row["row"] - 1
+        break
+    found = batchrun.results(rows, task=slow)
+    done = int((found["batchrun_status"] == "done").sum())
+    assert 1 <= done < 60
+    assert len(list(batchrun.iterate(rows, task=slow, jobs=8, quiet=True))) == 60
+
+
+def test_what_keeps_a_run_from_starting_or_ends_it_is_raised_from_the_loop(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+    def bad(row):
+        raise ValueError("no luck")
+
+    with pytest.raises(InputError):
+        list(batchrun.iterate("missing.csv", task=bad, quiet=True))
+    seen = []
+    with pytest.raises(StoppedError):
+        seen += batchrun.iterate(numbered(folder / "data.csv", 40), task=bad, retries=0, quiet=True)
+    with pytest.raises(UsageError):
+        batchrun.iterate("data.csv", task=bad, no_such_option=1)
+
+
+def test_a_function_is_told_of_each_row_that_fails_and_what_it_raises_ends_the_run(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    table = numbered(folder / "data.csv", 30)
+
+    def some(row):
+        if row["id"] % 10 == 3:
+            raise ValueError("no luck")
+        return row["id"]
+
+    told = []
+    summary = batchrun.process(table, task=some, retries=0, quiet=True, on_failed=told.append)
+    assert (summary.failed, sorted(row["row"] for row in told)) == (3, [3, 13, 23])
+    assert {row["error"]["type"] for row in told} == {"ValueError"}
+
+    def stop(row):
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        batchrun.process(table, task=some, retries=0, quiet=True, on_failed=stop)
+
+
+def test_a_summary_has_its_results_and_is_a_table_in_a_notebook(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+    def some(row):
+        if row["id"] == 3:
+            raise ValueError("<b>no luck</b>")
+        return {"double": row["id"] * 2}
+
+    summary = batchrun.process(pd.DataFrame({"id": [1, 2, 3]}), task=some, retries=0, quiet=True)
+    assert list(summary.results()["double"].dropna()) == [2, 4]
+    shown = summary._repr_html_()
+    assert "2 done, 1 failed of 3" in shown
+    assert "1 × exception: ValueError: &lt;b&gt;no luck" in shown
