@@ -31,16 +31,21 @@ def sample(checkpoint: Checkpoint, bound: Bound, which: str, most: int) -> list[
     Each as `row`, `status`, `input` (an object), `result`, `how` and `error`, as `export` writes them to JSON Lines.
     Raises `CheckpointError` for a record that is not what was written.
     """
-    with naming_damage(checkpoint.path, checkpoint.db):
-        rows = [_record(row) for row in _read(checkpoint, _spread(checkpoint, which, most))]
+    rows = spread_rows(checkpoint, which, most)
     cells = inputs(bound, [row["row"] for row in rows])
     return [
         {"row": row["row"], "status": row["status"], "input": cell} | row for row, cell in zip(rows, cells, strict=True)
     ]
 
 
+def spread_rows(checkpoint: Checkpoint, which: str, most: int) -> list[dict[str, Any]]:
+    """The same without their cells: the table is not read."""
+    with naming_damage(checkpoint.path, checkpoint.db):
+        return [_record(row) for row in _read(checkpoint, _spread(checkpoint, which, most))]
+
+
 def settled_rows(checkpoint: Checkpoint, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """The same for these rows (rising), without their cells: the table is not read. Rows that are left are left out."""
+    """The same for these rows (rising), without their cells. Rows that are left are left out."""
     with naming_damage(checkpoint.path, checkpoint.db):
         if len(positions) == positions[-1] + 1 - positions[0]:  # neighbours stand in one block
             yield from map(_record, each_row(checkpoint.db, positions[0], positions[-1]))

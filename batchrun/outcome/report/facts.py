@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from batchrun.core.money import Tokens
 from batchrun.outcome.failures import Group
 
+from .findings import Findings
 from .latency import Latency
 from .timeline import Timeline
 
@@ -90,4 +91,5 @@ class Facts:
     latency: Latency | None
     slowest: tuple[Slow, ...]
     groups: tuple[Group, ...]
+    findings: Findings | None
     spent: Spent | None

@@ -11,15 +11,18 @@ from batchrun.checkpoint.damage import naming_damage
 from batchrun.checkpoint.explain import status_name
 from batchrun.core.money import Tokens
 from batchrun.core.states import STATE_NAMES
-from batchrun.outcome.export.joined import snapshot
+from batchrun.outcome.export.joined import bodies, snapshot
+from batchrun.outcome.export.json_value import text_of, values_of
 from batchrun.outcome.failures import Group, groups
+from batchrun.outcome.sample import spread_rows
 
 from .facts import Course, Facts, Ran, Slow, Spent
+from .findings import Findings, Sampled, findings
 from .in_flight import Moments, in_flight
 from .latency import Latency, latency_of
 from .timeline import MOST_BINS, Span, Timeline, timeline
 
-SLOWEST = 10
+SLOWEST = SAMPLES = 10
 FEWEST_BINS = 12
 MOST_KINDS = 5
 OTHER_KINDS = "other kinds"
@@ -57,6 +60,7 @@ def read_facts(checkpoint: Checkpoint, *, table: str, task: str, now: float, goe
             latency=_latency(checkpoint),
             slowest=tuple(_slowest(checkpoint)),
             groups=tuple(_groups(checkpoint, known.get("spec", ""))),
+            findings=_findings(checkpoint),
             spent=_sum([run.spent for run in runs if run.spent]),
         )
 
@@ -64,6 +68,15 @@ def read_facts(checkpoint: Checkpoint, *, table: str, task: str, now: float, goe
 def _groups(checkpoint: Checkpoint, task: str) -> list[Group]:
     with closing(checkpoint.failed_rows()) as failed:
         return groups(failed, task)
+
+
+def _findings(checkpoint: Checkpoint) -> Findings | None:
+    pages = (values_of(found, rows) for rows, found in bodies(checkpoint.db))
+    samples = (
+        Sampled(row["row"], row["how"] or "", text_of(row["result"]))
+        for row in spread_rows(checkpoint, "done", SAMPLES)
+    )
+    return findings(pages, checkpoint.replies(), samples)
 
 
 def _runs(checkpoint: Checkpoint, now: float, *, goes_on: bool) -> Iterator[Ran]:

@@ -236,7 +236,7 @@ def test_the_page_suits_phones_dark_rooms_and_paper(root):
 
 def test_every_picture_is_well_formed_and_lies_within_its_bounds(text, root):
     pictures = ["<svg" + part.partition("</svg>")[0] + "</svg>" for part in text.split("<svg")[1:]]
-    assert len(pictures) == 1 + 2 * 4
+    assert len(pictures) == 1 + 1 + 2 * 4, "the shares, the numbers of a key, and four charts with their axes"
     for picture in pictures:
         tree = ElementTree.fromstring(picture)
         for bar in tree.iter("rect"):
