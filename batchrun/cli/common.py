@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from .completing import checkpoints
+
 RUN = "Run a job"
 SEE = "See what happened"
 TAKE = "Take the results"
@@ -21,8 +23,13 @@ Input = Annotated[
     Path | None, Argument(metavar="INPUT", help=f"The table, as it was given to process.  {INPUT_DEFAULT}")
 ]
 Dir = Annotated[Path | None, Option("--dir", help="Where checkpoints live.  \\[default: beside the input]")]
-Task = Annotated[str | None, Option("--task", "-t", help="Which task's checkpoint, if there are several.")]
-Name = Annotated[str | None, Option("--name", help="Name of the checkpoint, if there are several.")]
+Task = Annotated[
+    str | None,
+    Option("--task", "-t", autocompletion=checkpoints, help="Which task's checkpoint, if there are several."),
+]
+Name = Annotated[
+    str | None, Option("--name", autocompletion=checkpoints, help="Name of the checkpoint, if there are several.")
+]
 Json = Annotated[bool, Option("--json", help="Print JSON, for programs.")]
 
 

@@ -17,6 +17,7 @@ from batchrun.options.table import OPTIONS
 from batchrun.options.table import Option as TableOption
 
 from .common import RUN, STDIN, examples, table_of
+from .completing import completion_of
 
 if TYPE_CHECKING:
     from batchrun.checkpoint.kept import Bring
@@ -73,11 +74,15 @@ def _parameter(option: TableOption) -> Parameter:
     """What typer is to know of an option. Its value stays as it was typed: only who knows all sources reads it."""
     kind = list[str] if option.several else _KINDS.get(option.read, str)
     text = f"{option.help}  \\[default: {option.usual}]" if option.usual else option.help
+    choices = option.read.choices if isinstance(option.read, parsing.OneOf) else ()
     if option.panel is None:
         told = Argument(None, metavar=option.metavar, help=text)
     else:
         names = [option.flag, option.short] if option.short else [option.flag]
-        told = Option(None, *names, metavar=option.metavar, help=text, rich_help_panel=option.panel)
+        told = Option(
+            None, *names, metavar=option.metavar or "|".join(choices) or None, help=text,
+            rich_help_panel=option.panel, autocompletion=completion_of(option.name, choices),
+        )  # fmt: skip
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=told, annotation=kind | None)
 
 

@@ -1,8 +1,8 @@
 """Reading option values, as typed on a command line or written in TOML. Each raises `ValueError` in words."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, Literal, TypeVar
 
 from batchrun.core.limits import MaxFailures, Timeout
 from batchrun.core.processes import cpus
@@ -171,19 +171,22 @@ def yes_no(value: Any) -> bool:
     raise ValueError(f"{value!r} is neither yes nor no")
 
 
-def one_of(*choices: Word) -> Callable[[Any], Word]:
-    """One of the given words."""
+class OneOf(Generic[Word]):
+    """Reads one of the given words."""
 
-    def read(value: Any) -> Word:
-        for choice in choices:
+    def __init__(self, *choices: Word) -> None:
+        self.choices = choices
+
+    def __call__(self, value: Any) -> Word:
+        """The word itself."""
+        for choice in self.choices:
             if str(value) == choice:
                 return choice
-        raise ValueError(f"{str(value)!r} is not one of {', '.join(choices)}. {meant(str(value), choices)}".strip())
+        close = meant(str(value), self.choices)
+        raise ValueError(f"{str(value)!r} is not one of {', '.join(self.choices)}. {close}".strip())
 
-    return read
 
-
-reply: Callable[[Any], Literal["auto", "json", "text"]] = one_of("auto", "json", "text")
+reply: OneOf[Literal["auto", "json", "text"]] = OneOf("auto", "json", "text")
 
 
 def _parts(value: Any) -> Iterable[str]:

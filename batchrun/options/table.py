@@ -123,17 +123,17 @@ class Options:
         0, parsing.jobs, HOW, "Rows in flight at once: N, N% of the CPUs, auto.",
         usual="the CPUs; 32 with --prompt, async def", short="-j")
     engine: str = _option(
-        "local", parsing.one_of("local", "dask"), HOW, "Where rows run: local, dask (a cluster).", usual="local")
+        "local", parsing.OneOf("local", "dask"), HOW, "Where rows run: local, dask (a cluster).", usual="local")
     cluster: str | None = _option(
         None, parsing.cluster, HOW, "Scheduler's address or file, or local:N.", usual="DASK_SCHEDULER_ADDRESS")
     on_lost: str = _option(
-        "rerun", parsing.one_of("rerun", "fail"), HOW, "Rows whose machine was lost: rerun, fail (as crashed).",
+        "rerun", parsing.OneOf("rerun", "fail"), HOW, "Rows whose machine was lost: rerun, fail (as crashed).",
         usual="rerun")
     threads: int = _option(
         1, parsing.at_least_one, HOW, "Run a plain function in T threads per worker process.",
         usual="one process per row", metavar="T")
     preload: str = _option(
-        "imports", parsing.one_of("imports", "module", "no"), HOW,
+        "imports", parsing.OneOf("imports", "module", "no"), HOW,
         "What to load once for all workers: imports (the task's libraries), module (its own code too), no (nothing).",
         usual="imports")
     worker_memory: int | None = _option(
@@ -152,7 +152,7 @@ class Options:
     accept_truncated: bool = _option(False, parsing.yes_no, HOW, "Accept replies that were cut off, and close them.")
 
     retry: str = _option(
-        "failed", parsing.one_of("failed", "crashed", "damaged", "all", "none"), AGAIN,
+        "failed", parsing.OneOf("failed", "crashed", "damaged", "all", "none"), AGAIN,
         "Settled failures to run again: failed, crashed, damaged, all, none.", usual="failed")
     max_failures: MaxFailures | None = _option(
         None, parsing.max_failures, AGAIN, "Stop early at N or N% failed rows.",
@@ -161,7 +161,7 @@ class Options:
         False, parsing.yes_no, AGAIN,
         "With --limit or --rows: run these rows again, even if done; all others keep their results.")
     on_change: str = _option(
-        "keep", parsing.one_of("keep", "redo", "stop"), AGAIN,
+        "keep", parsing.OneOf("keep", "redo", "stop"), AGAIN,
         "Rows settled under different task code or content: keep, redo, stop.",
         usual="keep; stop with --prompt and --command")
     fresh: bool = _option(
@@ -171,13 +171,13 @@ class Options:
     reparse: bool = _option(False, parsing.yes_no, AGAIN, "Parse the kept replies again; the task is not called.")
 
     if_running: str = _option(
-        "fail", parsing.one_of("fail", "skip", "wait"), WRITE,
+        "fail", parsing.OneOf("fail", "skip", "wait"), WRITE,
         "If another run holds the checkpoint: fail, skip, wait.", usual="fail")
     output: Path | None = _option(
         None, Path, WRITE, "Results file (.csv .parquet .jsonl .json .xlsx .sqlite; .csv.gz).",
         usual="data.results.csv beside data.csv", short="-o", anchor=from_folder.path)
     format: str | None = _option(
-        None, parsing.one_of("csv", "tsv", "jsonl", "json", "json-files", "parquet", "xlsx", "sqlite"), WRITE,
+        None, parsing.OneOf("csv", "tsv", "jsonl", "json", "json-files", "parquet", "xlsx", "sqlite"), WRITE,
         "Results as csv, tsv, jsonl, json, json-files (a folder, one file per row), parquet, xlsx, sqlite.",
         usual="by the file's name, else the table's")
     no_output: bool = _option(False, parsing.yes_no, WRITE, "Write no results file.")
@@ -198,7 +198,7 @@ class Options:
     encoding: str | None = _option(None, str, READ, "Text encoding.", usual="UTF-8")
     sep: str | None = _option(None, str, READ, "The character between cells: ';', tab.")
     bad_rows: str = _option(
-        "stop", parsing.one_of("stop", "skip"), READ, "Rows with too few or too many cells: stop, skip.")
+        "stop", parsing.OneOf("stop", "skip"), READ, "Rows with too few or too many cells: stop, skip.")
     no_header: bool = _option(
         False, parsing.yes_no, READ, "The first line is a row: columns are column1, column2, …")
     skip_lines: int | None = _option(
@@ -215,7 +215,7 @@ class Options:
     config: Path | None = _option(
         None, Path, SHOW, "The configuration file to use.", usual="batchrun.toml here or above", metavar="FILE")
     progress: str = _option(
-        "auto", parsing.one_of("auto", "live", "plain", "none"), SHOW,
+        "auto", parsing.OneOf("auto", "live", "plain", "none"), SHOW,
         "How to show progress: auto, live, plain, none.", usual="auto")
     quiet: bool = _option(False, parsing.yes_no, SHOW, "Print only errors.", short="-q")
     json: bool = _option(False, parsing.yes_no, SHOW, "Print one start and one done record on stdout.")

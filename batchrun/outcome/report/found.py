@@ -11,7 +11,7 @@ from .pieces import excerpt, note, section, share_of, table
 _HEIGHT = 34
 
 
-def results(facts: Facts) -> Markup | None:
+def found_results(facts: Facts) -> Markup | None:
     """What the results say, if there are any."""
     found = facts.findings
     if found is None:

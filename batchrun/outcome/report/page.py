@@ -6,7 +6,7 @@ from batchrun.core.version import VERSION
 
 from .curves import latencies, over_time
 from .facts import Facts
-from .found import results
+from .found import found_results
 from .lists import failures, runs, slowest_rows, tokens_by_run
 from .markup import Markup, element, joined, void
 from .overview import totals, verdict
@@ -14,7 +14,7 @@ from .words import date_and_time, zone
 
 # A browser that obeys it loads and runs nothing, whatever a row's text holds.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_PARTS = (verdict, totals, results, over_time, latencies, failures, slowest_rows, tokens_by_run, runs)
+_PARTS = (verdict, totals, found_results, over_time, latencies, failures, slowest_rows, tokens_by_run, runs)
 
 
 def page(facts: Facts) -> str:

@@ -1,0 +1,89 @@
+"""What a shell offers to complete: tasks, functions, columns, checkpoints. Nothing of the user's is run for it."""
+
+import ast
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import typer
+
+Completion = Callable[..., list[str]]
+
+
+def completion_of(name: str, choices: Iterable[str]) -> Completion | None:
+    """What completes the value of an option of `process`; None for what nobody can know."""
+    words = list(choices)
+
+    def chosen(begun: str) -> list[str]:
+        return _beginning(begun, words)
+
+    return chosen if words else _OF_OPTIONS.get(name)
+
+
+def tasks(_: typer.Context, begun: str) -> list[str]:
+    """Files of Python with a colon behind them, and then the functions in one; and the built-in task."""
+    file, colon, _rest = begun.rpartition(":")
+    if colon:
+        return _beginning(begun, (f"{file}:{name}" for name in _functions(Path(file))))
+    place = Path(begun).parent if "/" in begun else Path()
+    with suppress(OSError):
+        folders = [f"{path}/" for path in place.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))]
+        return _beginning(begun, ["repair", *(f"{path}:" for path in place.glob("*.py")), *folders])
+    return []
+
+
+def columns(context: typer.Context, begun: str) -> list[str]:
+    """The columns of the table that has been typed; of a list, its last one."""
+    before, comma, _ = begun.rpartition(",")
+    return _beginning(begun, (f"{before}{comma}{name}" for name in _columns(context)))
+
+
+def checkpoints(context: typer.Context, begun: str) -> list[str]:
+    """The names of the table's checkpoints."""
+    from batchrun.checkpoint.places import folder_of, names_in
+
+    table = _table(context)
+    return _beginning(begun, names_in(folder_of(table, context.params.get("dir")))) if table else []
+
+
+def _types(context: typer.Context, begun: str) -> list[str]:
+    return _beginning(
+        begun, (f"{name}={kind}" for name in _columns(context) for kind in ("str", "int", "float", "bool"))
+    )
+
+
+_OF_OPTIONS: dict[str, Completion] = {
+    "task": tasks,
+    "name": checkpoints,
+    "dtype": _types,
+    **dict.fromkeys(("key", "columns", "stdin", "skip_empty"), columns),
+}
+
+
+def _beginning(begun: str, words: Iterable[str]) -> list[str]:
+    return sorted(word for word in words if word.startswith(begun))
+
+
+def _functions(path: Path) -> list[str]:
+    """The functions that a file defines at its top level."""
+    with suppress(OSError, SyntaxError, ValueError, RecursionError):
+        found = ast.parse(path.read_bytes()).body
+        return [each.name for each in found if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return []
+
+
+def _table(context: typer.Context) -> Path | None:
+    """The table that has been typed: in front of an option that lacks its value, words are not sorted yet."""
+    said = context.params.get("input") or next(iter(context.args), None)
+    return Path(said) if said else None
+
+
+def _columns(context: typer.Context) -> tuple[str, ...]:
+    from batchrun.errors import BatchrunError
+    from batchrun.table.detect import open_table
+    from batchrun.table.options import ReadOptions
+
+    table = _table(context)
+    with suppress(BatchrunError, OSError):
+        return tuple(open_table(table, ReadOptions()).columns) if table else ()
+    return ()
