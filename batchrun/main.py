@@ -52,6 +52,7 @@ from batchrun.run.checks import check_early, check_named
 from batchrun.run.control import Helm
 from batchrun.run.deals import check_rows, deals
 from batchrun.run.notes import notes_on
+from batchrun.run.order import shuffled
 from batchrun.run.plan import Plan
 from batchrun.run.planning import plan_of, preview, require
 from batchrun.run.remote import controlled
@@ -296,7 +297,10 @@ def _run_rows(job: Job, engine: Engine, planned: Planned, ledger: Ledger, tally:
     bound, plan, version = planned.bound, planned.plan, planned.version
     jobs = settings.rows_at_once(is_async=bool(version.is_async))
     under_way = checkpoint.attempts_under_way()
-    backlog = Backlog(deals(bound, plan, checkpoint, settings.retries, under_way), plan.to_run)
+    rows = deals(bound, plan, checkpoint, settings.retries, under_way)
+    if settings.seed is not None:
+        rows = shuffled(rows, settings.seed, places.folder, lambda: job.signals.first)
+    backlog = Backlog(rows, plan.to_run)
     columns, _ = bound.task_table()
     known = checkpoint.get("suspects", {})
     rules = rules_for(settings, plan, known, task=planned.task, columns=columns, sources=version.sources)

@@ -159,6 +159,14 @@ def max_failures(value: Any) -> MaxFailures:
     return MaxFailures(float(found[1]), bool(found[2]))
 
 
+def order(value: Any) -> str:
+    """`input`; `random`, or `random:7` with a seed, which is made `random:1` where none is given."""
+    text = str(value).strip()
+    if not re.fullmatch(r"input|random(:\d{1,18})?", text):
+        raise ValueError(f"{text!r} is not an order (input, random, random:SEED with a number)")
+    return "random:1" if text == "random" else text
+
+
 def yes_no(value: Any) -> bool:
     """A switch."""
     if isinstance(value, bool):

@@ -35,6 +35,11 @@ class Settings(Options):
         return self.jobs if self.engine == "dask" else self.rows_at_once(is_async=is_async)
 
     @property
+    def seed(self) -> int | None:
+        """That of the random order in which rows run; None: they run in the table's order."""
+        return None if self.order == "input" else int(self.order.partition(":")[2])
+
+    @property
     def checkpoint_name(self) -> str:
         """The name of the task's checkpoint."""
         if self.name is not None:

@@ -142,6 +142,9 @@ class Options:
         None, parsing.at_least_one, HOW, "Replace a worker after N rows.", metavar="N")
     min_free_memory: int | None = _option(
         None, parsing.size, HOW, "With less memory free, start no row, and end the youngest worker.", metavar="SIZE")
+    order: str = _option(
+        "input", parsing.order, HOW, "Order in which rows run: input, random (a fair sample first), random:SEED.",
+        usual="input")
     timeout: Timeout | None = _option(
         None, parsing.timeout, HOW, "Limit for one attempt: 30, 30s, 5m; 10x the median.", usual="none")
     retries: int = _option(2, parsing.whole, HOW, "Further attempts after a failure.", usual="2")

@@ -44,6 +44,8 @@ def notes_on(
     if damaged:
         which = f"record of row {damaged[0]:,} was" if len(damaged) == 1 else f"records of rows {numbers(damaged)} were"
         notes.append(f"the {which} damaged: {'it runs' if len(damaged) == 1 else 'they run'} again")
+    if settings.seed is not None and plan.to_run > 1:
+        notes.append(f"rows run in random order, with seed {settings.seed} (--order random:{settings.seed})")
     if plan.stale and settings.on_change != "redo":
         notes.append(
             f"{were(plan.stale, 'row')} settled under another version of the task, or with different content; results "

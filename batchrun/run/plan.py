@@ -4,9 +4,12 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from batchrun.checkpoint.records import Stretch
 from batchrun.core.states import CRASHED, FAILED, SETTLED_NAMES, TIMED_OUT, spoken
+
+from .order import first_of
 
 NOT_TO_RUN, NEW, AGAIN = 0, 1, 2
 _CHANGED = -1
@@ -33,6 +36,7 @@ class Policy:
     `retry`: `failed`, `crashed`, `damaged`, `all` or `none`. `redo_stale`: run rows again that were settled under
     another task or content. `limit`: at most so many rows. `only`: these row numbers, or None for all. `redo`: the
     rows asked for run whatever has become of them; `limit` is then the table's first rows, or the first of `only`.
+    `seed`: of the random order in which rows run, and which ones are the first (None: the table's order).
     """
 
     retry: str = "failed"
@@ -40,13 +44,16 @@ class Policy:
     limit: int | None = None
     only: frozenset[int] | None = None
     redo: bool = False
+    seed: int | None = None
 
     def to_redo(self, rows: int) -> Sequence[int]:
         """The rows of a table of `rows` that run again whatever has become of them, in order."""
         if not self.redo:
             return ()
         asked = range(1, rows + 1) if self.only is None else sorted(self.only)
-        return asked if self.limit is None else asked[: self.limit]
+        if self.limit is None or self.seed is None:
+            return asked[: self.limit]
+        return first_of(asked, self.limit, self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +189,9 @@ def _asked_for(flags: bytearray, policy: Policy) -> bytearray:
     if policy.only is not None:
         flags = _only(flags, policy.only)
     if policy.limit is not None:
-        left = policy.limit
-        for index, flag in enumerate(flags):
-            if flag and left:
-                left -= 1
-            elif flag:
-                flags[index] = NOT_TO_RUN
+        left = (row for row, flag in enumerate(flags, 1) if flag)
+        first = islice(left, policy.limit) if policy.seed is None else first_of(left, policy.limit, policy.seed)
+        return _only(flags, first)
     return flags
 
 

@@ -16,7 +16,8 @@ from batchrun.task.spec import Spec
 
 def plan_of(checkpoint: Checkpoint, settings: Settings, bound: Bound, task: int) -> Plan:
     """What is left. Raises `ChangedError` where `--on-change stop` forbids going on."""
-    policy = Policy(settings.retry, settings.on_change == "redo", settings.limit, settings.rows, settings.redo)
+    again = settings.on_change == "redo"
+    policy = Policy(settings.retry, again, settings.limit, settings.rows, settings.redo, settings.seed)
     changed, gone = reading.changed_rows(checkpoint.db), reading.gone_rows(checkpoint.db)
     plan = make_plan(bound.rows, checkpoint.stretches(), policy, task=task, changed=changed, gone=gone)
     if plan.stale and settings.on_change == "stop" and not settings.redo:  # the others keep their results

@@ -90,9 +90,8 @@ def a_value_of(option):
         return next(word for word in reversed(CHOICES[option.name]) if word != getattr(USUAL, option.name))
     pairs = {"args": "a=1", "param": "a=1", "dtype": "a=str"}
     paths = {"task": "/tasks.py:f", "input": "/a.csv", "output": "/a.csv", "dir": "/a", "schema": "/a.json"}
-    return {**pairs, **paths, "retries": "7", "threads": "7", "worker_memory": "300M", "min_free_memory": "1G"}.get(
-        option.name, "1"
-    )
+    sizes = {"worker_memory": "300M", "min_free_memory": "300M"}
+    return {**pairs, **paths, **sizes, "retries": "7", "threads": "7", "order": "random:7"}.get(option.name, "1")
 
 
 def alone(name, given, environment, folder):
