@@ -4,12 +4,13 @@
 
     summary = batchrun.process("data.csv", task="tasks.py:match", jobs=50)
     frame = batchrun.results("data.csv", task="tasks.py:match")
+    batchrun.export("data.csv", "results.parquet", task="tasks.py:match")
     for row in batchrun.iterate("data.csv", task="tasks.py:match"):  # as they come
         print(row["row"], row["result"])
 
 A task may raise `Skip`, `RetryLater` or `Abort`, and ask `current()` which row it is working on.
-The heavy half (`process`, `iterate`, `results`, `Summary`) is loaded on first use, so that a worker process, which
-imports this package for `current()`, stays small.
+The heavy half (`process`, `iterate`, `results`, `export`, `Summary`) is loaded on first use, so that a worker process,
+which imports this package for `current()`, stays small.
 """
 
 import sys
@@ -27,15 +28,18 @@ from batchrun.task.api import Abort, Current, RetryLater, Skip, count_tokens, cu
 if TYPE_CHECKING:
     from batchrun.run.summary import Summary
 
-    from .library import iterate, process, results
+    from .library import export, iterate, process, results
 
 __version__ = VERSION
 
 __all__ = [
-    "Abort", "Current", "RetryLater", "Skip", "Summary", "count_tokens", "current", "iterate", "process", "results",
+    "Abort", "Current", "RetryLater", "Skip", "Summary", "count_tokens", "current", "export", "iterate", "process",
+    "results",
 ]  # fmt: skip
 
-_LAZY = {"iterate": "library", "process": "library", "results": "library", "Summary": "run.summary"}
+_LAZY = {
+    "export": "library", "iterate": "library", "process": "library", "results": "library", "Summary": "run.summary",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,11 @@
-"""batchrun in scripts, notebooks and orchestrators: `process`, `iterate` and `results`."""
+"""batchrun in scripts, notebooks and orchestrators: `process`, `iterate`, `results` and `export`."""
 
 import inspect
 import marshal
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import xxhash
 
-from batchrun.checkpoint.bind import open_bound
+from batchrun.checkpoint.bind import Bound, open_bound
+from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.fetching import address_of, check_place, fetch, fetched_path
 from batchrun.checkpoint.kept import Bring, keep_rows, kept_path, meant_table
 from batchrun.checkpoint.opening import opened
@@ -26,6 +27,7 @@ from batchrun.options.settings import Settings
 from batchrun.options.sources import here
 from batchrun.options.table import OPTIONS
 from batchrun.outcome.handing_over import Failures, Watched, handed_over
+from batchrun.outcome.target import export_to, pick_of
 from batchrun.run.checks import check_named
 from batchrun.run.summary import Summary
 from batchrun.table.frames import SpeaksArrow, is_frame, keep_frame, no_table, repeatable
@@ -111,15 +113,33 @@ def results(
 
     Shape: one row for each row of the table; its columns, then the results' top-level keys, then
     `batchrun_status`, `batchrun_how` and `batchrun_error`. `task`, `name` and `dir` say which checkpoint, if there
-    are several; with `explode=True`, a result that is an array is a row for each element. Works during
+    are several; with `explode=True`, a result that is an array is a row for each element; `results_only` and
+    `result_columns` are as for `export`. Works during
     a run. Raises `CheckpointError` or `UsageError` if there is none, or several.
     """
     settings = _settings(task, options)
-    if _is_object(table):
-        return _results_of_object(table, settings)
-    path = _path(table, settings)
-    named = task is not None or settings.name is not None
-    return _joined(find(path, settings.dir, settings.checkpoint_name if named else None), path, settings)
+    with _looked_up(table, task, settings) as (_, bound, checkpoint):
+        return _frame(bound, checkpoint, settings)
+
+
+def export(
+    table: "str | os.PathLike[str] | TableObject",
+    output: "str | os.PathLike[str]",
+    /,
+    task: Task | None = None,
+    **options: Any,
+) -> int:
+    """Write the results so far to a file (or a folder), as `batchrun export` does; returns the number of rows.
+
+    `options`: `format`, `results_only`, `result_columns`, `explode` and `overwrite`, and as for `results` those that
+    say which checkpoint. Raises what the command says.
+    """
+    settings = _settings(task, options)
+    with _looked_up(table, task, settings) as (places, bound, checkpoint):
+        return export_to(
+            places, bound, checkpoint, Path(os.path.abspath(output)), settings.format,
+            overwrite=settings.overwrite, show="exploded" if settings.explode else "all", pick=pick_of(settings),
+        )  # fmt: skip
 
 
 def _settings(task: Task | None, options: dict[str, Any]) -> Settings:
@@ -226,14 +246,35 @@ def _run_kept(
 
 
 def _joined(places: Places, path: Path, settings: Settings) -> "pd.DataFrame":
+    with opened(places.checkpoint, write=False) as checkpoint:
+        return _frame(open_bound(checkpoint, path), checkpoint, settings)
+
+
+def _frame(bound: Bound, checkpoint: Checkpoint, settings: Settings) -> "pd.DataFrame":
     from batchrun.outcome.export.frame import frame
 
+    key = bound.options.key or ()
+    return frame(bound.table, bound.types, checkpoint.db, explode=settings.explode, pick=pick_of(settings), key=key)
+
+
+@contextmanager
+def _looked_up(
+    table: "str | os.PathLike[str] | TableObject", task: Task | None, settings: Settings
+) -> Iterator[tuple[Places, Bound, Checkpoint]]:
+    """What is known of a table: the checkpoint's places, the table bound to it, and the checkpoint itself."""
+    if _is_object(table):
+        with _looked_up_object(table, settings) as known:
+            yield known
+        return
+    path = _path(table, settings)
+    named = task is not None or settings.name is not None
+    places = find(path, settings.dir, settings.checkpoint_name if named else None)
     with opened(places.checkpoint, write=False) as checkpoint:
-        bound = open_bound(checkpoint, path)
-        return frame(bound.table, bound.types, checkpoint.db, explode=settings.explode)
+        yield places, open_bound(checkpoint, path), checkpoint
 
 
-def _results_of_object(table: TableObject, settings: Settings) -> "pd.DataFrame":
+@contextmanager
+def _looked_up_object(table: TableObject, settings: Settings) -> Iterator[tuple[Places, Bound, Checkpoint]]:
     path = _kept_path(table, settings)
     directory, name = path.parent.parent, settings.checkpoint_name
     places = places_of(path, directory, name)
@@ -244,9 +285,12 @@ def _results_of_object(table: TableObject, settings: Settings) -> "pd.DataFrame"
     with TemporaryDirectory(prefix="batchrun-") as folder:
         copy = Path(folder) / path.name
         _keep(table, copy)  # the one that is kept may be another
-        try:
-            return _joined(places, copy, settings)
-        except UsageError:
-            raise none from None
-        except InputError:
-            raise InputError(f"a different DataFrame was processed as {name!r} in {directory}", hint) from None
+        with opened(places.checkpoint, write=False) as checkpoint:
+            try:
+                bound = open_bound(checkpoint, copy)
+            except UsageError:
+                raise none from None
+            except InputError:
+                message = f"a different DataFrame was processed as {name!r} in {directory}"
+                raise InputError(message, hint) from None
+            yield places, bound, checkpoint

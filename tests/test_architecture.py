@@ -92,7 +92,7 @@ def test_a_worker_loads_no_reader_of_tables_and_no_options():
 
 def test_the_public_names_are_exactly_these():
     public = {"Abort", "Current", "RetryLater", "Skip", "Summary", "count_tokens", "current"}
-    public |= {"iterate", "process", "results"}
+    public |= {"iterate", "process", "results", "export"}
     assert set(batchrun.__all__) == public
     assert all(getattr(batchrun, name) for name in public)
 

@@ -16,6 +16,7 @@ SAME_MODULES = {
 }
 # The same for functions.
 SAME_NAMES = {
+    "export",  # the results as a file: `outcome.export.writing`, and `library.export` for callers
     "main",  # where a process begins
     "process",  # the job: `main.process`, and `library.process` for callers
     "write",  # one for each output format, found by the format's name

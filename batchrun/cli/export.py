@@ -38,6 +38,13 @@ def export(
     explode: Annotated[
         bool, Option("--explode", help="Write a line per element of a result that is an array.")
     ] = False,
+    results_only: Annotated[
+        bool, Option("--results-only", help="Without the table's cells: number of the row, --key, results.")
+    ] = False,
+    columns: Annotated[
+        list[str] | None,
+        Option("--columns", "--result-columns", metavar="COLUMN", help="Only these columns of the results."),
+    ] = None,
     dir: Dir = None,  # noqa: A002
     task: Task = None,
     name: Name = None,
@@ -45,6 +52,8 @@ def export(
     """Write the results so far, joined to the table in its order; works on a half-done run."""
     from batchrun.checkpoint.bind import open_bound
     from batchrun.checkpoint.opening import opened
+    from batchrun.options.parsing import names
+    from batchrun.outcome.export.picked import Pick
     from batchrun.outcome.target import export_to
 
     places, settings = located(input, dir, task, name)
@@ -56,6 +65,7 @@ def export(
             rows = export_to(
                 places, bound, checkpoint, target, format,
                 say=say, overwrite=overwrite, show="exploded" if explode else "all",
+                pick=Pick(results_only, names(",".join(columns)) if columns else None),
             )  # fmt: skip
     if target is not None:
         from batchrun.core.text import counted, from_here

@@ -183,6 +183,10 @@ class Options:
         None, parsing.OneOf("csv", "tsv", "jsonl", "json", "json-files", "parquet", "xlsx", "sqlite"), WRITE,
         "Results as csv, tsv, jsonl, json, json-files (a folder, one file per row), parquet, xlsx, sqlite.",
         usual="by the file's name, else the table's")
+    results_only: bool = _option(
+        False, parsing.yes_no, WRITE, "Results without the table's cells: number of the row, --key, results.")
+    result_columns: tuple[str, ...] | None = _option(
+        None, parsing.names, WRITE, "Only these columns of the results.", usual="all", metavar="COLUMN", several=True)
     no_output: bool = _option(False, parsing.yes_no, WRITE, "Write no results file.")
     explode: bool = _option(
         False, parsing.yes_no, WRITE, "Write a line per element of a result that is an array.")

@@ -25,6 +25,7 @@ from batchrun.errors import BatchrunError, CheckpointError, DamagedRows, InputEr
 from batchrun.options.settings import Settings
 from batchrun.outcome.export import outputs
 from batchrun.outcome.export.formats import FORMATS, format_of, known_format
+from batchrun.outcome.export.picked import EVERYTHING, Pick
 from batchrun.outcome.export.writing import ExportStopped, Show, export
 from batchrun.table.detect import open_table
 from batchrun.table.members import files_of, would_belong
@@ -228,7 +229,8 @@ def write_results(
     if target is None:
         return None
     show: Show = "exploded" if settings.explode else "all"
-    marker = marker_of(checkpoint, show, settings.format)
+    pick = pick_of(settings)
+    marker = marker_of(checkpoint, show, settings.format, pick)
     if outputs.is_current(places.folder, target, marker):
         return target
     before = signals.count
@@ -236,7 +238,7 @@ def write_results(
         export_to(
             places, bound, checkpoint, target, settings.format,
             named=settings.output is not None, overwrite=settings.overwrite, stop=lambda: signals.count > before,
-            show=show,
+            show=show, pick=pick,
         )  # fmt: skip
     except ExportStopped:
         written = None
@@ -263,18 +265,20 @@ def export_to(
     overwrite: bool = False,
     stop: Callable[[], bool] | None = None,
     show: Show = "all",
+    pick: Pick = EVERYTHING,
     say: Callable[[str], None] | None = None,
 ) -> int:
     """Write the results to `target` (None: stdout) as `wanted`, or as its name says; returns the rows written.
 
-    `named`: whether the user has named the target. `show`: which rows, and how.
+    `named`: whether the user has named the target. `show`, `pick`: which rows, how, and
+    what of them.
     `say` is told if the checkpoint's folder cannot take down that the file is ours; without it that is an error. Raises
     `UsageError` for what is not to be replaced, and `InputError` for the table itself, or one that has changed.
     """
     bound.check()
     key = bound.options.key or ()
     if target is None:
-        rows = export(bound.table, bound.types, checkpoint.db, None, wanted or "csv", show=show, key=key)
+        rows = export(bound.table, bound.types, checkpoint.db, None, wanted or "csv", show=show, pick=pick, key=key)
         bound.check()
         return rows
     refuse_input(places.input, target)
@@ -283,7 +287,7 @@ def export_to(
     refuse_replacing(places.folder, target, named=named, overwrite=overwrite)
     if not overwrite:
         refuse_other_results(places, checkpoint, target)
-    marker = marker_of(checkpoint, show, wanted)
+    marker = marker_of(checkpoint, show, wanted, pick)
 
     def before_rename(written: IO[bytes] | Path) -> None:
         bound.check()
@@ -300,12 +304,17 @@ def export_to(
 
     return export(
         bound.table, bound.types, checkpoint.db, target, chosen, stop=stop,
-        show=show, before_rename=before_rename, key=key,
+        show=show, pick=pick, before_rename=before_rename, key=key,
     )  # fmt: skip
 
 
-def marker_of(checkpoint: Checkpoint, show: Show, wanted: str | None) -> str:
+def pick_of(settings: Settings) -> Pick:
+    """What of the results is wanted."""
+    return Pick(settings.results_only, settings.result_columns)
+
+
+def marker_of(checkpoint: Checkpoint, show: Show, wanted: str | None, pick: Pick) -> str:
     """Changes whenever the results would. `wanted`: a format that the target's name does not tell."""
     shape = [checkpoint.get(fact) for fact in ("id", "digest", "reading", "types")]
-    told = "".join(f" {each}" for each in (show, wanted) if each not in ("all", None))
+    told = "".join(f" {each}" for each in (show, wanted, pick.told()) if each not in ("all", None, ""))
     return f"{shape} {newest(checkpoint.db)}{told}"

@@ -1,5 +1,6 @@
 """batchrun in scripts and notebooks: no `__main__` guard, functions and DataFrames, errors as exceptions."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -56,6 +57,26 @@ def test_a_data_frame_is_a_table_and_rows_are_known_again_by_content(folder, mon
     found = batchrun.results(more, task=double)
     assert list(found["double"]) == [198, *range(2, 21, 2)]
     assert set(found["batchrun_status"]) == {"done"}
+
+
+def test_results_go_out_as_the_command_lets_them(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    frame = pd.DataFrame({"id": range(1, 4), "text": "abc"})
+
+    def double(row):
+        return {"double": row["id"] * 2, "half": row["id"] / 2}
+
+    part = {"results_only": True, "result_columns": "double"}
+    done = batchrun.process(frame, task=double, quiet=True, output="out", format="json-files", **part)
+    assert json.loads((done.output / "2.json").read_text())["result"] == {"double": 4}
+    assert batchrun.export(frame, "out.csv", task=double, **part) == 3
+    assert (folder / "out.csv").read_text().splitlines()[1] == "1,2,done,value,"
+    assert list(batchrun.results(frame, task=double, **part))[:2] == ["batchrun_row", "double"]
+    (folder / "mine.csv").write_text("mine")
+    with pytest.raises(UsageError, match="did not write it"):
+        batchrun.export(frame, "mine.csv", task=double)
+    with pytest.raises(InputError, match="a different DataFrame"):
+        batchrun.export(frame.head(2), "out.csv", task=double)
 
 
 def test_what_the_command_says_with_a_higher_exit_code_is_an_exception(folder, monkeypatch):

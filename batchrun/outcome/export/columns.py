@@ -13,6 +13,9 @@ from .value_kinds import JSON, NOTHING, Kind, join, kind_of_values, storable
 MAX_COLUMNS = 1000
 PREFIX = "result_"
 STATUS, HOW, ERROR = "batchrun_status", "batchrun_how", "batchrun_error"
+ROW = "batchrun_row"
+"""Names the number of a row, where its cells are not there to tell which one it is."""
+WHOLE_NAME = "result"
 WHOLE = None
 """Stands for the key of a result that is not an object."""
 
@@ -51,12 +54,14 @@ class ResultColumns:
         return [_whole(values) if key is WHOLE else [value.get(key) for value in objects] for key in self.keys]
 
 
-def result_columns(pages: Iterable[Sequence[Any]], taken: Sequence[str], *, kinds: bool = False) -> ResultColumns:
-    """Look at all results, some rows' at a time. `taken`: the table's own columns.
+def result_columns(
+    pages: Iterable[Sequence[Any]], taken: Sequence[str], *, kinds: bool = False, asked: Sequence[str] = ()
+) -> ResultColumns:
+    """Look at all results, some rows' at a time. `taken`: the table's own columns. `asked`: are there in any case.
 
     A name that is taken gets the prefix `result_`, until it is no other column's.
     """
-    found: dict[Key, Kind] = {}
+    found: dict[Key, Kind] = dict.fromkeys((name for name in asked if name != WHOLE_NAME), NOTHING)
     for values in pages:
         _meet(values, found)
         if len(found) > MAX_COLUMNS:
@@ -90,7 +95,7 @@ def _named(found: dict[Key, Kind], taken: Sequence[str], *, packed: bool) -> Res
     told = tuple(free(name, used) for name in (STATUS, HOW, ERROR))
     if WHOLE in found:
         # Its name is a promise; a key of the same name has to give way.
-        whole = free("result", used)
+        whole = free(WHOLE_NAME, used)
     names = tuple(whole if key is WHOLE else free(key, used) for key in found)
     return ResultColumns(names, tuple(found), tuple(map(storable, found.values())), told, packed)
 

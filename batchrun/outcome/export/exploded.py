@@ -6,15 +6,15 @@ from typing import Any
 
 from .joined import AnyChunk, Outcomes
 from .json_value import json_of
-from .view import Results, only, values
+from .view import Results, some_of, values
 
 
 class Exploded(Results):
     """A result that is an array becomes as many lines, none for an empty one; any other row stays one line."""
 
-    def beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, Outcomes]]:
+    def _beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, Outcomes]]:
         """Chunks with their rows as often as there are lines of them."""
-        for chunk, page in Results.beside(self, chunks):
+        for chunk, page in Results._beside(self, chunks):
             found = values(page)
             if not any(type(value) is list for value in found):
                 yield chunk, page
@@ -24,7 +24,7 @@ class Exploded(Results):
                 bodies = [line for value, body in zip(found, page.bodies, strict=True) for line in _bodies(value, body)]
                 outcomes = list(page)
                 repeated = Outcomes(*zip(*(outcomes[place] for place in places), strict=True))
-                yield only(chunk, places), replace(repeated, bodies=bodies)
+                yield some_of(chunk, places), replace(repeated, bodies=bodies)
 
     def _values(self) -> Iterator[list[Any]]:
         for found in Results._values(self):

@@ -4,27 +4,27 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from batchrun.core.states import CRASHED, FAILED, STATE_NAMES, TIMED_OUT
 
-from .columns import ERROR, STATUS, ResultColumns, free
+from .columns import ERROR, ROW, STATUS, ResultColumns, free
 from .formats import FORMATS
 from .joined import AnyChunk, Outcome, Outcomes
 from .json_value import json_of
 from .value_kinds import INT, TEXT
-from .view import Results, messages, only
+from .view import Results, messages, some_of
 
-ROW, KIND = "batchrun_row", "batchrun_kind"
+KIND = "batchrun_kind"
 _FAILED = {STATE_NAMES[status] for status in (FAILED, TIMED_OUT, CRASHED)}
 
 
 class FailedRows(Results):
     """Only the rows that have failed, timed out or crashed."""
 
-    def beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, Outcomes]]:
+    def _beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, Outcomes]]:
         """Chunks without all other rows."""
-        for chunk, page in Results.beside(self, chunks):
+        for chunk, page in Results._beside(self, chunks):
             failed = [index for index, status in enumerate(page.statuses) if status in _FAILED]
             if failed:
                 told = [self._told(outcome) for outcome in page if outcome.status in _FAILED]
-                yield only(chunk, failed), Outcomes(*zip(*told, strict=True))
+                yield some_of(chunk, failed), Outcomes(*zip(*told, strict=True))
 
     def _told(self, outcome: Outcome) -> Outcome:
         return outcome

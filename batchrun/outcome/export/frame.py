@@ -12,6 +12,7 @@ from .columns import ResultColumns
 from .exploded import Exploded
 from .joined import snapshot
 from .json_value import valid_text
+from .picked import EVERYTHING, Names, Pick
 from .value_kinds import BOOL, BYTES, FLOAT, INT, JSON, KIND_OF_TYPE, LONG, NOTHING, TEXT, TIME, kind_of_values
 from .view import Results, values
 
@@ -24,15 +25,27 @@ _DTYPES = {
 """By kind: without and with missing values."""
 
 
-def frame(table: Table, types: tuple[str, ...], db: sqlite3.Connection, *, explode: bool = False) -> pd.DataFrame:
+def frame(
+    table: Table,
+    types: tuple[str, ...],
+    db: sqlite3.Connection,
+    *,
+    explode: bool = False,
+    pick: Pick = EVERYTHING,
+    key: tuple[str, ...] = (),
+) -> pd.DataFrame:
     """The input's columns, then the results' keys, `batchrun_status`, `batchrun_how` and `batchrun_error`, one
     line a row; with `explode`, one for each element of a result that is an array.
 
+    `pick`, `key`: as for `export`.
     `types`: of each of the table's columns, as scanned. Integers and booleans that are missing somewhere are
     `Int64` and `boolean`; text is `str`; arrays, objects and mixed values are Python objects. Raises
     `CheckpointError` or `InputError` if checkpoint or table cannot be read.
     """
-    results = (Exploded if explode else Results)(table, types, db)
+    if pick.results_only:
+        names_of_rows = Names(table, key, numbered=True)
+        table, types = names_of_rows, names_of_rows.types(types)
+    results = (Exploded if explode else Results)(table, types, db, only=pick.columns)
     with snapshot(db):
         columns = results.columns()
         cells = _columns(results, columns)

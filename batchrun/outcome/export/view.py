@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -10,7 +10,8 @@ from batchrun.table.interface import Cells, Table
 
 from .columns import ResultColumns, result_columns
 from .joined import AnyChunk, Outcomes, bodies, pages
-from .json_value import values_of
+from .json_value import json_of, values_of
+from .picked import keeps, part_of
 
 
 def _nothing() -> None:
@@ -23,7 +24,7 @@ class Results:
 
     `pulse` is called every few thousand rows; an exception that it raises ends the reading. `hasty`: a writer may
     look for columns in the first results only, if it raises `LateColumn` where a later one has others.
-    `key`: the columns that name a row, if any do.
+    `key`: the columns that name a row, if any do. `only`: the columns of the results that are wanted; None: all.
     Read all within one `snapshot`.
     """
 
@@ -33,14 +34,15 @@ class Results:
     pulse: Callable[[], None] = _nothing
     hasty: bool = False
     key: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
 
     def columns(self, *, kinds: bool = False) -> ResultColumns:
         """First pass: the columns of the results, and their kinds if asked for."""
-        return result_columns(self._values(), self.table.columns, kinds=kinds)
+        return result_columns(self._wanted(), self.table.columns, kinds=kinds, asked=self.only or ())
 
     def first_columns(self) -> ResultColumns:
         """The columns of the first results: nearly always all that there are."""
-        return result_columns(islice(self._values(), 1), self.table.columns)
+        return result_columns(islice(self._wanted(), 1), self.table.columns, asked=self.only or ())
 
     def pages(self) -> Iterator[tuple[list[Cells], Outcomes]]:
         """Second pass: raw cells of some rows, and what has become of them."""
@@ -52,9 +54,23 @@ class Results:
 
     def beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, Outcomes]]:
         """The second pass over the table's rows in another shape."""
+        for chunk, page in self._beside(chunks):
+            yield chunk, page if self.only is None else self._part(page, self.only)
+
+    def _beside(self, chunks: Iterable[AnyChunk]) -> Iterator[tuple[AnyChunk, Outcomes]]:
         for page in pages(chunks, self.db):
             self.pulse()
             yield page
+
+    def _part(self, page: Outcomes, only: tuple[str, ...]) -> Outcomes:
+        found = zip(values(page), page.bodies, strict=True)
+        parts = [json_of(part_of(value, only)) if body and keeps(value, only) else None for value, body in found]
+        return replace(page, bodies=parts)
+
+    def _wanted(self) -> Iterator[list[Any]]:
+        for found in self._values():
+            only = self.only
+            yield found if only is None else [part_of(value, only) for value in found if keeps(value, only)]
 
     def _values(self) -> Iterator[list[Any]]:
         for rows, found in bodies(self.db):
@@ -72,7 +88,7 @@ def messages(page: Outcomes) -> list[str | None]:
     return [None if error is None else str(error["message"]) for error in page.errors]
 
 
-def only(chunk: AnyChunk, indices: list[int]) -> AnyChunk:
+def some_of(chunk: AnyChunk, indices: list[int]) -> AnyChunk:
     """These rows of a chunk, counted from 0, in this order."""
     if isinstance(chunk, list):
         return [chunk[index] for index in indices]  # type: ignore[return-value]

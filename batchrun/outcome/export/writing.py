@@ -24,6 +24,7 @@ from .exploded import Exploded
 from .failed import failed_view
 from .formats import FORMATS, Write, writer
 from .joined import snapshot
+from .picked import EVERYTHING, Names, Pick
 from .view import Results
 
 Show = Literal["all", "failed", "exploded"]
@@ -46,20 +47,24 @@ def export(
     stop: Callable[[], bool] | None = None,
     before_rename: BeforeRename | None = None,
     show: Show = "all",
+    pick: Pick = EVERYTHING,
     key: tuple[str, ...] = (),
 ) -> int:
     """Write the results of `table` to `target` (None: stdout); returns the number of rows written.
 
     `types`: of each of the table's columns, as scanned. The columns of a JSON Lines table must be known.
     `stop` is asked every few thousand rows. `before_rename` is given the finished file (or folder).
-    `show`: see `Show`. `key`: the columns that name a row, and its file where each row has one.
+    `show`, `pick`: see `Show`, `Pick`. `key`: the columns that name a row, and its file where each row has one.
     Whatever is raised, the old target stays. Raises `ExportStopped`, `UsageError` for a target that cannot be
     written, `CheckpointError` (exit code 4) for a full disk or a damaged checkpoint, `InputError` for a table
     that has changed, and `BrokenPipeError` when nobody reads stdout any more.
     """
     write = writer(format, target)
     view = {"all": Results, "exploded": Exploded}.get(show) or failed_view(format)
-    results = view(table, types, db, _pulse(stop), key=key)
+    if pick.results_only:
+        names = Names(table, key, numbered=not FORMATS[format].objects)
+        table, types = names, names.types(types)
+    results = view(table, types, db, _pulse(stop), key=key, only=pick.columns)
     with snapshot(db):
         if target is None:
             if FORMATS[format].is_folder:

@@ -35,6 +35,7 @@ from batchrun.outcome.export.formats import format_of
 from batchrun.outcome.export.formats.arrow_input import input_of
 from batchrun.outcome.export.frame import frame
 from batchrun.outcome.export.joined import pages, snapshot
+from batchrun.outcome.export.picked import Pick
 from batchrun.outcome.export.value_kinds import (
     FLOAT,
     INT,
@@ -836,6 +837,72 @@ with opened(Path({str(table.checkpoint)!r}), write=False) as checkpoint:
         assert pd.read_excel(io.BytesIO(piped)).equals(pd.read_excel(table.export("out.xlsx")))
     else:
         assert piped == table.export(f"out.{name}").read_bytes()
+
+
+# --- parts of results
+
+
+def test_results_alone_have_the_rows_number_and_what_is_its_key(make: Make) -> None:
+    table = make("id,x,name\n007,1,a\n008,2,b\n").settle({"n": 1}, failure_of(2))
+    alone = {"pick": Pick(results_only=True)}
+    with table.export("out.csv", **alone).open() as file:
+        assert file.read() == (
+            "batchrun_row,n,batchrun_status,batchrun_how,batchrun_error\n1,1,done,json,\n2,,failed,,no luck\n"
+        )
+    with table.export("out.csv", key=("name", "id"), **alone).open() as file:
+        assert file.read().splitlines()[1] == "1,a,007,1,done,json,"
+    lines = table.export("out.jsonl", **alone).read_text().splitlines()
+    assert json.loads(lines[0]) == {"row": 1, "status": "done", "result": {"n": 1}, "how": "json", "error": None}
+    lines = table.export("out.jsonl", key=("id",), **alone).read_text().splitlines()
+    assert [json.loads(line)["input"] for line in lines] == [{"id": "007"}, {"id": "008"}]
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.xlsx", "out.sqlite", "out.tsv"])
+def test_results_alone_go_out_in_every_format_with_columns(make: Make, name: str) -> None:
+    table = make("id,x\n007,1\n008,2\n").settle({"n": 1}, {"n": 2})
+    path = table.export(name, pick=Pick(results_only=True, columns=("n",)), key=("id",))
+    if name == "out.sqlite":
+        with closing(sqlite3.connect(path)) as db:
+            found = pd.read_sql("SELECT * FROM results", db)
+    else:
+        reader = {"out.parquet": pd.read_parquet, "out.xlsx": pd.read_excel, "out.tsv": partial(pd.read_csv, sep="\t")}
+        found = reader[name](path)
+    assert list(found)[:3] == ["batchrun_row", "id", "n"]
+    assert list(found["batchrun_row"]) == [1, 2]
+    assert found["n"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (("b", "none", "a"), ["b,none,a", "2,,1", ",,", "5,,", ",,", ",,7"]),
+        (("result",), ["result", "", "", "", "4", ""]),
+        (("c", "result"), ["c,result", "3,", ",", ",", ",4", ","]),
+    ],
+)
+def test_of_results_only_the_columns_that_are_asked_for_are_kept(
+    make: Make, columns: tuple[str, ...], expected: list[str]
+) -> None:
+    table = make(5).settle({"a": 1, "b": 2, "c": 3}, failure_of(2), {"b": 5}, 4, {"x": 6, "a": 7})
+    text = table.export("out.csv", pick=Pick(columns=columns)).read_text()
+    assert [",".join(line.split(",")[1 : 1 + len(columns)]) for line in text.splitlines()] == expected
+    objects = [
+        json.loads(line)["result"]
+        for line in table.export("out.jsonl", pick=Pick(columns=columns)).read_text().splitlines()
+    ]
+    assert objects[3] == (4 if "result" in columns else None)
+    assert objects[0] == {name: n for name, n in {"a": 1, "b": 2, "c": 3}.items() if name in columns}
+
+
+def test_elements_of_arrays_are_picked_from_too(make: Make) -> None:
+    table = make(2).settle([{"a": 1, "b": 2}, {"a": 3}], {"a": 4, "b": 5})
+    text = table.export("out.csv", pick=Pick(results_only=True, columns=("a",)), show="exploded").read_text()
+    assert [line.split(",")[:2] for line in text.splitlines()] == [
+        ["batchrun_row", "a"],
+        ["1", "1"],
+        ["1", "3"],
+        ["2", "4"],
+    ]
 
 
 # --- SQLite

@@ -96,7 +96,7 @@ def _gathered(chunks: Iterator[list[Cells]]) -> Iterator[list[Cells]]:
             yield chunk
             continue
         gathered += chunk
-        size += sum(map(len, chain.from_iterable(chunk)))
+        size += sum(len(cell) for cell in chain.from_iterable(chunk) if type(cell) is str)  # a row's number is none
         if len(gathered) >= CHUNK_ROWS or size >= _CHUNK_CHARACTERS:
             yield gathered
             gathered, size = [], 0

@@ -42,10 +42,10 @@ def object_pages(results: Results) -> Iterator[list[bytes]]:
 
 def _object(cells: dict[str, Any], outcome: Outcome) -> bytes:
     row, status, body, how, _, error, note = outcome
-    return b'{"row":%d,"status":"%b","input":%b,"result":%b,"how":%b,"error":%b%b}' % (
+    return b'{"row":%d,"status":"%b",%b"result":%b,"how":%b,"error":%b%b}' % (
         row,
         status.encode(),
-        json_of(cells),
+        b'"input":%b,' % json_of(cells) if cells else b"",
         body or b"null",
         b"null" if how is None else b'"%b"' % how.encode(),
         b"null" if error is None else json_of(error),
