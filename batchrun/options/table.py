@@ -112,6 +112,8 @@ class Options:
 
     rpm: float | None = _option(None, parsing.positive, COST, "Start at most N attempts a minute.", metavar="N")
     tpm: float | None = _option(None, parsing.positive, COST, "Use at most about N tokens a minute.", metavar="N")
+    warmup: float | None = _option(
+        None, parsing.positive, COST, "Start with one row in flight, and allow N more each second.", metavar="N")
     price_in: float | None = _option(
         None, parsing.amount, COST, "Price of a million prompt tokens.", metavar="PRICE")
     price_out: float | None = _option(

@@ -155,7 +155,7 @@ def allowance_for(settings: Settings, jobs: int) -> Allowance:
     """
     now = time.monotonic()
     return Allowance(
-        Throttle(jobs, careful=settings.prompt is not None),
+        Throttle(jobs, careful=settings.prompt is not None, warmup=settings.warmup),
         rpm=Bucket(settings.rpm, now) if settings.rpm else None,
         tpm=Bucket(settings.tpm, now) if settings.tpm else None,
         prices=settings.prices,

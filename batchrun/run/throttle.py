@@ -20,34 +20,52 @@ class Throttle:
     cut says nothing about the new limit. (A ramp that did not wait for replies has gone too far for that: it goes
     back to ten.) From then on the limit creeps up with what succeeds, slowly where it was refused the last time, and
     at the old pace once it is well beyond: the refusal had other reasons.
+
+    `warmup`: rows by which it may rise each second from the start, from one on, where a burst is unwelcome.
     """
 
-    def __init__(self, ceiling: int, *, careful: bool) -> None:
+    def __init__(self, ceiling: int, *, careful: bool, warmup: float | None = None) -> None:
         self.ceiling = ceiling
         self.limit = float(min(FIRST if careful else FIRST_IN_A_RAMP, ceiling))
         self.refused_at: float | None = None
         self._careful = careful
+        self._warmup = warmup
+        self._begun: float | None = None
         self._rung: float | None = None
         self._too_much: float | None = None
 
     @property
     def open(self) -> bool:
         """Whether the ceiling is all that limits."""
-        return self.limit >= self.ceiling
+        return self._warmup is None and self.limit >= self.ceiling
 
     @property
     def ramping(self) -> bool:
         """Whether it rises with time."""
-        return not self._careful and self.refused_at is None and not self.open
+        return self._warmup is not None or self._doubling
+
+    @property
+    def _doubling(self) -> bool:
+        return not self._careful and self.refused_at is None and self.limit < self.ceiling
 
     def allowed(self, now: float) -> int:
         """Rows that may be in flight now."""
-        if self.ramping:
+        if self._doubling:
             if self._rung is None:
                 self._rung = now + FIRST_RUNG_SECONDS - RUNG_SECONDS
             if now - self._rung >= RUNG_SECONDS:
                 self.limit, self._rung = self.limit * 2, now
-        return max(1, min(int(self.limit), self.ceiling))
+        return max(1, min(int(self.limit), self.ceiling, self._warm(now)))
+
+    def _warm(self, now: float) -> int:
+        """Rows that may be in flight so soon after the start."""
+        if self._warmup is None:
+            return self.ceiling
+        self._begun = now if self._begun is None else self._begun
+        warm = 1 + int(self._warmup * (now - self._begun))
+        if warm >= self.ceiling:
+            self._warmup = None
+        return warm
 
     def succeeded(self) -> None:
         """A call was taken."""

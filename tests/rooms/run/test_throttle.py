@@ -116,3 +116,24 @@ def test_one_refusal_for_other_reasons_does_not_hold_a_run_down_for_ever():
         throttle.succeeded()
         calls += 1
     assert calls < 5000
+
+
+@pytest.mark.parametrize("careful", [True, False])
+def test_with_a_warmup_rows_in_flight_grow_by_so_many_a_second_whatever_else_would_allow(careful):
+    throttle = Throttle(50, careful=careful, warmup=5)
+    for _ in range(100):
+        throttle.succeeded()
+    assert [throttle.allowed(100 + second) for second in (0, 0.1, 0.2, 1, 4, 9.7)] == [1, 1, 2, 6, 21, 49]
+    assert throttle.ramping
+    assert not throttle.open
+    assert throttle.allowed(200) == 50
+    assert throttle.open
+    assert not throttle.ramping
+
+
+def test_what_a_server_refuses_counts_during_a_warmup_too():
+    throttle = Throttle(100, careful=True, warmup=1000)
+    assert throttle.allowed(0) == 1
+    assert throttle.allowed(1) == FIRST
+    throttle.refused(0.5, 1)
+    assert throttle.allowed(2) == 7
