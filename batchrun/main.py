@@ -254,7 +254,9 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
         if refusal := state.refusal:
             sources = planned.version.sources
             checkpoint.put(unshared=unshared_as_fact(refusal, settings.preload, sources))
-        checkpoint.end_run(number, summary.exit_code, summary.as_record())
+        restraint = tally.restraint.as_fact()
+        kept = {"restraint": restraint} if restraint else {}
+        checkpoint.end_run(number, summary.exit_code, summary.as_record() | kept)
     damaged = isinstance(stopped, DamagedRows)
     next_steps = advice(summary, job.typed, again=job.spec != "repair", damaged=damaged)
     job.reporter.ended(summary, () if lost else next_steps, _few_rows(checkpoint, tally))

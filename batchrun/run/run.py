@@ -106,10 +106,23 @@ class Run:
                 self.ledger.commit_if_due(idle=not happened)
                 if self.rules.spares_memory and not happened:
                     self._mind_memory(time.monotonic())
-                self._observer.tick(self, time.monotonic())
+                now = time.monotonic()
+                if now >= self.tally.restraint.due:
+                    self._see_restraint(now)
+                self._observer.tick(self, now)
         finally:  # whatever it is that ends the loop: these rows have been paid for
             self.ledger.commit()
         return self.stopped
+
+    def _see_restraint(self, now: float) -> None:
+        throttle = self.allowance.throttle
+        allowed = None if self.allowance.boundless else throttle.allowed(now)
+        self.tally.restraint.look(
+            now,
+            refusals=self.tally.refusals,
+            limit=allowed if allowed is not None and allowed < throttle.ceiling else None,
+            paused=self.helm.paused or now < self.backlog.paused_until,
+        )
 
     def _over(self) -> bool:
         return not self.engine.busy() and (self.stopped is not None or not len(self.backlog))

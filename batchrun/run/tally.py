@@ -9,6 +9,7 @@ from batchrun.core.money import Tokens
 from batchrun.core.stillness import moved
 
 from .alike import Alike
+from .restraint import Restraint
 
 WINDOW_SECONDS = 30.0
 ENOUGH = 25
@@ -39,6 +40,7 @@ class Tally:
         self.latest: tuple[str, str] | None = None
         self.few: list[int] = []
         self.last_done: tuple[int, bytes] | None = None
+        self.restraint = Restraint(started)
         self._median: float | None = None
         self._median_until = started
         self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)

@@ -1,7 +1,7 @@
 """The charts: what happened over time, and how long attempts took. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from batchrun.core.kinds import CRASH, TIMEOUT
@@ -32,7 +32,12 @@ def over_time(facts: Facts) -> Markup | None:
     if facts.timeless:
         notes.append(f"Not shown: {counted(facts.timeless, 'row')} settled by a version that recorded no times.")
     return section(
-        "Over time", note(*notes), _throughput(facts, course), _failures(facts, course), _flight(facts, course)
+        "Over time",
+        note(*notes),
+        _throughput(facts, course),
+        _failures(facts, course),
+        _flight(facts, course),
+        *_held_back(facts, course),
     )
 
 
@@ -67,6 +72,24 @@ def _flight(facts: Facts, course: Course) -> Markup | None:
     series = [Series("in flight", "busy", course.in_flight)]
     hints = [f"{number(value)} in flight" for value in course.in_flight]
     return _over_time("Rows in flight, on average", facts, course, series, hints)
+
+
+def _held_back(facts: Facts, course: Course) -> Iterator[Markup]:
+    """Refusals, limits and pauses, each as far as there were any."""
+    refusals, limit, paused = course.held_back
+    if any(refusals):
+        hints = [f"{counted(count, 'refusal')}" for count in refusals]
+        series = [Series("refused", "timed_out", refusals)]
+        title = f"Refusals (429, busy) in each {_width(course.timeline)}: they are no attempts"
+        yield _over_time(title, facts, course, series, hints, whole=True)
+    if any(limit):
+        hints = [f"at most {most:,} in flight" if most else "no limit" for most in limit]
+        yield _over_time("Limit on rows in flight", facts, course, [Series("limit", "busy", limit)], hints, whole=True)
+    if any(paused):
+        hints = [f"paused for {share:.0%}" for share in paused]
+        percent = [100 * share for share in paused]
+        yield _over_time("Time in which the run was paused, in percent", facts, course,
+                         [Series("paused", "skipped", percent)], hints)  # fmt: skip
 
 
 def _counts(bins: Mapping[str, list[int]], index: int) -> str:

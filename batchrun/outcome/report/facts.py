@@ -8,6 +8,7 @@ from batchrun.core.money import Tokens
 from batchrun.outcome.failures import Group
 
 from .findings import Findings
+from .held_back import HeldBack
 from .latency import Latency
 from .timeline import Timeline
 
@@ -17,7 +18,7 @@ class Ran:
     """One run. Times in seconds since 1970; `settled`: rows that still stand as it settled them.
 
     `ended`: for a run that died, when its last attempt did; `exit` and `attempts` are None then, and while it
-    goes on. `busy`: whether anything is known that it did.
+    goes on. `busy`: whether anything is known that it did. `restraint`: see `HeldBack`.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Ran:
     versions: Mapping[str, Any]
     options: Mapping[str, Any]
     spent: "Spent | None"
+    restraint: Any = None
 
     @property
     def seconds(self) -> float:
@@ -61,13 +63,14 @@ class Course:
     """What happened in each bin of the timeline.
 
     `settled`: for each state, rows settled; `failed`: for each kind of error, attempts that failed;
-    `in_flight`: the mean number of rows executing.
+    `in_flight`: the mean number of rows executing. `held_back`: refusals, limits and pauses.
     """
 
     timeline: Timeline
     settled: Mapping[str, list[int]]
     failed: Mapping[str, list[int]]
     in_flight: list[float]
+    held_back: HeldBack
 
 
 @dataclass(frozen=True, slots=True)

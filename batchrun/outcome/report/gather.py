@@ -1,7 +1,7 @@
 """What a checkpoint says of its runs, summed up within one moment."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -18,6 +18,7 @@ from batchrun.outcome.sample import spread_rows
 
 from .facts import Course, Facts, Ran, Slow, Spent
 from .findings import Findings, Sampled, findings
+from .held_back import held_back
 from .in_flight import Moments, in_flight
 from .latency import Latency, latency_of
 from .timeline import MOST_BINS, Span, Timeline, timeline
@@ -56,7 +57,7 @@ def read_facts(checkpoint: Checkpoint, *, table: str, task: str, now: float, goe
             attempts=attempts,
             timeless=timeless,
             runs=runs,
-            course=_course(checkpoint, line) if line else None,
+            course=_course(checkpoint, line, runs) if line else None,
             latency=_latency(checkpoint),
             slowest=tuple(_slowest(checkpoint)),
             groups=tuple(_groups(checkpoint, known.get("spec", ""))),
@@ -88,6 +89,7 @@ def _runs(checkpoint: Checkpoint, now: float, *, goes_on: bool) -> Iterator[Ran]
         rows, last = settled.get(number, (0, None))
         failures, last_failure = failed.get(number, (0, None))
         last_seen = now if going else max(last or started, last_failure or started)
+        told = json.loads(counts) if counts else {}
         yield Ran(
             number=number,
             started=started,
@@ -95,11 +97,12 @@ def _runs(checkpoint: Checkpoint, now: float, *, goes_on: bool) -> Iterator[Ran]
             exit=code,
             goes_on=going,
             settled=rows,
-            attempts=json.loads(counts).get("ran") if counts else None,
+            attempts=told.get("ran"),
             busy=bool(rows or failures),
             versions=json.loads(versions),
             options=json.loads(options),
             spent=_spent(*spent),
+            restraint=told.get("restraint"),
         )
 
 
@@ -117,7 +120,7 @@ def _sum(spent: list[Spent]) -> Spent | None:
     return Spent(tokens, sum(costs) if costs else None)
 
 
-def _course(checkpoint: Checkpoint, line: Timeline) -> Course:
+def _course(checkpoint: Checkpoint, line: Timeline, runs: Iterable[Ran]) -> Course:
     over_time = sums.settled_over_time(checkpoint.db, line.origin, line.width)
     settled = {status_name(checkpoint.path, status): bins for status, bins in _binned(line, over_time).items()}
     failed = _binned(line, sums.failed_over_time(checkpoint.db, line.origin, line.width))
@@ -127,6 +130,7 @@ def _course(checkpoint: Checkpoint, line: Timeline) -> Course:
         settled={name: settled[name] for name in STATE_NAMES if name in settled},
         failed=_commonest(failed),
         in_flight=in_flight(line, begins, ends),
+        held_back=held_back(line, ((run.started, run.restraint) for run in runs if run.restraint)),
     )
 
 
