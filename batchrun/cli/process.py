@@ -1,6 +1,7 @@
 """`batchrun process`."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from inspect import Parameter, Signature
@@ -80,12 +81,19 @@ def _parameter(option: TableOption) -> Parameter:
     else:
         names = [option.flag, option.short] if option.short else [option.flag]
         told = Option(
-            None, *names, metavar=option.metavar or "|".join(choices) or None, help=text,
+            None, *names, metavar=option.metavar or _choice_of(option.name, choices), help=text,
             rich_help_panel=option.panel, autocompletion=completion_of(option.name, choices),
         )  # fmt: skip
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=told, annotation=kind | None)
 
 
+def _choice_of(name: str, choices: Sequence[str]) -> str | None:
+    """The choices as the help names them; too many would leave no room for the help itself."""
+    joined = "|".join(choices)
+    return (joined if len(joined) <= _WIDEST else name.upper()) or None
+
+
+_WIDEST = 31
 _KINDS: dict[Any, type] = {parsing.yes_no: bool, Path: Path}
 _CONTEXT = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
 process.__signature__ = Signature([_CONTEXT, *(_parameter(option) for option in OPTIONS.values())])  # type: ignore[attr-defined]
