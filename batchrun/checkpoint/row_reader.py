@@ -1,7 +1,7 @@
 """Settled rows one by one, or column by column: read from their blocks, in the order of the table."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import NamedTuple
 
@@ -106,20 +106,33 @@ def all_bodies(db: sqlite3.Connection) -> Iterator[tuple[list[int], list[bytes]]
             yield list(compress(range(first, first + len(found)), has)), [body for body in found if body is not None]
 
 
-def each_row(db: sqlite3.Connection, first: int = 1, last: int | None = None) -> Iterator[Settled]:
-    """Each settled row of the table, or from row `first` to `last`, in order; the checkpoint may be written to between
-    two. A failure's reply counts as the row's.
+def each_row(db: sqlite3.Connection) -> Iterator[Settled]:
+    """Each settled row of the table, in order; the checkpoint may be written to between two. A failure's reply counts
+    as the row's.
     """
     blocks = OpenBlocks(db, raws=True)
-    for place in places(db, _before(db, first)):
-        if last is not None and place.position > last:
-            break
+    for place in places(db):
         block = blocks.open([place])[place.block]
         seconds = _micros(block, place)
         for nth in range(place.nth, place.nth + place.rows):
-            position = place.position + nth - place.nth
-            if first <= position and (last is None or position <= last):
-                yield _row(block, nth, position, seconds[nth])
+            yield _row(block, nth, place.position + nth - place.nth, seconds[nth])
+
+
+def rows_at(db: sqlite3.Connection, positions: Sequence[int]) -> Iterator[Settled]:
+    """The same of these rows, rising and not far from each other, as far as they are settled."""
+    blocks, found = OpenBlocks(db, raws=True), places(db, _before(db, positions[0]))
+    place, opened = next(found, None), False
+    for position in positions:
+        while place and place.position + place.rows <= position:
+            place, opened = next(found, None), False
+        if place is None:
+            return
+        if place.position <= position:
+            if not opened:
+                block, opened = blocks.open([place])[place.block], True
+                seconds = _micros(block, place)
+            nth = place.nth + position - place.position
+            yield _row(block, nth, position, seconds[nth])
 
 
 def row_at(db: sqlite3.Connection, position: int) -> Settled | None:

@@ -8,7 +8,7 @@ from batchrun.checkpoint.bind import Bound
 from batchrun.checkpoint.checkpoint import Checkpoint
 from batchrun.checkpoint.damage import naming_damage
 from batchrun.checkpoint.records import Settled
-from batchrun.checkpoint.row_reader import each_row, row_at
+from batchrun.checkpoint.row_reader import row_at, rows_at
 from batchrun.core.kinds import with_type
 from batchrun.core.states import CRASHED, DONE, FAILED, STATE_NAMES, TIMED_OUT, spoken
 from batchrun.table.convert import converter
@@ -47,10 +47,7 @@ def spread_rows(checkpoint: Checkpoint, which: str, most: int) -> list[dict[str,
 def settled_rows(checkpoint: Checkpoint, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
     """The same for these rows (rising), without their cells. Rows that are left are left out."""
     with naming_damage(checkpoint.path, checkpoint.db):
-        if len(positions) == positions[-1] + 1 - positions[0]:  # neighbours stand in one block
-            yield from map(_record, each_row(checkpoint.db, positions[0], positions[-1]))
-        else:
-            yield from map(_record, _read(checkpoint, positions))
+        yield from map(_record, rows_at(checkpoint.db, positions))
 
 
 def _spread(checkpoint: Checkpoint, which: str, most: int) -> list[int]:
