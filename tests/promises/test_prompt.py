@@ -231,7 +231,7 @@ async def double(row):
 
 
 # By hand, rows in flight double with time: most refusals come while the first is still on its way, however few rows.
-@pytest.mark.parametrize(("by_hand", "rows"), [(False, 1000), (True, 2000)])
+@pytest.mark.parametrize(("by_hand", "rows"), [(False, 600), (True, 2000)])
 def test_many_jobs_learn_what_a_server_takes_and_lose_nothing_to_its_refusals(tmp_path, server, by_hand, rows):
     table, jobs = numbered(tmp_path / "data.csv", rows), ("--jobs", 200, "--retries", 0)
     server.manner, server.most, server.seconds = "at-most", 20, 0.05

@@ -60,7 +60,7 @@ PROGRAMS = {
     "trigger 'late'": "CREATE TRIGGER late AFTER INSERT ON run BEGIN DELETE FROM failure; END",
     "table 'more'": "CREATE VIRTUAL TABLE more USING fts5(x)",
     "table 'twin'": "DROP TABLE twin; CREATE TABLE twin(position INTEGER, occurrence AS (zeroblob(1000000000)))",
-    "index 'heavy'": "CREATE INDEX heavy ON failure(printf('%.900000000c', 'x'))",
+    "index 'heavy'": "CREATE INDEX heavy ON failure(printf('%.9000000c', 'x'))",
 }
 
 

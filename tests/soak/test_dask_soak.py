@@ -32,7 +32,7 @@ distributed = pytest.importorskip("distributed")
 
 LONG = int(os.environ.get("SOAK_KILLS", "0"))
 SEED = int(os.environ.get("SOAK_SEED", random.randrange(10**6)))
-TRIVIAL_ROWS = 20_000 if LONG else 2_000
+TRIVIAL_ROWS = 20_000 if LONG else 1_000
 SLEEPING_ROWS, SLEEPING_JOBS = (2_000, 60) if LONG else (300, 30)
 ROW_SECONDS = 0.05
 WORKER_KILLS = LONG // 50 or 3
