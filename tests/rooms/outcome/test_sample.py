@@ -1,9 +1,13 @@
 """`batchrun sample`, and the results that a short run prints: whether they are any good can be seen."""
 
 import json
+import random
 
 import pytest
-from support import batchrun, numbered
+from support import batchrun, database, numbered
+
+from batchrun.checkpoint.opening import opened
+from batchrun.checkpoint.row_reader import row_at, rows_at
 
 TASK = """
 import batchrun
@@ -71,6 +75,15 @@ def test_it_is_a_table_that_steers_no_terminal_and_shows_what_failed(table):
 def test_it_fits_the_terminal(table, width):
     ran = batchrun("sample", table, env={"COLUMNS": str(width)})
     assert max(map(len, ran.stdout.splitlines())) <= width
+
+
+def test_some_rows_are_read_together_as_one_by_one(table):
+    rng = random.Random(0)
+    with opened(database(table, "task"), write=False) as checkpoint:
+        for most in (1, 3, 40, 105):
+            rows = sorted(rng.sample(range(1, 106), most))
+            one_by_one = [found for row in rows if (found := row_at(checkpoint.db, row))]
+            assert list(rows_at(checkpoint.db, rows)) == one_by_one
 
 
 def test_two_kinds_at_once_are_refused(table):
