@@ -306,11 +306,11 @@ def _run_rows(job: Job, engine: Engine, planned: Planned, ledger: Ledger, tally:
     columns, _ = bound.task_table()
     known = checkpoint.get("suspects", {})
     rules = rules_for(settings, plan, known, task=planned.task, columns=columns, sources=version.sources)
-    allowance = allowance_for(settings, jobs)
+    allowance = allowance_for(settings, jobs // settings.rows_a_call)
     with controlled(places.socket) as remote:
         if remote.trouble:
             job.reporter.say(f"note: 'batchrun ctl' cannot reach this run: {remote.trouble}")
-        helm = Helm(remote, jobs=jobs, task=places.name)
+        helm = Helm(remote, jobs=jobs, task=places.name, a_call=settings.rows_a_call)
         run = Run(
             engine, backlog, ledger, rules, tally, job.signals, job.reporter, job.folder.redactor, allowance, helm,
             job.folder.presence.look,

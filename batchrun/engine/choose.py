@@ -90,6 +90,8 @@ def worker_setup(settings: Settings, spec: Spec, places: Places, stack: ExitStac
         args=dict(settings.args),
         preload=settings.preload,
         limits=Limits(settings.worker_rows, settings.worker_memory, settings.min_free_memory),
+        batch=settings.batch,
+        frame=settings.batch_frame,
     )
 
 

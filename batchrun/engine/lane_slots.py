@@ -19,4 +19,6 @@ def slots_of_lanes(jobs: int, *, is_async: bool, threads: int, cpus: int) -> tup
 
 def slots_for(settings: Settings, rows: int, *, is_async: bool) -> tuple[int, ...]:
     """The slots of the lanes for so many rows at once."""
-    return slots_of_lanes(rows, is_async=is_async, threads=settings.threads, cpus=cpus())
+    together = settings.threads * settings.rows_a_call
+    rows = -(-rows // settings.rows_a_call) * settings.rows_a_call  # a call has a slot for each row that it may get
+    return slots_of_lanes(rows, is_async=is_async, threads=together, cpus=cpus())

@@ -30,6 +30,7 @@ class WorkerSetup:
     function is given beside the row, by name. `sources`: path and content of the task's files, as they
     are to be loaded. `preload`: what is loaded once, in a template that workers are forked from: `imports` (the
     libraries in the head of the task's module), `module` (all of it), `no`. `limits`: when a worker is replaced.
+    `batch`: up to so many rows are called together, as a DataFrame if `frame`.
     """
 
     spec: Spec
@@ -42,3 +43,5 @@ class WorkerSetup:
     sources: Mapping[str, bytes] = field(default_factory=dict)
     preload: str = "no"
     limits: Limits = Limits()
+    batch: int | None = None
+    frame: bool = False

@@ -14,6 +14,14 @@ RIVALS = (("task", "prompt", "command"), ("schema", "fields"), ("output", "no_ou
 GUESTS = {"prompt": PROMPT, "command": PROGRAM}
 """Options without which all others of a panel mean nothing."""
 
+_ONE_ROW = {
+    "prompt": "a prompt is one row's",
+    "command": "a command is started for one row",
+    "threads": "each call has its worker for itself",
+    "engine": "batches run on this machine",
+}
+"""What has no batches, and why."""
+
 
 class OptionValue(NamedTuple):
     """An option's value, how strong its source is (`COMMAND_LINE` …), and what that source is called."""
@@ -38,6 +46,7 @@ def combined(said: Mapping[str, OptionValue]) -> dict[str, Any]:
     _check_rows_asked_for(said)
     _check_cost(said)
     _check_engine(said)
+    _check_batch(said)
     _check_guests(said)
     return {name: each.value for name, each in said.items()}
 
@@ -119,6 +128,17 @@ def _check_engine(said: Mapping[str, OptionValue]) -> None:
     for name in ("cluster", "on_lost"):
         if _by_caller(said, name) and _value(said, "engine") in (None, "local"):
             raise UsageError(f"{OPTIONS[name].flag} belongs to --engine dask", "give both, or leave it out")
+
+
+def _check_batch(said: Mapping[str, OptionValue]) -> None:
+    """Raise `UsageError` for batches where a call cannot take several rows, or there are none."""
+    if not _value(said, "batch"):
+        if _by_caller(said, "batch_frame") and _value(said, "batch_frame"):
+            raise UsageError("--batch-frame is for batches of rows", "give --batch N as well, or leave it out")
+        return
+    for name, why in _ONE_ROW.items():
+        if _value(said, name) not in (None, "local", 1):
+            raise UsageError(f"--batch cannot be combined with {OPTIONS[name].flag}: {why}", "leave one of them out")
 
 
 def _check_guests(said: Mapping[str, OptionValue]) -> None:

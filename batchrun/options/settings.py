@@ -22,8 +22,16 @@ class Settings(Options):
 
     def rows_at_once(self, *, is_async: bool) -> int:
         """Rows in flight at once. A cluster that may have as many as it has threads is not held back by us."""
+        return self._jobs(is_async=is_async) * self.rows_a_call
+
+    def _jobs(self, *, is_async: bool) -> int:
         usual = WAITING_JOBS if self.prompt is not None or is_async else cpus()
         return self.jobs or (parsing.MOST_JOBS if self.engine == "dask" else usual)
+
+    @property
+    def rows_a_call(self) -> int:
+        """The most rows that the task is given at once."""
+        return self.batch or 1
 
     @property
     def most_at_once(self) -> int:
@@ -31,8 +39,8 @@ class Settings(Options):
         return max(self.rows_at_once(is_async=False), self.rows_at_once(is_async=True))
 
     def known_jobs(self, *, is_async: bool) -> int:
-        """Rows in flight at once; 0 if the cluster decides."""
-        return self.jobs if self.engine == "dask" else self.rows_at_once(is_async=is_async)
+        """Calls in flight at once; 0 if the cluster decides."""
+        return self.jobs if self.engine == "dask" else self._jobs(is_async=is_async)
 
     @property
     def seed(self) -> int | None:

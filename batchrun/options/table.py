@@ -147,6 +147,9 @@ class Options:
     order: str = _option(
         "input", parsing.order, HOW, "Order in which rows run: input, random (a fair sample first), random:SEED.",
         usual="input")
+    batch: int | None = _option(
+        None, parsing.at_least_one, HOW, "Call the task with a list of up to N rows.", metavar="N", usual="one row")
+    batch_frame: bool = _option(False, parsing.yes_no, HOW, "With --batch: as a DataFrame.")
     timeout: Timeout | None = _option(
         None, parsing.timeout, HOW, "Limit for one attempt: 30, 30s, 5m; 10x the median.", usual="none")
     retries: int = _option(2, parsing.whole, HOW, "Further attempts after a failure.", usual="2")

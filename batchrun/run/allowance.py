@@ -20,7 +20,7 @@ class Allowance:
     """What a server takes (`throttle`), what was asked for by the minute (`rpm`, `tpm`), what may be spent.
 
     `most`: the largest sum that a run may cost at these `prices`. `all_cost`: whether every reply must tell tokens;
-    else a row may have made no call. Times are monotonic seconds.
+    else a row may have made no call. `a_call`: how many rows a call may have. Times are monotonic seconds.
     """
 
     def __init__(
@@ -32,12 +32,14 @@ class Allowance:
         prices: Prices | None = None,
         most: float | None = None,
         all_cost: bool = True,
+        a_call: int = 1,
     ) -> None:
         self.throttle = throttle or Throttle(1, careful=False)
         self.prices = prices
         self.most = most
         self.spent = 0.0
         self._all_cost = all_cost
+        self._a_call = a_call
         self._untold = 0
         self._dearest: float | None = None
         self._rpm = rpm
@@ -53,9 +55,9 @@ class Allowance:
         """Rows that may be handed out beside those in flight."""
         # Each limit counts for itself and the smallest holds. None of them shares rows out among lanes: which lane
         # gets a row is the engine's affair (`Lanes.send`), so that a limit of 3 is 3 rows on however many lanes.
-        limits = [BOUNDLESS if self.throttle.open else self.throttle.allowed(now) - in_flight]
+        limits = [BOUNDLESS if self.throttle.open else self.throttle.allowed(now) * self._a_call - in_flight]
         if self._rpm:
-            limits.append(int(self._rpm.level(now)))
+            limits.append(int(self._rpm.level(now)) * self._a_call)
         if self._tpm:
             limits.append(ceil(max(0.0, self._tpm.level(now)) / max(1.0, self._tokens_a_row)))
         limits.append(self._affordable(in_flight))
@@ -119,7 +121,7 @@ class Allowance:
     def handed_out(self, rows: int, now: float) -> None:
         """So many rows were handed out."""
         if self._rpm:
-            self._rpm.take(rows, now)
+            self._rpm.take(rows / self._a_call, now)
         if self._tpm:
             self._tpm.take(rows * self._tokens_a_row, now)
 
@@ -151,7 +153,7 @@ class Allowance:
 def allowance_for(settings: Settings, jobs: int) -> Allowance:
     """What may be asked of the other side, and spent. Calls of a ready-made prompt cost money: careful.
 
-    `jobs`: rows in flight at most.
+    `jobs`: calls in flight at most.
     """
     now = time.monotonic()
     return Allowance(
@@ -161,4 +163,5 @@ def allowance_for(settings: Settings, jobs: int) -> Allowance:
         prices=settings.prices,
         most=settings.max_cost,
         all_cost=settings.prompt is not None,
+        a_call=settings.rows_a_call,
     )

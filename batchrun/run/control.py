@@ -31,12 +31,13 @@ class Steered(Protocol):
 
 
 class Helm:
-    """Steers one run. `jobs`: rows at once, `asked` for by ctl or not; `task`: its name, for the answers.
+    """Steers one run. `jobs`: rows at once, `asked` for by ctl or not; `task`: its name, for the answers; `a_call`: how
+    many rows each call is given at most, for ctl counts calls.
 
     `lowered`: there are more places than may be used. `paused`: nothing is handed out.
     """
 
-    def __init__(self, remote: Remote, *, jobs: int, task: str) -> None:
+    def __init__(self, remote: Remote, *, jobs: int, task: str, a_call: int = 1) -> None:
         self.jobs = jobs
         self.asked: int | None = None
         self.paused = False
@@ -44,6 +45,7 @@ class Helm:
         self._task = task
         self._remote = remote
         self._places = jobs
+        self._a_call = a_call
 
     def look(self, run: Steered) -> None:
         """Do what has been asked since the last turn of the run's loop."""
@@ -58,7 +60,7 @@ class Helm:
     def _obey(self, run: Steered, request: Request) -> Answer:
         if run.stopped is not None:
             return self._state(run, draining=True)
-        trouble = "" if request.jobs is None else self._set_jobs(run, request.jobs)
+        trouble = "" if request.jobs is None else self._set_jobs(run, request.jobs * self._a_call)
         if request.paused is not None:
             self.paused = request.paused
         if request.drain:
@@ -71,16 +73,17 @@ class Helm:
 
     def _set_jobs(self, run: Steered, jobs: int) -> str:
         """Use so many places, and make them if need be; returns why not, if it cannot be done."""
-        wanted = min(jobs, run.engine.busy() + len(run.backlog))
+        rows = run.engine.busy() + len(run.backlog)
+        wanted = min(jobs, -(-rows // self._a_call) * self._a_call)
         if wanted > self._places:
             try:
                 run.engine.grow(wanted)
             except BatchrunError as error:
-                return f"not {jobs:,} jobs: {error}"
+                return f"not {jobs // self._a_call:,} jobs: {error}"
             self._places = wanted
-        self.jobs = self.asked = jobs
+        self.jobs, self.asked = jobs, jobs // self._a_call
         self.lowered = jobs < self._places
-        run.allowance.throttle.ceiling = jobs
+        run.allowance.throttle.ceiling = jobs // self._a_call
         return ""
 
     def _in_words(self, request: Request) -> str:
@@ -94,7 +97,7 @@ class Helm:
         return {
             "task": self._task,
             "pid": os.getpid(),
-            "jobs": self.jobs,
+            "jobs": self.jobs // self._a_call,
             "paused": self.paused,
             "draining": draining,
             "in_flight": run.engine.busy(),

@@ -4,6 +4,7 @@ Backoff is exponential with full jitter, as in "Exponential Backoff And Jitter" 
 a uniform draw between nothing and the capped exponential spreads the callers best.
 """
 
+import math
 from typing import Any
 
 from batchrun.core import kinds
@@ -13,6 +14,7 @@ MAX_BACKOFF = 60.0
 MAX_REFUSED_SECONDS = 600.0
 
 MAX_PAUSE = 10.0
+_TOGETHER_SECONDS = 0.1
 HOPELESS_TYPES = frozenset(
     {"ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError", "UnreadableCell"}
 )
@@ -37,6 +39,11 @@ def after_refusal(refused_for: float, refusals: int, wait: float | None, dice: f
     # "Come back in no time" would be a loop without a pause.
     pause = wait * (1 + 0.1 * dice) if wait and wait > 0 else backoff(refusals, dice)
     return min(pause, MAX_REFUSED_SECONDS)
+
+
+def together_at(until: float) -> float:
+    """A little later: a time that is the same for all rows which are refused at nearly the same time."""
+    return math.ceil(until / _TOGETHER_SECONDS) * _TOGETHER_SECONDS
 
 
 def pause_for_all(refusals: int, dice: float) -> float:

@@ -26,7 +26,7 @@ from .allowance import Allowance
 from .backlog import Backlog
 from .block import block_of
 from .first_errors import ENOUGH, FirstErrors, all_alike
-from .retry import after_failure, after_refusal, pause_for_all
+from .retry import after_failure, after_refusal, pause_for_all, together_at
 from .rules import Rules
 from .stopping import too_many
 from .tally import Tally
@@ -193,7 +193,9 @@ class Settling:
         now = time.monotonic()
         since, refusals = self._refused.get(ticket.position, (now, 0))
         wait = reply.wait or self._pause(reply, now)
-        again = after_refusal(now - since, refusals + 1, wait, random.random())
+        # The rows of one call come back together, for another one.
+        dice = 1.0 if self._rules.together else random.random()
+        again = after_refusal(now - since, refusals + 1, wait, dice)
         if again is None and reply.error:
             told = (kinds.RATE_LIMITED, *reply.error[1:])
             self._failed(lane, ticket, reply.seconds, told, FAILED, reply, final=True)
@@ -201,10 +203,11 @@ class Settling:
         self._refused[ticket.position] = (since, refusals + 1)
         self._tally.refused(reply.error[1] if reply.error else "busy")
         if again is not None:
-            self._backlog.rest(ticket, now + again)
+            until = together_at(now + again) if self._rules.together else now + again
+            self._backlog.rest(ticket, until)
             if wait:  # nobody asks before; the first of a burst of refusals says so for all
                 self.pause_begun |= now >= self._backlog.paused_until
-                self._backlog.pause(now + again)
+                self._backlog.pause(until)
 
     def _pause(self, reply: Reply, now: float) -> float | None:
         """Seconds for all rows, if the service serves nobody and does not say until when; the same for one burst."""

@@ -28,17 +28,20 @@ class Current:
     """The row a task is working on.
 
     `row`: its number, 1 for the first data row. `fingerprint`: 32 hexadecimal digits that name the row by
-    its content, the same in every attempt and run, and so fit for an idempotency key. `attempt`: from 1.
+    its content, the same in every attempt and run, and so fit for an idempotency key. `attempt`: from 1. With
+    `--batch` these are the first row's, and `rows` the numbers of all rows of the call.
     """
 
     row: int
     fingerprint: str
     attempt: int
+    rows: tuple[int, ...] = ()
 
 
 _NOBODY = (0, b"", 0)
 MOST_TOKENS = 1 << 40
 _current: ContextVar[tuple[int, bytes, int]] = ContextVar("batchrun.current", default=_NOBODY)
+_together: ContextVar[tuple[int, ...]] = ContextVar("batchrun.together", default=())
 _meter: ContextVar[list[int]] = ContextVar("batchrun.meter")
 
 
@@ -47,13 +50,18 @@ def current() -> Current:
     row, fingerprint, attempt = _current.get()
     if not row:
         raise LookupError("batchrun.current() is available only while a task is working on a row")
-    return Current(row, fingerprint.hex(), attempt)
+    return Current(row, fingerprint.hex(), attempt, _together.get() or (row,))
 
 
 def set_current(row: int, fingerprint: bytes, attempt: int) -> None:
     """Called by the worker before each row (in the row's own context)."""
     _current.set((row, fingerprint, attempt))
     _meter.set([])
+
+
+def set_together(rows: tuple[int, ...]) -> None:
+    """Called by the worker before each call for several rows."""
+    _together.set(rows)
 
 
 def forget_current() -> None:

@@ -40,6 +40,9 @@ async def waiting(row):
     note(row)
     await asyncio.sleep(SECONDS)
     return row["id"]
+
+def together(rows):
+    return list(map(quick, rows))
 """
 
 
@@ -48,6 +51,7 @@ WAYS = {
     "one lane": ("again.py:quick", "--jobs", 1),
     "threads": ("again.py:quick", "--jobs", 8, "--threads", 4),
     "async": ("again.py:waiting", "--jobs", 50),
+    "batches": ("again.py:together", "--jobs", 2, "--batch", 16),
 }
 
 

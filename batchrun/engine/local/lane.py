@@ -62,6 +62,11 @@ class Lane:
         return self.worker.hello is not None
 
     @property
+    def batch(self) -> int:
+        """Up to so many rows are called together; 0: each by itself."""
+        return self.setup.batch or 0
+
+    @property
     def is_async(self) -> bool:
         """Whether its worker has said that the task is an `async def`."""
         return self.worker.hello is not None and self.worker.hello.is_async
@@ -109,7 +114,8 @@ class Lane:
         if not rows.stuck:
             by_bytes = int(_HELD_BYTES / (self._row_bytes + 1))
             most = max(most, min(self._pace.hold(self.absence.seconds) * self.slots, by_bytes, MAX_HELD))
-        return max(0, most - len(rows.sent))
+        room = max(0, most - len(rows.sent))
+        return room // self.batch * self.batch if self.batch else room
 
     def hear(self) -> list[Event]:
         """What the worker has said since the last call. Raises `EOFError` when it has closed the pipe."""
@@ -119,7 +125,7 @@ class Lane:
         """All that the worker has said, and the rows that are done on its slate, of which it has still to speak."""
         events: list[Event] = []
         pipes, rows = self.worker.pipes, self.rows
-        while self.slots == 1:
+        while self.slots == 1 or self.batch:
             sent = pipes.slate.sheets
             events += self._told(pipes.hear_out())
             if rows.sheets < sent:  # what it wrote was lost among what a row has written

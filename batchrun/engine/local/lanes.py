@@ -26,6 +26,7 @@ from batchrun.task.notice import untagged
 from .births import Births
 from .blame import Death, blame
 from .crew import Crew
+from .halves import Halves
 from .lane import Lane, kill_all, wait_gone
 from .nursery import Nursery
 from .overdue import end_overgrown, look_after
@@ -54,6 +55,7 @@ class Lanes:
         self._crew = Crew(jobs, setup, self._cells, self._births, self._welcome)
         self.lanes = self._crew.lanes
         self._suspicion = Suspicion()
+        self._halves = Halves()
         self._clock = Stillness(time.monotonic())
         raise_descriptors(jobs)
 
@@ -90,7 +92,7 @@ class Lanes:
 
     def room(self) -> int:
         """Rows that could be sent now without one of them waiting for long."""
-        if self._cells.halted:
+        if self._cells.halted or self._halves.rows:
             return 0
         # Rows that ran when the nursery was killed run alone, so that the one that does it is found.
         if self._suspicion.of_nursery:
@@ -110,9 +112,10 @@ class Lanes:
         alone = bool(self._suspicion.of_lanes)
         lanes = [lane for lane in self._affordable() if lane.room(alone=alone)]
         lanes.sort(key=lambda lane: len(lane.rows.sent))
-        left, rows = deque(deals), rows_of(deals)
+        left, rows, batch = deque(deals), rows_of(deals), lanes[0].batch or 1
         for nth, lane in enumerate(lanes):
             fair = -(-rows // (len(lanes) - nth))
+            fair = -(-fair // batch) * batch
             if share := take(left, min(fair, lane.room(alone=alone))):
                 self._give(lane, share)
                 rows -= rows_of(share)
@@ -120,13 +123,19 @@ class Lanes:
         if left:
             self._give(lanes[0], list(left))
 
+    def _send_halves(self) -> None:
+        """Suspects go first, to lanes that have nothing else."""
+        for lane in self._affordable() if self._halves.rows and not self._cells.halted else ():
+            if lane.room(alone=True) and (deals := self._halves.next()):
+                self._give(lane, deals)
+
     def _give(self, lane: Lane, deals: list[Deal]) -> None:
         lane.give(deals)
         self._watch_inbox(lane)
 
     def busy(self) -> int:
         """Rows handed out and not settled."""
-        return sum(len(lane.rows.sent) for lane in self.lanes)
+        return sum(len(lane.rows.sent) for lane in self.lanes) + self._halves.rows
 
     def events(self, wait: float, limit: float | None) -> list[Event]:
         """What has happened, after at most `wait` seconds; attempts older than `limit` seconds are ended.
@@ -156,6 +165,7 @@ class Lanes:
                 self._crew.put_up_more()
             except StoppedError as error:
                 self._crew.broken = error  # told at the next call
+        self._send_halves()
         if sum(_rows(event) for event in events) > len(self.lanes):
             # At full speed a wake-up per row would cost more than the rows: let some gather.
             time.sleep(NAP_SECONDS)
@@ -223,8 +233,10 @@ class Lanes:
         self._crew.replacing = self._crew.replacing and how == "recall"
         if how == "kill":
             kill_all(self.lanes)
-            return []
-        return [event for lane in self.lanes if lane.rows.sent for event in self._suspicion.heard(lane.take_back())]
+            return self._halves.give_back()
+        full = [lane for lane in self.lanes if lane.rows.sent]
+        back = [event for lane in full for event in self._suspicion.heard(lane.take_back())]
+        return [*back, *self._halves.give_back()]
 
     def _stand_by(self) -> list[Event]:
         """A row has let no other start (see `serve.Service.end`): take back what has not, and let go on.
@@ -324,7 +336,10 @@ class Lanes:
             self._births.nursery_excused()
             cause = "died with the process that starts workers, which this row kills"
         blamed, suspects = blame(lane, Death(now, running, holder, cause, tail), misled=self._suspicion.misled)
-        self._suspicion.of_lanes |= suspects
+        if lane.batch and len(suspects) > 1 and self._crew.replacing:
+            blamed = self._halves.keep(blamed, suspects)
+        else:
+            self._suspicion.of_lanes |= suspects
         charged = any(isinstance(event, (Crashed, TimedOut)) for event in blamed)
         self._crew.replace(lane, cause, charged=charged or bool(suspects))
         return self._suspicion.heard([*events, *blamed])

@@ -66,6 +66,9 @@ def _end(lane: Lane, running: Sequence[Running], now: float, limit: float) -> li
         return []
     # A coroutine can be asked to end, a thread can neither be asked nor ended, and a process can be ended with all
     # that it has started. So the limit is kept in three ways, and only the last is sure.
+    if lane.batch:
+        lane.kill(Condemned(late[0]) if len(running) == 1 else Hung())
+        return []
     if lane.slots > 1:
         return _give_up(lane, late, now)
     # `stuck` has been seen to above, so no other row can start: if the row ends now, its neighbour is not hit.

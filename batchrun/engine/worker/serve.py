@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -23,6 +24,7 @@ from batchrun.task.api import forget_current
 from batchrun.task.load import Function
 
 from .attempt import Finish, Row, attempt
+from .batches import Batching, halves, in_batches
 from .enough import Enough
 from .lifeline import watch_for_hang_up
 from .output import Output
@@ -50,6 +52,24 @@ class Service:
     pid: int
     enough: Enough
     slate: SlateWriter | None = None
+
+    def begin_together(self, cell: int, rows: Sequence[Row]) -> float | None:
+        """The same as `begin` for the rows of one call, in cells that follow each other: all of them, or none."""
+        started = time.monotonic()
+        for own, row in enumerate(rows, cell):
+            self.cells.start(own, row.position, started, row.attempt, row.fingerprint)
+        full_barrier()
+        if not self.cells.may_start(cell, rows[0].batch) or self.gone():
+            self.clear(cell, len(rows))
+            return None
+        for own, row in enumerate(rows, cell):
+            self.cells.started(own, row.position, row.attempt)
+        return started
+
+    def clear(self, cell: int, rows: int) -> None:
+        """Rows that are called together do not run any more, from `cell` on."""
+        for own in range(cell, cell + rows):
+            self.cells.clear(own)
 
     def begin(self, cell: int, lane: int, row: Row) -> float | None:
         """Mark the row as started in `cell`; None if it must not start. `lane`: the lane's first cell.
@@ -118,16 +138,19 @@ class Desk:
         return rows
 
 
-def serve(service: Service, inbox: int) -> None:
-    """Run a plain function on what comes, until the coordinator closes the inbox."""
+def serve(service: Service, inbox: int, batch: Batching | None = None) -> None:
+    """Run a plain function on what comes, until the coordinator closes the inbox. `batch`: many rows a call."""
     desk = Desk()
     messages = read_frames(inbox)
     for message in messages:
         rows = desk.rows(message)
-        if desk.slots > 1:
+        if batch:
+            _in_calls(service, batch, desk.first, rows)
+        elif desk.slots > 1:
             _in_threads(replace(service, slate=None), desk, messages, inbox)
             return
-        _one_by_one(service, desk.first, rows)
+        else:
+            _one_by_one(service, desk.first, rows)
         if service.slate is not None:
             if service.enough.why:
                 service.slate.send()
@@ -144,6 +167,25 @@ def _one_by_one(service: Service, cell: int, rows: list[Row]) -> None:
         service.end(cell, reply)
         if service.enough.after_row():
             break
+    forget_current()
+
+
+def _in_calls(service: Service, batch: Batching, cell: int, rows: list[Row]) -> None:
+    """Several rows a call. Of a call that goes wrong, its halves are called, and so on until the rows are alone."""
+    for together in in_batches(rows, batch.most):
+        # The larger first: a row alone says nothing of a task that returns the wrong number of results.
+        calls = deque[Sequence[Row]]([together])
+        while calls and not service.enough.why:
+            some = calls.popleft()
+            if (started := service.begin_together(cell, some)) is None:
+                continue
+            if (replies := batch.call(some, started)) is None:
+                service.clear(cell, len(some))
+                calls += halves(some)
+                continue
+            for own, reply in enumerate(replies, cell):
+                service.end(own, reply)
+                service.enough.after_row()
     forget_current()
 
 

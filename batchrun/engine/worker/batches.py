@@ -1,0 +1,129 @@
+"""Many rows in one call of the task, each with an end of its own (`--batch`). See docs/decisions/0029."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, repeat
+from typing import Any, NamedTuple
+
+from batchrun.engine.wire import Reply
+from batchrun.task.api import Abort, count_tokens, counted_tokens, set_current, set_together
+from batchrun.task.load import Function
+
+from .attempt import Finish, Row, failed
+
+_A_LIST = "with --batch it has to return a list with a result for each row"
+_SURE = 3
+"""So many calls for several rows that come out wrong, and none right, are the task's own fault."""
+
+
+class WrongNumber(TypeError):
+    """The task did not return a result for each row."""
+
+
+class Batching(NamedTuple):
+    """Up to `most` rows are called together, through `call`."""
+
+    most: int
+    call: "BatchCall"
+
+
+class BatchCall:
+    """Calls the task for several rows. `frame`: they are handed over as a DataFrame, not as a list of dicts."""
+
+    def __init__(self, function: Function, finish: Finish, *, frame: bool) -> None:
+        self._function = function
+        self._finish = finish
+        self._frame = frame
+        self._unpaid: tuple[int, int, int, int] | None = None
+        self._wrong: list[str] = []
+        self._right = False
+
+    def __call__(self, rows: Sequence[Row], started: float) -> list[Reply] | None:
+        """The ends of these rows; None if one of them is to blame, and nobody knows which. Never raises.
+
+        `started`: the monotonic time at which the attempts began. Each row is charged its share of the time.
+        """
+        fit = [row for row in rows if not isinstance(row.cells, Exception)]
+        set_current(rows[0].position, rows[0].fingerprint, rows[0].attempt)
+        set_together(tuple(row.position for row in fit))
+        if self._unpaid:
+            count_tokens(*self._unpaid)
+        values: Iterable[Any] = ()
+        share = len(rows)
+        try:
+            if fit:
+                self._check_task(fit)
+                values = self._values([row.cells for row in fit])
+        except BaseException as error:  # noqa: BLE001 - sys.exit and MemoryError fail rows, not the worker
+            if len(fit) > 1 and failed(0, 0.0, error).outcome not in ("refused", "aborted"):
+                self._unpaid = counted_tokens()  # whoever comes first to an end pays for this call, too
+                return None
+            values, share = repeat(error), 1  # of a call that was refused, all that counts is when it began
+        self._unpaid = None
+        found, seconds = iter(values), (time.monotonic() - started) / share
+        values = [row.cells if isinstance(row.cells, Exception) else next(found) for row in rows]
+        ends = [self._end(row.position, seconds, value) for row, value in zip(rows, values, strict=True)]
+        return _shared(ends) if ends[0].tokens else ends
+
+    def _values(self, rows: list[dict[str, Any]]) -> Sequence[Any]:
+        value = self._function(_framed(rows) if self._frame else rows)  # type: ignore[arg-type]
+        values = _listed(value)
+        if values is None or len(values) != len(rows):
+            found = type(value).__name__ if values is None else f"{len(values):,} results"
+            said = f"{found} for {len(rows):,} row{'s' if len(rows) > 1 else ''}"
+            if len(rows) > 1:
+                self._wrong.append(said)
+            raise WrongNumber(f"the task returned {said}; {_A_LIST}")
+        self._right = self._right or len(rows) > 1
+        return values
+
+    def _check_task(self, rows: Sequence[Row]) -> None:
+        """Raise `Abort` if the task has never returned a result for each row: for one alone it would seem right."""
+        if len(rows) == 1 and not self._right and len(self._wrong) >= _SURE:
+            raise Abort(f"{_A_LIST}, and the task returned {', '.join(self._wrong[:_SURE])}")
+
+    def _end(self, position: int, seconds: float, value: Any) -> Reply:
+        if isinstance(value, BaseException):  # Skip, or what has gone wrong with this row alone
+            return failed(position, seconds, value)
+        return self._finish(position, seconds, value)
+
+
+def in_batches(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
+    """Rows that are called together, at most so many. One that is tried again is called alone: it is a suspect."""
+    for again, some in groupby(rows, key=lambda row: row.attempt > 1):
+        together, size = list(some), 1 if again else most
+        for start in range(0, len(together), size):
+            yield together[start : start + size]
+
+
+def halves(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
+    """The rows of a call that went wrong, for two calls."""
+    half = -(-len(rows) // 2)
+    return rows[:half], rows[half:]
+
+
+def _shared(ends: list[Reply]) -> list[Reply]:
+    """Each row's part of the tokens that their call has used."""
+    counted = ends[0].tokens or (0, 0, 0, 0)
+    for nth, reply in enumerate(ends):
+        prompt, completion, cached, reasoning = ((tokens + nth) // len(ends) for tokens in counted)
+        ends[nth] = reply._replace(tokens=(prompt, completion, cached, reasoning))
+    return ends
+
+
+def _framed(rows: list[dict[str, Any]]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame.from_records(rows)
+
+
+def _listed(value: Any) -> Sequence[Any] | None:
+    """A result for each row, out of a list, a DataFrame or an array; None if it is nothing of that kind."""
+    if isinstance(value, list | tuple):
+        return value
+    if hasattr(value, "columns") and hasattr(value, "to_dict"):
+        records: list[Any] = value.to_dict("records")
+        return records
+    if hasattr(value, "to_dicts"):  # polars
+        return list(value.to_dicts())
+    return list(value) if hasattr(value, "tolist") and hasattr(value, "__len__") else None

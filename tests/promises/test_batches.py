@@ -1,0 +1,245 @@
+"""With `--batch` a call is given many rows: each has its own end, and what one of them does is charged to it alone."""
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import batchrun, lines_of, numbered, settled, write_table
+
+from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT
+from batchrun.engine.deal import Deal
+from batchrun.engine.events import Returned
+from batchrun.engine.local.halves import Halves
+from batchrun.engine.worker.attempt import Row
+from batchrun.engine.worker.batches import halves, in_batches
+
+TASKS = """
+import os, signal, time
+import batchrun
+
+def noted(rows):
+    ids = [row["id"] for row in rows]
+    with open("calls", "a") as file:
+        file.write(f"{ids}\\n")
+    return ids
+
+def squares(rows):
+    return [{"square": number ** 2} for number in noted(rows)]
+
+def yielded(rows):
+    for number in noted(rows):
+        yield {"square": number ** 2}
+
+def squares_of_frame(frame):
+    frame["square"] = frame["id"] ** 2
+    return frame[["square"]]
+
+def squares_of_array(frame):
+    return frame["id"].to_numpy() ** 2
+
+def poisoned(rows):
+    ids = noted(rows)
+    if 40 in ids:
+        raise ValueError("forty")
+    if 100 in ids:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return [{"square": number ** 2} for number in ids]
+
+def stuck(rows):
+    ids = noted(rows)
+    if 7 in ids:
+        time.sleep(60)
+    return ids
+
+def ends_of_their_own(rows):
+    said = {2: batchrun.Skip("even"), 3: ValueError("three")}
+    return [said.get(number, {"rows": batchrun.current().rows}) for number in noted(rows)]
+
+def too_few(rows):
+    return noted(rows)[:1]
+
+def too_few_for_five(rows):
+    ids = noted(rows)
+    return ids[1:] if 5 in ids else ids
+
+def no_list(rows):
+    return {"ids": noted(rows)}
+
+def put_off_once(rows):
+    ids = noted(rows)
+    if len(open("calls").readlines()) == 1:
+        raise batchrun.RetryLater(0.05)
+    return [batchrun.current().attempt for _ in ids]
+
+async def waits(rows):
+    return rows
+"""
+
+
+@pytest.fixture
+def tasks(tmp_path):
+    (tmp_path / "batches.py").write_text(TASKS)
+    return tmp_path
+
+
+def process(folder, table, task, *options):
+    """Run it, without further attempts."""
+    return batchrun("process", table, "--task", f"batches.py:{task}", "--retries", 0, *options, cwd=folder)
+
+
+def calls(folder):
+    """The rows of each call."""
+    return [eval(line) for line in lines_of(folder / "calls")]
+
+
+def squares(numbers):
+    """What is settled of rows that are done."""
+    return {number: (DONE, {"square": number**2}) for number in numbers}
+
+
+@pytest.mark.parametrize("task", ["squares", "yielded"])
+def test_each_row_has_its_own_result_and_batches_are_filled_in_order(tasks, task):
+    table = numbered(tasks / "data.csv", 100)
+    ran = process(tasks, table, task, "--batch", 16, "--jobs", 2)
+    assert ran.returncode == 0, ran.stderr
+    assert "2 jobs" in ran.stderr
+    assert settled(table, task) == squares(range(1, 101))
+    assert sorted(calls(tasks)) == [list(range(first, min(first + 16, 101))) for first in range(1, 101, 16)]
+
+
+@pytest.mark.parametrize("task", ["squares_of_frame", "squares_of_array"])
+def test_a_batch_may_be_a_frame_and_its_results_a_frame_or_an_array(tasks, task):
+    table = numbered(tasks / "data.csv", 10)
+    ran = process(tasks, table, task, "--batch", 4, "--batch-frame", "--jobs", 1)
+    assert ran.returncode == 0, ran.stderr
+    found = {number: result for number, (_, result) in settled(table, task).items()}
+    assert {number: result if task == "squares_of_array" else result["square"] for number, result in found.items()} == {
+        number: number**2 for number in range(1, 11)
+    }
+
+
+def test_rows_that_raise_and_that_kill_are_charged_alone_after_few_further_calls(tasks):
+    table = numbered(tasks / "data.csv", 200)
+    ran = process(tasks, table, "poisoned", "--batch", 16, "--jobs", 2)
+    assert ran.returncode == 1, ran.stderr
+    found = settled(table, "poisoned")
+    assert {row: state for row, (state, _) in found.items() if state != DONE} == {40: FAILED, 100: CRASHED}
+    assert {row: end for row, end in found.items() if end[0] == DONE} == squares(set(range(1, 201)) - {40, 100})
+    assert len(calls(tasks)) <= math.ceil(200 / 16) + 2 * (2 * math.log2(16) + 1)
+    ends = Counter(row for call in calls(tasks) for row in call)
+    assert all(ends[row] == 1 for row in (*range(1, 33), *range(49, 97), *range(113, 201)))
+
+
+def test_a_row_that_never_ends_is_timed_out_alone(tasks):
+    table = numbered(tasks / "data.csv", 32)
+    ran = process(tasks, table, "stuck", "--batch", 8, "--jobs", 1, "--timeout", 0.6)
+    assert ran.returncode == 1, ran.stderr
+    assert {row for row, (state, _) in settled(table, "stuck").items() if state == TIMED_OUT} == {7}
+    assert len(settled(table, "stuck")) == 32
+
+
+def test_an_element_may_skip_its_row_or_fail_it(tasks):
+    table = numbered(tasks / "data.csv", 4)
+    ran = process(tasks, table, "ends_of_their_own", "--batch", 4, "--jobs", 1)
+    assert ran.returncode == 1, ran.stderr
+    found = settled(table, "ends_of_their_own")
+    assert [found[row][0] for row in range(1, 5)] == [DONE, SKIPPED, FAILED, DONE]
+    assert found[1][1] == {"rows": [1, 2, 3, 4]}
+    assert "1 x exception: ValueError: three" in ran.stderr
+    assert len(calls(tasks)) == 1
+
+
+@pytest.mark.parametrize(("task", "said"), [("too_few", "1 results for 16 rows"), ("no_list", "dict for 16 rows")])
+def test_a_task_that_never_returns_a_result_for_each_row_stops_the_run_with_the_numbers(tasks, task, said):
+    table = numbered(tasks / "data.csv", 64)
+    ran = process(tasks, table, task, "--batch", 16, "--jobs", 1)
+    assert ran.returncode == 3
+    assert said in ran.stderr
+    assert not settled(table, task)
+
+
+def test_a_row_for_which_there_is_no_result_is_found(tasks):
+    table = numbered(tasks / "data.csv", 32)
+    ran = process(tasks, table, "too_few_for_five", "--batch", 8, "--jobs", 1)
+    assert ran.returncode == 1, ran.stderr
+    found = settled(table, "too_few_for_five")
+    assert {row for row, (state, _) in found.items() if state != DONE} == {5}
+    assert all(result == row for row, (state, result) in found.items() if state == DONE)
+
+
+def test_a_batch_that_is_put_off_rests_as_a_whole_and_nobody_is_charged(tasks):
+    table = numbered(tasks / "data.csv", 8)
+    ran = process(tasks, table, "put_off_once", "--batch", 8, "--jobs", 1)
+    assert ran.returncode == 0, ran.stderr
+    assert settled(table, "put_off_once") == dict.fromkeys(range(1, 9), (DONE, 1))
+    assert calls(tasks) == [list(range(1, 9))] * 2
+
+
+def test_a_worker_is_replaced_between_calls(tasks):
+    table = numbered(tasks / "data.csv", 100)
+    ran = process(tasks, table, "squares", "--batch", 8, "--jobs", 1, "--worker-rows", 20)
+    assert ran.returncode == 0, ran.stderr
+    assert settled(table, "squares") == squares(range(1, 101))
+    assert Counter(row for call in calls(tasks) for row in call) == Counter(range(1, 101))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--task", "batches.py:waits", "--batch", 4), "--batch is for plain functions"),
+        (("--task", "batches.py:squares", "--batch-frame"), "give --batch N as well"),
+        (("--task", "batches.py:squares", "--batch", 4, "--threads", 2), "--batch cannot be combined with --threads"),
+        (("--command", "echo {id}", "--batch", 4), "--batch cannot be combined with --command"),
+    ],
+)
+def test_what_has_no_batches_is_refused(tasks, options, said):
+    table = write_table(tasks / "data.csv", [(1, "a"), (2, "b")])
+    ran = batchrun("process", table, *options, cwd=tasks)
+    assert ran.returncode == 2
+    assert said in ran.stderr
+
+
+ROWS = st.lists(st.integers(1, 3), max_size=60).map(
+    lambda attempts: [Row(number, attempt, b"", {}, 1) for number, attempt in enumerate(attempts, 1)]
+)
+
+
+@given(ROWS, st.integers(1, 10))
+def test_every_row_is_in_one_batch_in_order_and_a_suspect_in_one_of_its_own(rows, most):
+    batches = list(in_batches(rows, most))
+    assert [row for batch in batches for row in batch] == rows
+    assert all(len(batch) <= (most if batch[0].attempt == 1 else 1) for batch in batches)
+
+
+@given(st.sets(st.integers(0, 63), min_size=1, max_size=5), st.integers(1, 64))
+def test_culprits_are_alone_after_few_further_calls(bad, rows):
+    bad = {row % rows for row in bad}
+    waiting, found, further = [range(rows)], set(), -1
+    while waiting:
+        call = waiting.pop(0)
+        further += 1
+        if bad.isdisjoint(call):
+            continue
+        if len(call) == 1:
+            found.update(call)
+        else:
+            waiting += halves(call)
+    assert found == bad
+    assert further <= len(bad) * (2 * math.ceil(math.log2(rows)) + 1)
+
+
+@given(st.integers(2, 40), st.data())
+def test_suspects_stay_in_two_groups_and_all_others_go_back(rows, data):
+    suspects = data.draw(st.sets(st.integers(1, rows), min_size=2))
+    cut = data.draw(st.integers(1, rows))
+    whole = Deal(range(1, rows + 1), 1, bytes(16 * rows), [(number,) for number in range(1, rows + 1)])
+    kept = Halves()
+    told = kept.keep([Returned(0, (whole.part(0, cut), whole.part(cut, rows)))], suspects)
+    first, second = ([row for deal in kept.next() for row in deal.positions] for _ in range(2))
+    assert [*first, *second] == sorted(suspects)
+    assert len(first) - len(second) in (0, 1)
+    back = [row for event in told for deal in event.deals for row in deal.positions]
+    assert back == [row for row in range(1, rows + 1) if row not in suspects]
+    assert not kept.rows
