@@ -15,6 +15,7 @@ HOW_TO = [
     for name in (
         "waiting",
         "cpu",
+        "batches",
         "commands",
         "repair",
         "inputs",

@@ -3,7 +3,7 @@ relations of DuckDB, and the tables and readers of pyarrow. They are kept as Par
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
@@ -21,6 +21,13 @@ class SpeaksArrow(Protocol):
     """Hands out its rows by Arrow's C interface."""
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+
+
+def framed(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
+    """Some rows, at least one, as a DataFrame."""
+    import pandas as pd
+
+    return pd.DataFrame({name: [row[name] for row in rows] for name in rows[0]})
 
 
 def is_frame(table: Any) -> "TypeGuard[pd.DataFrame | SpeaksArrow]":

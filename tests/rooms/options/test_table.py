@@ -19,6 +19,7 @@ BESIDE = {
     table.PROGRAM: {"command": "true {a}"},
     "max_cost": {"price_in": 1},
     "redo": {"limit": 1},
+    "batch_frame": {"batch": 1},
     "cluster": {"engine": "dask"},
     "on_lost": {"engine": "dask"},
 }
