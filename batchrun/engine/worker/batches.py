@@ -6,7 +6,6 @@ from itertools import groupby, repeat
 from typing import Any, NamedTuple
 
 from batchrun.engine.wire import Reply
-from batchrun.table.frames import framed
 from batchrun.task.api import Abort, count_tokens, counted_tokens, set_current, set_together
 from batchrun.task.load import Function
 
@@ -67,7 +66,7 @@ class BatchCall:
         return _shared(ends) if ends[0].tokens else ends
 
     def _values(self, rows: list[dict[str, Any]]) -> Sequence[Any]:
-        value = self._function(framed(rows) if self._frame else rows)  # type: ignore[arg-type]
+        value = self._function(_framed(rows) if self._frame else rows)  # type: ignore[arg-type]
         values = _listed(value)
         if values is None or len(values) != len(rows):
             found = type(value).__name__ if values is None else f"{len(values):,} results"
@@ -110,6 +109,12 @@ def _shared(ends: list[Reply]) -> list[Reply]:
         prompt, completion, cached, reasoning = ((tokens + nth) // len(ends) for tokens in counted)
         ends[nth] = reply._replace(tokens=(prompt, completion, cached, reasoning))
     return ends
+
+
+def _framed(rows: list[dict[str, Any]]) -> Any:
+    from batchrun.table.frames import framed  # workers pay only for what they use
+
+    return framed(rows)
 
 
 def _listed(value: Any) -> Sequence[Any] | None:

@@ -5,6 +5,7 @@ import signal
 from contextlib import suppress
 from itertools import cycle
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import orjson
 import pytest
@@ -20,6 +21,7 @@ from batchrun.engine.local.pace import Absence, Pace
 from batchrun.engine.local.pipes import Pipes
 from batchrun.engine.slate import MOST_ROWS, SIZE, TEXT_SIZE, Slate, new_slate
 from batchrun.engine.wire import Frames, Reply, pack_plain, unpack_plain
+from batchrun.engine.worker import slate_writer
 from batchrun.engine.worker.slate_writer import SlateWriter
 
 JSON = st.recursive(
@@ -28,6 +30,13 @@ JSON = st.recursive(
     max_leaves=6,
 )
 RESULTS = st.lists(JSON.map(orjson.dumps), min_size=1, max_size=20)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def unhurried():
+    """A sheet is sent when it is full, or when a test says so, however slow the machine is."""
+    with patch.object(slate_writer, "SEND_SECONDS", 60.0):
+        yield
 
 
 @pytest.fixture
@@ -102,7 +111,7 @@ def test_a_sheet_that_was_sent_is_no_longer_on_the_slate_and_was_counted(slate, 
 
 def test_a_row_that_took_long_is_a_sheet_of_its_own(slate, pipe):
     fd, coordinator = slate
-    SlateWriter(Slate(fd), pipe[0], pipe[1]).take(Reply(3, "done", 1.0, b"1", None, "value"))
+    SlateWriter(Slate(fd), pipe[0], pipe[1]).take(Reply(3, "done", 61.0, b"1", None, "value"))
     assert coordinator.sheets == 1
 
 
