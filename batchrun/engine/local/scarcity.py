@@ -31,11 +31,8 @@ class Scarcity:
             return []
         self._looked = now
         spare = there.free - self._floor
-        busy = sum(bool(lane.rows.sent) for lane in lanes)
         self.why = ""
-        # Where one had to end once, the next would have to end as well, and lose what it has done: there is to be room
-        # for one as large as the largest. Where nothing runs, a row is always tried.
-        self.most = busy + max(not busy, spare // self._usual) if self._usual else math.inf
+        self.most = self._affordable(spare, [lane for lane in lanes if lane.rows.sent]) if self._usual else math.inf
         if spare >= 0:
             return []
         self.most = 0
@@ -44,6 +41,14 @@ class Scarcity:
             return []  # what it has is about to be free
         self._usual = max([self._usual, *(memory_of(lane.worker.pid) for lane in lanes)])
         return to_end(lanes)
+
+    def _affordable(self, spare: int, busy: Collection[Lane]) -> int:
+        """How many workers may have rows where so many bytes more than the floor are free."""
+        # Where one had to end once, the next would have to end as well, and lose what it has done. So there is to be
+        # room for one as large as the largest, and for what those that run may still take. Where nothing runs, a row
+        # is always tried.
+        growing = sum(max(0, self._usual - memory_of(lane.worker.pid)) for lane in busy)
+        return len(busy) + max(not busy, (spare - growing) // self._usual)
 
 
 def to_end(lanes: Collection[Lane]) -> list[Lane]:
