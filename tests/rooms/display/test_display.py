@@ -703,3 +703,12 @@ def test_a_tick_that_is_not_due_reads_nothing(run):
         reporter.tick(run, now + 0.2)
     reporter.close()
     assert run.engine.looks == looks
+
+
+def test_the_largest_worker_and_want_of_memory_are_shown_where_they_matter():
+    short = replace(SNAP, largest=1300 << 20, scarce="900 MB of memory is free, less than --min-free-memory 1,000 MB")
+    live = "\n".join("".join(text for text, _ in line) for line in layout(short, 100, FANCY))
+    for shown in (live, phrases.line(short)):
+        assert "50 lanes, 2 restarts, largest worker 1.3 GB" in shown
+        assert "no row starts: 900 MB of memory is free" in shown
+    assert "largest" not in phrases.line(SNAP)
