@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +44,7 @@ from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
 from batchrun.options.variables import say_misspelt
 from batchrun.outcome.sample import beside, settled_rows
+from batchrun.outcome.takeover import Takeover
 from batchrun.outcome.target import check_output, reserve_output, settle_output, write_results
 from batchrun.run.advice import advice
 from batchrun.run.allowance import allowance_for
@@ -82,6 +83,7 @@ class Job:
     reporter: Reporter
     typed: Sequence[str]
     hand_over: HandOver | None
+    taking: Takeover | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -113,13 +115,15 @@ def process(
     origin: Owner | None = None,
     hand_over: HandOver | None = None,
     signals: Signals | None = None,
+    taking: Takeover | None = None,
 ) -> Summary:
     """Run the task over the remaining rows, and write the results.
 
     `typed`: the command that the user typed, if there was one: what to do next is said in its words. `bring`: puts
     the table where it is read from, as soon as no other run can be reading it there. `nursery`: see `engine_of`.
     `origin`: where a function comes from that is given by value. `hand_over`: is told of rows that are settled, those
-    that were done before first. `signals`: what the caller stops the run by.
+    that were done before first. `signals`: what the caller stops the run by. `taking`:
+    results that are taken over; no row runs.
     Returns the summary of a run that did all it could. Raises a `BatchrunError` for what kept it from
     running, or ended it early; everything settled until then is on disk, and the same call resumes.
     """
@@ -141,10 +145,13 @@ def process(
         if target:
             reserve_output(places, folder.checkpoint, target, overwrite=settings.overwrite)
         engine = engine_when_asked(folder, settings, spec, reporter.say, stack, nursery)
-        job = Job(folder, settings, spec, owners, engine, signals, reporter, typed, hand_over)
+        job = Job(folder, settings, spec, owners, engine, signals, reporter, typed, hand_over, taking)
         with signals.at_once(_NOTHING_CHANGED):
             binder = Binder(folder.checkpoint, places.input, settings, spec)
         planned = _plan(job, binder)
+        if taking:
+            with signals.at_once(_NOTHING_CHANGED):
+                planned = _narrowed(job, planned, taking)
         _say_plan(job, planned, edited=not binder.unchanged)
         if settings.dry_run:
             return _preview(job, planned)
@@ -189,6 +196,13 @@ def _plan(job: Job, binder: Binder) -> Planned:
     return Planned(bound, plan, version, task, damaged)
 
 
+def _narrowed(job: Job, planned: Planned, taking: Takeover) -> Planned:
+    """The plan of what was left of rows that are not done."""
+    all_rows = replace(job.settings, limit=None, retry="all")
+    plan = plan_of(job.checkpoint, all_rows, planned.bound, planned.task)
+    return planned._replace(plan=taking.narrowed(plan, planned.bound))
+
+
 def _start_early(job: Job, binder: Binder, version: Version | None) -> None:
     """Lanes load the task while a big table is read; a finished job starts none."""
     if version is None:
@@ -212,7 +226,10 @@ def _say_plan(job: Job, planned: Planned, *, edited: bool) -> None:
 
 def _preview(job: Job, planned: Planned) -> Summary:
     """What a dry run shows."""
-    preview(job.spec, planned.bound, planned.plan, job.checkpoint, job.reporter.say)
+    if job.taking:
+        _say_taken(job, job.taking, 0)
+    else:
+        preview(job.spec, planned.bound, planned.plan, job.checkpoint, job.reporter.say)
     summary = summarise(job.folder.places, job.settings, job.checkpoint, planned.plan, Tally(time.monotonic()))
     job.reporter.ended(summary)
     return summary
@@ -223,20 +240,15 @@ def _run(job: Job, planned: Planned, target: Path | None) -> Summary:
     checkpoint, settings, places = job.checkpoint, job.settings, job.folder.places
     bound, plan = planned.bound, planned.plan
     tally = Tally(time.monotonic())
-    engine = None if settings.reparse or not plan.to_run else _put_up(job, planned)
+    engine = None if settings.reparse or job.taking or not plan.to_run else _put_up(job, planned)
     number = checkpoint.begin_run(versions(), options_of(settings, job.spec))
     ledger = Ledger(checkpoint, number, plan.rows, plan.settled, job.folder.witness, plan.to_run, job.hand_over)
     _hand_over_known(job)
     stopped: BatchrunError | None = None
-    if settings.reparse:
-        from batchrun.run.reparse import reparse  # the ladder takes long to load, and runs in workers else
-
-        changed = reparse(checkpoint, ledger, settings, job.spec, tally, lambda: job.signals.count > 0)
-        job.reporter.say(f"parsed the kept replies again: {changed:,} came out differently")
-        if job.signals.count:
-            stopped = Interrupted(job.signals.first, "interrupted; --reparse starts over")
-    elif engine:
+    if engine:
         stopped = _run_rows(job, engine, planned, ledger, tally)
+    else:
+        stopped = _settle_without_a_task(job, planned, ledger, tally)
     lost = job.folder.presence.loss()
     stopped = lost or stopped
     output = None
@@ -284,6 +296,11 @@ def _few_rows(checkpoint: Checkpoint, tally: Tally) -> list[Record]:
     return []
 
 
+def _say_taken(job: Job, taking: Takeover, rows: int) -> None:
+    for line in taking.report(rows, dry=job.settings.dry_run):
+        job.reporter.say(line)
+
+
 def _put_up(job: Job, planned: Planned) -> Engine:
     """The engine, ready for the remaining rows. Where it cannot be made ready there has been no run."""
     bound, plan, version = planned.bound, planned.plan, planned.version
@@ -291,6 +308,27 @@ def _put_up(job: Job, planned: Planned) -> Engine:
     slots = slots_for(settings, min(settings.rows_at_once(is_async=is_async), plan.to_run), is_async=is_async)
     engine.prepare(Rows(*bound.task_table(), bound.table.missing, version.sources, slots))
     return engine
+
+
+def _settle_without_a_task(job: Job, planned: Planned, ledger: Ledger, tally: Tally) -> BatchrunError | None:
+    """Rows that others have done, or whose replies are parsed again, if any are; returns why that ended early."""
+
+    def stop() -> bool:
+        return job.signals.count > 0
+
+    if job.taking:
+        job.taking.settle(planned.bound, planned.plan, job.checkpoint, ledger, tally, planned.task, stop)
+        _say_taken(job, job.taking, tally.rows)
+        how = "the same command imports the rest"
+    elif job.settings.reparse:
+        from batchrun.run.reparse import reparse  # the ladder takes long to load, and runs in workers else
+
+        changed = reparse(job.checkpoint, ledger, job.settings, job.spec, tally, stop)
+        job.reporter.say(f"parsed the kept replies again: {changed:,} came out differently")
+        how = "--reparse starts over"
+    else:
+        return None
+    return Interrupted(job.signals.first, f"interrupted; {how}") if stop() else None
 
 
 def _run_rows(job: Job, engine: Engine, planned: Planned, ledger: Ledger, tally: Tally) -> BatchrunError | None:

@@ -26,7 +26,20 @@ README = ROOT / "README.md"
 REFERENCE = ROOT / "docs/reference.md"
 FORMAT = ROOT / "docs/checkpoint-format.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMANDS = ("process", "ctl", "status", "errors", "sample", "show", "report", "export", "verify", "clean", "init")
+COMMANDS = (
+    "process",
+    "import",
+    "ctl",
+    "status",
+    "errors",
+    "sample",
+    "show",
+    "report",
+    "export",
+    "verify",
+    "clean",
+    "init",
+)
 CODES_WITHOUT_ERROR = {0, 1, 70, 129, 130, 143}
 
 

@@ -12,7 +12,7 @@ import typer
 from batchrun.errors import BatchrunError, CheckpointError, OutOfMemory, is_out_of_memory
 from batchrun.options.variables import DEBUG
 
-from . import clean, ctl, errors, export, init, process, report, sample, show, status, verify
+from . import clean, ctl, errors, export, import_results, init, process, report, sample, show, status, verify
 from .common import examples, tell
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EAGAIN)
@@ -31,7 +31,7 @@ app = typer.Typer(
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (process, ctl, init, status, errors, sample, show, report, verify, export, clean):
+for module in (process, import_results, ctl, init, status, errors, sample, show, report, verify, export, clean):
     module.add_to(app)
 
 

@@ -1,8 +1,9 @@
 """`batchrun process`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from functools import partial
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from batchrun.checkpoint.kept import Bring
     from batchrun.engine.local.nursery import Nursery
     from batchrun.options.settings import Settings
+    from batchrun.outcome.takeover import Takeover
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,10 +51,7 @@ def process(context: typer.Context, **given: Any) -> None:
     After a crash, Ctrl-C or kill -9 the same command does what is left.
     """
     _refuse_more(given["input"], context.args)
-    for name, value in given.items():  # as text, where commas stand between names; a list is taken as it is
-        if OPTIONS[name].read is parsing.names:
-            given[name] = ",".join(value) if value else None
-    raise typer.Exit(_run(given.pop("input"), given))
+    raise typer.Exit(run_with(given.pop("input"), given, as_it_stands))
 
 
 def _refuse_more(table: Path | None, words: list[str]) -> None:
@@ -71,7 +70,12 @@ def _refuse_more(table: Path | None, words: list[str]) -> None:
     )
 
 
-def _parameter(option: TableOption) -> Parameter:
+def as_it_stands(typed: list[str]) -> list[str]:
+    """The words of the command that does what is left: the same."""
+    return typed
+
+
+def parameter(option: TableOption) -> Parameter:
     """What typer is to know of an option. Its value stays as it was typed: only who knows all sources reads it."""
     kind = list[str] if option.several else _KINDS.get(option.read, str)
     text = f"{option.help}  \\[default: {option.usual}]" if option.usual else option.help
@@ -96,13 +100,26 @@ def _choice_of(name: str, choices: Sequence[str]) -> str | None:
 _WIDEST = 31
 _KINDS: dict[Any, type] = {parsing.yes_no: bool, Path: Path}
 _CONTEXT = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-process.__signature__ = Signature([_CONTEXT, *(_parameter(option) for option in OPTIONS.values())])  # type: ignore[attr-defined]
+process.__signature__ = Signature([_CONTEXT, *(parameter(option) for option in OPTIONS.values())])  # type: ignore[attr-defined]
 
 
-def _run(named: Path | None, given: dict[str, Any]) -> int:
+def run_with(
+    named: Path | None,
+    given: dict[str, Any],
+    again: Callable[[list[str]], list[str]],
+    taking: Callable[[], "Takeover"] | None = None,
+) -> int:
+    """Do the job on the table that was `named`; returns the exit code.
+
+    `given`: the options that were. `again`: the words of the command that does what is left, from those that were
+    typed. `taking`: makes what is to be taken over, if anything is.
+    """
     from batchrun.options.sources import here
 
-    settings = here(given)
+    for name, value in given.items():  # as text, where commas stand between names; a list is taken as it is
+        if OPTIONS[name].read is parsing.names:
+            given[name] = ",".join(value) if value else None
+    settings = here(given) if taking is None else replace(here(given), limit=0)
     with ExitStack() as stack:
         input_path, settings, bring = _table(named, settings, stack)
         nursery = _early(input_path, settings, stack)  # before the modules that take long to load
@@ -113,14 +130,13 @@ def _run(named: Path | None, given: dict[str, Any]) -> int:
 
         reporter = stack.enter_context(closing(make(settings.progress, settings.quiet, settings.json, sys.stderr)))
         # What comes through a pipe is kept, so that what is to be typed next needs no pipe.
-        typed = [input_path.name if bring and word == STDIN else word for word in as_typed(sys.argv)]
-        return run(input_path, settings, reporter, typed, bring, nursery).exit_code
+        typed = [input_path.name if bring and word == STDIN else word for word in again(as_typed(sys.argv))]
+        taken = taking() if taking else None
+        return run(input_path, settings, reporter, typed, bring, nursery, taking=taken).exit_code
 
 
 def _table(named: Path | None, settings: "Settings", stack: ExitStack) -> tuple[Path, "Settings", "Bring | None"]:
     """The table, the settings that count for it, and what brings it there if it comes from elsewhere."""
-    from dataclasses import replace
-
     from batchrun.checkpoint.fetching import address_of, check_place, fetch
     from batchrun.checkpoint.kept import as_said, keep_stream, piped
     from batchrun.checkpoint.places import names_in

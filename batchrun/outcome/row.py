@@ -166,5 +166,6 @@ def _attempts(found: dict[str, Any]) -> list[str]:
 
 
 def _line(attempt: dict[str, Any], what: str) -> str:
-    where = f"lane {attempt['lane']}, {duration(attempt['seconds'])}"
+    lane = "" if attempt["lane"] is None else f"lane {attempt['lane']}, "
+    where = f"{lane}{duration(attempt['seconds'])}"
     return f"{attempt['attempt']}  {moment(attempt['at'])}, {where}: {what}"

@@ -4,8 +4,6 @@ import gzip
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
-import pyarrow as pa
-
 from .borrowed import Borrowed
 
 
@@ -14,6 +12,8 @@ def _gzip(sink: IO[bytes]) -> AbstractContextManager[Any]:
 
 
 def _zstd(sink: IO[bytes]) -> AbstractContextManager[Any]:
+    import pyarrow as pa  # whoever compresses otherwise does not wait for it
+
     return pa.CompressedOutputStream(pa.PythonFile(Borrowed(sink), mode="w"), "zstd")  # type: ignore[no-any-return]
 
 
