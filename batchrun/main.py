@@ -289,7 +289,7 @@ def _hand_over_known(job: Job) -> None:
 
 def _few_rows(checkpoint: Checkpoint, tally: Tally) -> list[Record]:
     """The rows that have run, to be looked at, if they are few."""
-    if not 0 < tally.rows <= FEW:
+    if not 0 < tally.rows <= FEW or not tally.few:  # replies that were parsed again are not looked at
         return []
     with suppress(BatchrunError):  # what cannot be read has been said already
         return [beside(row) for row in settled_rows(checkpoint, sorted(set(tally.few)))]
