@@ -5,7 +5,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-PYTEST_ARGS ?= --numprocesses auto
+# Half as many again as there are CPUs: the tests start programs, and wait for them.
+PYTEST_ARGS ?= --numprocesses $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 

@@ -178,7 +178,8 @@ def snapshot_of(run: Run, now: float, *, task: str, input_name: str, draining_si
 
 def _lanes(run: Run, engine: EngineState) -> int:
     """Lanes in use. Those that `ctl` has put out of use do not count."""
-    return min(engine.lanes, max(run.helm.jobs, run.engine.busy())) if run.helm.lowered else engine.lanes
+    calls = max(run.helm.jobs, run.engine.busy()) // run.helm.a_call
+    return min(engine.lanes, calls) if run.helm.lowered else engine.lanes
 
 
 def pace(recent: float, rows: int, elapsed: float) -> float:

@@ -45,7 +45,7 @@ class Helm:
         self._task = task
         self._remote = remote
         self._places = jobs
-        self._a_call = a_call
+        self.a_call = a_call
 
     def look(self, run: Steered) -> None:
         """Do what has been asked since the last turn of the run's loop."""
@@ -60,7 +60,7 @@ class Helm:
     def _obey(self, run: Steered, request: Request) -> Answer:
         if run.stopped is not None:
             return self._state(run, draining=True)
-        trouble = "" if request.jobs is None else self._set_jobs(run, request.jobs * self._a_call)
+        trouble = "" if request.jobs is None else self._set_jobs(run, request.jobs * self.a_call)
         if request.paused is not None:
             self.paused = request.paused
         if request.drain:
@@ -74,16 +74,16 @@ class Helm:
     def _set_jobs(self, run: Steered, jobs: int) -> str:
         """Use so many places, and make them if need be; returns why not, if it cannot be done."""
         rows = run.engine.busy() + len(run.backlog)
-        wanted = min(jobs, -(-rows // self._a_call) * self._a_call)
+        wanted = min(jobs, -(-rows // self.a_call) * self.a_call)
         if wanted > self._places:
             try:
                 run.engine.grow(wanted)
             except BatchrunError as error:
-                return f"not {jobs // self._a_call:,} jobs: {error}"
+                return f"not {jobs // self.a_call:,} jobs: {error}"
             self._places = wanted
-        self.jobs, self.asked = jobs, jobs // self._a_call
+        self.jobs, self.asked = jobs, jobs // self.a_call
         self.lowered = jobs < self._places
-        run.allowance.throttle.ceiling = jobs // self._a_call
+        run.allowance.throttle.ceiling = jobs // self.a_call
         return ""
 
     def _in_words(self, request: Request) -> str:
@@ -97,7 +97,7 @@ class Helm:
         return {
             "task": self._task,
             "pid": os.getpid(),
-            "jobs": self.jobs // self._a_call,
+            "jobs": self.jobs // self.a_call,
             "paused": self.paused,
             "draining": draining,
             "in_flight": run.engine.busy(),
