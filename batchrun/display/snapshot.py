@@ -261,6 +261,6 @@ def _most(run: Run, engine: EngineState, now: float) -> float | None:
     """Seconds until every row that executes has ended, by itself or by its timeout, or is ended by the run."""
     if run.patient_until is not None:
         return max(0.0, run.patient_until - now)
-    limit = run.rules.timeout.limit(run.tally.median(now)) if run.rules.timeout else None
+    limit = run.rules.limit(run.tally.median(now))
     last = max((running.started for _, running in engine.running), default=None)
     return None if limit is None or last is None else max(0.0, last + limit - now)

@@ -19,7 +19,7 @@ class Rules:
     `alone`, `guilty`: fingerprints of rows that run by themselves, or not at all (see `suspects`). `patience`:
     seconds that rows in flight have left when the task aborts the run (None: all the time they need). `columns`: of
     the task's rows; `sources`: path and digest of each of its files. `spares_memory`: whether want of memory can keep
-    rows from starting. `together`: one call has several rows.
+    rows from starting. `a_call`: how many rows a call may have.
     """
 
     timeout: Timeout | None
@@ -32,7 +32,11 @@ class Rules:
     columns: tuple[str, ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
     spares_memory: bool = False
-    together: bool = False
+    a_call: int = 1
+
+    def limit(self, median: float | None) -> float | None:
+        """Seconds for one attempt, if there is a limit. `median`: of what the rows took, each its share of a call."""
+        return self.timeout.limit(median and median * self.a_call) if self.timeout else None
 
     def edited(self, loaded: Iterable[tuple[str, str]]) -> list[str]:
         """Which of the task's files a worker has loaded with other content than the run began with."""
@@ -61,5 +65,5 @@ def rules_for(
         columns=columns,
         sources=sources,
         spares_memory=settings.min_free_memory is not None,
-        together=settings.rows_a_call > 1,
+        a_call=settings.rows_a_call,
     )

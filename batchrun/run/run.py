@@ -214,7 +214,7 @@ class Run:
         wait = GATHER_SECONDS if self.ledger.gathered else TICK_SECONDS
         if not self.stopped:
             wait = min(wait, self.backlog.next_due(now, wait), self.allowance.due(now, wait))
-        limit = self.rules.timeout.limit(self.tally.median(now)) if self.rules.timeout else None
+        limit = self.rules.limit(self.tally.median(now))
         try:
             events = self.engine.events(wait, limit)
         except StoppedError as error:  # the engine cannot go on; what has come is kept

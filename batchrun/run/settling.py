@@ -194,7 +194,7 @@ class Settling:
         since, refusals = self._refused.get(ticket.position, (now, 0))
         wait = reply.wait or self._pause(reply, now)
         # The rows of one call come back together, for another one.
-        dice = 1.0 if self._rules.together else random.random()
+        dice = 1.0 if self._rules.a_call > 1 else random.random()
         again = after_refusal(now - since, refusals + 1, wait, dice)
         if again is None and reply.error:
             told = (kinds.RATE_LIMITED, *reply.error[1:])
@@ -203,7 +203,7 @@ class Settling:
         self._refused[ticket.position] = (since, refusals + 1)
         self._tally.refused(reply.error[1] if reply.error else "busy")
         if again is not None:
-            until = together_at(now + again) if self._rules.together else now + again
+            until = together_at(now + again) if self._rules.a_call > 1 else now + again
             self._backlog.rest(ticket, until)
             if wait:  # nobody asks before; the first of a burst of refusals says so for all
                 self.pause_begun |= now >= self._backlog.paused_until

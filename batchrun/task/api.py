@@ -29,7 +29,8 @@ class Current:
 
     `row`: its number, 1 for the first data row. `fingerprint`: 32 hexadecimal digits that name the row by
     its content, the same in every attempt and run, and so fit for an idempotency key. `attempt`: from 1. With
-    `--batch` these are the first row's, and `rows` the numbers of all rows of the call.
+    `--batch`, `row` and `attempt` are the first row's, `rows` has the numbers of all rows of the call, and
+    `fingerprint` names them all.
     """
 
     row: int

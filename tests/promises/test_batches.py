@@ -57,6 +57,14 @@ def ends_of_their_own(rows):
     said = {2: batchrun.Skip("even"), 3: ValueError("three")}
     return [said.get(number, {"rows": batchrun.current().rows}) for number in noted(rows)]
 
+def takes_long(rows):
+    time.sleep(1.2)
+    return noted(rows)
+
+def keys(rows):
+    noted(rows)
+    return [batchrun.current().fingerprint] * len(rows)
+
 def too_few(rows):
     return noted(rows)[:1]
 
@@ -138,6 +146,24 @@ def test_a_row_that_never_ends_is_timed_out_alone(tasks):
     assert ran.returncode == 1, ran.stderr
     assert {row for row, (state, _) in settled(table, "stuck").items() if state == TIMED_OUT} == {7}
     assert len(settled(table, "stuck")) == 32
+
+
+def test_a_multiple_of_the_median_is_one_of_a_call(tasks):
+    table = numbered(tasks / "data.csv", 75)
+    ran = process(tasks, table, "takes_long", "--batch", 25, "--jobs", 2, "--timeout", "10x")
+    assert ran.returncode == 0, ran.stderr
+    assert sorted(map(len, calls(tasks))) == [25, 25, 25]
+
+
+def test_each_call_has_a_key_of_its_own_and_a_single_row_its_own(tasks):
+    table = numbered(tasks / "data.csv", 5)
+    assert process(tasks, table, "keys", "--batch", 4, "--jobs", 1, "--limit", 4).returncode == 0
+    assert process(tasks, table, "keys", "--batch", 4, "--jobs", 1, "--redo", "--limit", 2).returncode == 0
+    found = {row: result for row, (_, result) in settled(table, "keys").items()}
+    # Rows that run again are called alone.
+    assert found[3] == found[4]
+    assert len({*found.values()}) == 3
+    assert {len(key) for key in found.values()} == {32}
 
 
 def test_an_element_may_skip_its_row_or_fail_it(tasks):

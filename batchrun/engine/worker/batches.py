@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
 from itertools import groupby, repeat
 from typing import Any, NamedTuple
 
+from batchrun.checkpoint.sheets import NAME_BYTES
 from batchrun.engine.wire import Reply
 from batchrun.task.api import Abort, count_tokens, counted_tokens, set_current, set_together
 from batchrun.task.load import Function
@@ -44,7 +46,7 @@ class BatchCall:
         `started`: the monotonic time at which the attempts began. Each row is charged its share of the time.
         """
         fit = [row for row in rows if not isinstance(row.cells, Exception)]
-        set_current(rows[0].position, rows[0].fingerprint, rows[0].attempt)
+        set_current(rows[0].position, name_of_call(rows), rows[0].attempt)
         set_together(tuple(row.position for row in fit))
         if self._unpaid:
             count_tokens(*self._unpaid)
@@ -94,6 +96,12 @@ def in_batches(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
         together, size = list(some), 1 if again else most
         for start in range(0, len(together), size):
             yield together[start : start + size]
+
+
+def name_of_call(rows: Sequence[Row]) -> bytes:
+    """A row's fingerprint, or one for all rows: as a key for a service, the first's would stand for its half, too."""
+    names = b"".join(row.fingerprint for row in rows)
+    return names if len(rows) == 1 else blake2b(names, digest_size=NAME_BYTES).digest()
 
 
 def halves(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
