@@ -106,6 +106,7 @@ FLOORS = (
     {"engine"},
     {"run"},
     {"display", "outcome"},
+    {"job"},
     {"main"},
     {"library", "cli"},
     {"__init__", "__main__"},

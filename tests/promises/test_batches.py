@@ -16,7 +16,7 @@ from batchrun.engine.worker.attempt import Row
 from batchrun.engine.worker.batches import halves, in_batches
 
 TASKS = """
-import os, signal, time
+import asyncio, os, signal, time
 import batchrun
 
 def noted(rows):
@@ -81,8 +81,14 @@ def put_off_once(rows):
         raise batchrun.RetryLater(0.05)
     return [batchrun.current().attempt for _ in ids]
 
-async def waits(rows):
-    return rows
+async def waited(rows):
+    loops.add(asyncio.get_running_loop())
+    await asyncio.sleep(0.001)
+    assert len(loops) == 1
+    noted(rows)
+    return [{"square": batchrun.current().rows[nth] ** 2} for nth in range(len(rows))]
+
+loops = set()
 """
 
 
@@ -107,7 +113,7 @@ def squares(numbers):
     return {number: (DONE, {"square": number**2}) for number in numbers}
 
 
-@pytest.mark.parametrize("task", ["squares", "yielded"])
+@pytest.mark.parametrize("task", ["squares", "yielded", "waited"])
 def test_each_row_has_its_own_result_and_batches_are_filled_in_order(tasks, task):
     table = numbered(tasks / "data.csv", 100)
     ran = process(tasks, table, task, "--batch", 16, "--jobs", 2)
@@ -214,7 +220,6 @@ def test_a_worker_is_replaced_between_calls(tasks):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--task", "batches.py:waits", "--batch", 4), "--batch is for plain functions"),
         (("--task", "batches.py:squares", "--batch-frame"), "give --batch N as well"),
         (("--task", "batches.py:squares", "--batch", 4, "--threads", 2), "--batch cannot be combined with --threads"),
         (("--command", "echo {id}", "--batch", 4), "--batch cannot be combined with --command"),

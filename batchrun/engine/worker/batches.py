@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextvars import copy_context
 from hashlib import blake2b
 from itertools import groupby, repeat
 from typing import Any, NamedTuple
@@ -88,6 +89,14 @@ class BatchCall:
         if isinstance(value, BaseException):  # Skip, or what has gone wrong with this row alone
             return failed(position, seconds, value)
         return self._finish(position, seconds, value)
+
+
+def one_call_at_a_time(function: Function) -> Function:
+    """An `async def` as a plain function. Its calls share one event loop, and with it what the task keeps there."""
+    import asyncio  # only where it is used
+
+    runner = asyncio.Runner()
+    return lambda rows: runner.run(function(rows), context=copy_context())
 
 
 def in_batches(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:

@@ -24,7 +24,7 @@ from batchrun.task.load import Function, load, users_trace
 from batchrun.task.shadowing import shadowed
 
 from .attempt import finisher, safe_text
-from .batches import BatchCall, Batching
+from .batches import BatchCall, Batching, one_call_at_a_time
 from .enough import TOO_LARGE_HINT, Enough
 from .lifeline import die_with, in_own_group, watch_for_hang_up
 from .output import Output
@@ -33,7 +33,6 @@ from .slate_writer import SlateWriter
 from .templating import Answer, Born, LoadedTask, become_template
 
 _ASIDE = 1000
-_PLAIN = "make it a def that waits for its calls itself, such as with asyncio.run"
 _NOT_FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -131,7 +130,7 @@ def _load(setup: WorkerSetup) -> LoadedTask:
         function, loaded = load(setup.spec, setup.args, strict=setup.strict, accept_truncated=setup.accept_truncated)
         hello = Hello(*loaded, error=None, hint="", trace="")
         if hello.is_async and setup.batch:
-            raise TaskError("--batch is for plain functions, and the task is an async def", _PLAIN)
+            function, hello = one_call_at_a_time(function), hello._replace(is_async=False)
         if hello.is_async:
             from . import looped  # noqa: F401 - asyncio only where it is used, and before anybody waits for rows
     except TaskError as error:
