@@ -15,6 +15,7 @@ settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 sys.path.insert(0, str(Path(__file__).parent))
+from failing_disk import compiled  # noqa: E402
 from support import NOTE  # noqa: E402
 
 # A suite that a shell runs in the background is told to ignore Ctrl-C, one under nohup to ignore that its terminal
@@ -94,3 +95,9 @@ def folder(tmp_path: Path) -> Path:
     """A working folder with `tasks.py`."""
     (tmp_path / "tasks.py").write_text(TASKS)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    """The library that makes disk operations fail."""
+    return compiled("failing_disk", tmp_path_factory.mktemp("shim"))

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from errno import EIO, ENOLCK, ENOSPC, ENOSYS
 from itertools import cycle, groupby, product
@@ -13,12 +12,8 @@ from pathlib import Path
 from signal import SIGKILL
 
 import pytest
-from support import COMMAND, ROOT, batchrun, database, environment, numbered, records, settled
-
-from batchrun.checkpoint.bind import open_bound
-from batchrun.checkpoint.opening import NothingYet, opened
-from batchrun.checkpoint.witness import noted
-from batchrun.outcome.proof import verify
+from failing_disk import ROWS, Trial, compiled, proof_of
+from support import COMMAND, ROOT, batchrun, environment, numbered, records, settled
 
 LARGE = """
 import os, time
@@ -280,23 +275,6 @@ def test_a_checkpoint_that_may_not_be_opened_is_told_without_a_traceback(folder,
         place.chmod(0o700)
 
 
-def compiled(source, folder):
-    """A library to be preloaded, which comes between a process and its disk."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None or sys.platform != "linux":
-        pytest.skip("a C compiler makes the failing disk")
-    library = folder / f"{source}.so"
-    source = ROOT / f"tests/data/{source}.c"
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-    return library
-
-
-@pytest.fixture(scope="session")
-def shim(tmp_path_factory):
-    """The library that makes disk operations fail."""
-    return compiled("failing_disk", tmp_path_factory.mktemp("shim"))
-
-
 def test_a_slow_disk_slows_commits_and_not_lanes(tmp_path):
     table, log = numbered(tmp_path / "data.csv", 400), tmp_path / "fsyncs"
     (tmp_path / "tasks.py").write_text("import time\ndef task(row):\n    time.sleep(0.05)\n")
@@ -313,42 +291,6 @@ WAYS_TO_FAIL = {
     "torn": {"FAIL_ERRNO": EIO, "FAIL_TORN": 1},
     "torn and killed": {"FAIL_TORN": 1, "FAIL_KILL": 1},
 }
-ROWS = 3
-
-
-class Trial:
-    """A fresh table whose checkpoint and results lie on a disk that fails once."""
-
-    def __init__(self, place: Path, shim: Path):
-        self.shim = shim
-        self.place = place
-        place.mkdir()
-        self.table = numbered(place / "data.csv", ROWS)
-        self.results = place / "data.results.csv"
-        self.log = place.with_suffix(".log")
-
-    def run(self, fail_at=0, options=("--jobs", 1), **how):
-        failing = {
-            "LD_PRELOAD": self.shim, "FAIL_UNDER": self.place, "FAIL_AT": fail_at,
-            "FAIL_MARK": self.place.with_suffix(f".mark{time.monotonic_ns()}"), "FAIL_LOG": self.log, **how,
-        }  # fmt: skip
-        env = {name: str(value) for name, value in failing.items()}
-        return batchrun("process", self.table, "-t", "repair", *options, env=env)
-
-
-def proof_of(table, name):
-    """What `verify` finds; None if the run ended before there was anything to verify."""
-    path = database(table, name)
-    if not path.exists():
-        return None
-    note = noted(path.with_suffix(".lock"))
-    try:
-        with opened(path, write=False) as checkpoint:
-            bound = open_bound(checkpoint, table) if checkpoint.get("digest") else None
-            return verify(checkpoint, bound, note)
-    except NothingYet:
-        assert note is None
-        return None
 
 
 def steps(log):

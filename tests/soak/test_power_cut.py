@@ -5,9 +5,9 @@ import random
 import shutil
 import struct
 
+from failing_disk import Trial, proof_of
 from power_cut import Disk, steps_of
 from support import batchrun, database, numbered, settled
-from test_disk import Trial, proof_of, shim  # noqa: F401
 
 CUTS = int(os.environ.get("POWER_CUTS", "60"))
 SEED = int(os.environ.get("POWER_SEED", "7"))
@@ -23,7 +23,7 @@ RESULTS_AT = 32
 """In the note that a run leaves in its lock file after each commit: how many results have been committed."""
 
 
-def test_what_was_acknowledged_is_there_after_a_power_cut_at_any_moment(shim, tmp_path):  # noqa: F811
+def test_what_was_acknowledged_is_there_after_a_power_cut_at_any_moment(shim, tmp_path):
     """`POWER_CUTS` moments, some of them while the log is folded into the checkpoint."""
     trial = Trial(tmp_path / "run", shim)
     journal = tmp_path / "journal"
