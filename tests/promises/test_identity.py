@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import sqlite3
 import subprocess
 import tracemalloc
@@ -255,6 +256,35 @@ def test_a_row_that_stands_in_the_ledger_twice_can_be_found_again_in_a_table_tha
         )
     assert [name for position, name in found if position > 0] == table
     assert len(found) == len(ledger)
+
+
+def test_an_interruption_while_places_are_written_anew_is_told_as_such_and_the_next_run_goes_on(tmp_path, monkeypatch):
+    from batchrun.checkpoint.anchoring import anchor
+    from batchrun.checkpoint.anchoring.spool import Spool
+    from batchrun.checkpoint.opening import opened
+    from batchrun.checkpoint.records import Settled
+    from batchrun.core.states import DONE
+    from batchrun.errors import Interrupted
+
+    names = [number.to_bytes(16, "little") for number in range(1, 101)]
+
+    def reverse():
+        with Spool(tmp_path) as spool, checkpoint.transaction():
+            spool.add(names[::-1], None)
+            return anchor.anchor(checkpoint, spool, tmp_path).moved
+
+    def interrupted(places):
+        yield next(places)
+        raise Interrupted(signal.SIGINT, "interrupted")
+
+    with opened(tmp_path / "c.sqlite", write=True) as checkpoint:
+        rows = [Settled(position, name, None, DONE, 1, 1, 0.0, b"1") for position, name in enumerate(names, 1)]
+        checkpoint.write(1, rows, [])
+        with monkeypatch.context() as patch:
+            patch.setattr(anchor, "_together", interrupted)
+            with pytest.raises(Interrupted):
+                reverse()
+        assert reverse() == 100
 
 
 NAMES = st.sampled_from([bytes([first, *[0] * 14, last]) for first in (0, 7) for last in range(3)])

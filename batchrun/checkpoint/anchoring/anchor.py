@@ -145,11 +145,10 @@ def move(db: sqlite3.Connection, moves: Iterable[Segment]) -> Moved:
     """Move records to where their rows stand now; every record is in one of the segments."""
     db.execute("CREATE TEMP TABLE move(new INTEGER PRIMARY KEY, old INTEGER NOT NULL, length INTEGER NOT NULL)")
     db.executemany("INSERT INTO move(old, length, new) VALUES (?, ?, ?)", moves)
-    try:
-        stands = db.execute("SELECT 1 FROM move WHERE old != new LIMIT 1").fetchone() is None
-        return Moved(0, 0, 0) if stands else _apply(db)
-    finally:
-        db.execute("DROP TABLE move")
+    stands = db.execute("SELECT 1 FROM move WHERE old != new LIMIT 1").fetchone() is None
+    moved = Moved(0, 0, 0) if stands else _apply(db)
+    db.execute("DROP TABLE move")  # after an error it goes with the transaction
+    return moved
 
 
 def _with_lost(db: sqlite3.Connection, aligned: Aligned) -> Iterator[Segment]:
