@@ -183,7 +183,7 @@ def test_an_element_may_skip_its_row_or_fail_it(tasks):
     assert len(calls(tasks)) == 1
 
 
-@pytest.mark.parametrize(("task", "said"), [("too_few", "1 results for 16 rows"), ("no_list", "dict for 16 rows")])
+@pytest.mark.parametrize(("task", "said"), [("too_few", "1 result for 16 rows"), ("no_list", "dict for 16 rows")])
 def test_a_task_that_never_returns_a_result_for_each_row_stops_the_run_with_the_numbers(tasks, task, said):
     table = numbered(tasks / "data.csv", 64)
     ran = process(tasks, table, task, "--batch", 16, "--jobs", 1)

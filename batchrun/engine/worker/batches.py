@@ -8,13 +8,14 @@ from itertools import groupby, repeat
 from typing import Any, NamedTuple
 
 from batchrun.checkpoint.sheets import NAME_BYTES
+from batchrun.core.text import counted
 from batchrun.engine.wire import Reply
 from batchrun.task.api import Abort, count_tokens, counted_tokens, set_current, set_together
 from batchrun.task.load import Function
 
 from .attempt import Finish, Row, failed
 
-_A_LIST = "with --batch it has to return a list with a result for each row"
+_A_LIST = "with --batch a task returns a list with a result for each row"
 _SURE = 3
 """So many calls for several rows that come out wrong, and none right, are the task's own fault."""
 
@@ -72,18 +73,18 @@ class BatchCall:
         value = self._function(_framed(rows) if self._frame else rows)  # type: ignore[arg-type]
         values = _listed(value)
         if values is None or len(values) != len(rows):
-            found = type(value).__name__ if values is None else f"{len(values):,} results"
-            said = f"{found} for {len(rows):,} row{'s' if len(rows) > 1 else ''}"
+            found = type(value).__name__ if values is None else counted(len(values), "result")
+            said = f"{found} for {counted(len(rows), 'row')}"
             if len(rows) > 1:
                 self._wrong.append(said)
-            raise WrongNumber(f"the task returned {said}; {_A_LIST}")
+            raise WrongNumber(f"{_A_LIST}, and this one returned {said}")
         self._right = self._right or len(rows) > 1
         return values
 
     def _check_task(self, rows: Sequence[Row]) -> None:
         """Raise `Abort` if the task has never returned a result for each row: for one alone it would seem right."""
         if len(rows) == 1 and not self._right and len(self._wrong) >= _SURE:
-            raise Abort(f"{_A_LIST}, and the task returned {', '.join(self._wrong[:_SURE])}")
+            raise Abort(f"{_A_LIST}, and this one returned {', '.join(self._wrong[:_SURE])}")
 
     def _end(self, position: int, seconds: float, value: Any) -> Reply:
         if isinstance(value, BaseException):  # Skip, or what has gone wrong with this row alone
