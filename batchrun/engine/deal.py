@@ -4,9 +4,11 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from batchrun.checkpoint.sheets import NAME_BYTES
+
+AnyRow = TypeVar("AnyRow")
 
 
 class Ticket(NamedTuple):
@@ -122,3 +124,9 @@ def pop(sent: dict[int, Deal], positions: Sequence[int]) -> list[Deal]:
     cut = parts(sent, positions)
     deque(map(sent.pop, positions, repeat(None)), maxlen=0)  # in C: quick rows are many
     return cut
+
+
+def halves(rows: Sequence[AnyRow]) -> tuple[Sequence[AnyRow], Sequence[AnyRow]]:
+    """The rows of a call that went wrong, for two calls."""
+    half = -(-len(rows) // 2)
+    return rows[:half], rows[half:]

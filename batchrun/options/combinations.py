@@ -17,7 +17,6 @@ GUESTS = {"prompt": PROMPT, "command": PROGRAM}
 _ONE_ROW = {
     "prompt": "a prompt is one row's",
     "command": "a command is started for one row",
-    "threads": "each call has its worker for itself",
     "engine": "batches run on this machine",
 }
 """What has no batches, and why."""

@@ -49,9 +49,9 @@ def blame(lane: Lane, death: Death, *, misled: bool) -> tuple[list[Event], set[i
         case Overgrown(row, why):
             if deal := rows.sent.pop(row.position, None):
                 events.append(Crashed(lane.index, deal.of(row.position), seconds(row.position), why, death.tail))
-        case Hung():
+        case Hung(known):
             # None could be named: nobody is charged before one does it again.
-            suspects = started.keys() & rows.sent.keys()
+            suspects = {row for row in known or started if row in rows.sent}
         case None | Garbled() if death.cause is not None or ending is not None:
             # It has died by itself. In a lane that retires threads still run whose rows have been given up: it may have
             # been one of them, so nobody is named there either.

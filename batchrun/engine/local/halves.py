@@ -1,10 +1,20 @@
 """Rows of a call that killed its worker, or never came back: they run again in halves, until the culprit is alone."""
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from batchrun.engine.deal import Deal, parts, rows_of, take
+from batchrun.checkpoint.inflight import Running
+from batchrun.engine.deal import Deal, halves, parts, rows_of
 from batchrun.engine.events import Event, Returned
+
+
+def by_call(running: Iterable[Running], suspects: Collection[int]) -> list[list[int]]:
+    """The suspects of each call that ran: its rows have started at the same time."""
+    calls: dict[float, list[int]] = {}
+    for row in running:
+        if row.position in suspects:
+            calls.setdefault(row.started, []).append(row.position)
+    return list(calls.values())
 
 
 class Halves:
@@ -18,15 +28,18 @@ class Halves:
         """How many rows wait here."""
         return sum(map(rows_of, self._waiting))
 
-    def keep(self, events: Sequence[Event], suspects: Collection[int]) -> list[Event]:
-        """Of what a dead worker's lane returns, keep the suspects, in two groups; returns what else has happened."""
+    def keep(self, events: Sequence[Event], calls: Sequence[Sequence[int]]) -> list[Event]:
+        """Of what a dead worker's lane returns, keep the suspects; returns what else has happened.
+
+        `calls`: the suspects of each call that it may have been. A single one is cut in two.
+        """
+        groups = halves(calls[0]) if len(calls) == 1 else calls
+        suspects = {position for call in calls for position in call}
         others: list[Event] = []
         for event in events:
             if isinstance(event, Returned):
                 sent = {position: deal for deal in event.deals for position in deal.positions}
-                kept = deque(parts(sent, [position for position in sent if position in suspects]))
-                half = -(-rows_of(kept) // 2)
-                self._waiting += [take(kept, half), list(kept)]
+                self._waiting += [parts(sent, group) for group in groups]
                 rest = parts(sent, [position for position in sent if position not in suspects])
                 others += [Returned(event.lane, tuple(rest))] if rest else []
             else:

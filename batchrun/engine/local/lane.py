@@ -67,6 +67,11 @@ class Lane:
         return self.setup.batch or 0
 
     @property
+    def calls(self) -> int:
+        """How many calls of the task run here at once."""
+        return -(-self.slots // (self.batch or 1))
+
+    @property
     def is_async(self) -> bool:
         """Whether its worker has said that the task is an `async def`."""
         return self.worker.hello is not None and self.worker.hello.is_async
@@ -113,7 +118,7 @@ class Lane:
         most = self.slots
         if not rows.stuck:
             by_bytes = int(_HELD_BYTES / (self._row_bytes + 1))
-            most = max(most, min(self._pace.hold(self.absence.seconds) * self.slots, by_bytes, MAX_HELD))
+            most = max(most, min(self._pace.hold(self.absence.seconds) * self.calls, by_bytes, MAX_HELD))
         room = max(0, most - len(rows.sent))
         return room // self.batch * self.batch if self.batch else room
 
@@ -125,7 +130,7 @@ class Lane:
         """All that the worker has said, and the rows that are done on its slate, of which it has still to speak."""
         events: list[Event] = []
         pipes, rows = self.worker.pipes, self.rows
-        while self.slots == 1 or self.batch:
+        while self.calls == 1:
             sent = pipes.slate.sheets
             events += self._told(pipes.hear_out())
             if rows.sheets < sent:  # what it wrote was lost among what a row has written

@@ -26,7 +26,7 @@ from batchrun.task.notice import untagged
 from .births import Births
 from .blame import Death, blame
 from .crew import Crew
-from .halves import Halves
+from .halves import Halves, by_call
 from .lane import Lane, kill_all, wait_gone
 from .nursery import Nursery
 from .overdue import end_overgrown, look_after
@@ -337,7 +337,7 @@ class Lanes:
             cause = "died with the process that starts workers, which this row kills"
         blamed, suspects = blame(lane, Death(now, running, holder, cause, tail), misled=self._suspicion.misled)
         if lane.batch and len(suspects) > 1 and self._crew.replacing:
-            blamed = self._halves.keep(blamed, suspects)
+            blamed = self._halves.keep(blamed, by_call(running, suspects))
         else:
             self._suspicion.of_lanes |= suspects
         charged = any(isinstance(event, (Crashed, TimedOut)) for event in blamed)

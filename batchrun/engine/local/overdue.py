@@ -67,7 +67,7 @@ def _end(lane: Lane, running: Sequence[Running], now: float, limit: float) -> li
     # A coroutine can be asked to end, a thread can neither be asked nor ended, and a process can be ended with all
     # that it has started. So the limit is kept in three ways, and only the last is sure.
     if lane.batch:
-        lane.kill(Condemned(late[0]) if len(running) == 1 else Hung())
+        lane.kill(Condemned(late[0]) if len(late) == 1 else Hung({row.position for row in late}))
         return []
     if lane.slots > 1:
         return _give_up(lane, late, now)

@@ -3,6 +3,7 @@
 import os
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import NamedTuple
 
 from batchrun.checkpoint.inflight import Running
@@ -24,8 +25,13 @@ class Condemned(NamedTuple):
     row: Running
 
 
-class Hung:
-    """It was ended because one of its rows kept all others from going on, and it is not known which."""
+class Hung(NamedTuple):
+    """It was ended because one of its rows kept all others from going on, and it is not known which.
+
+    `suspects`: it is one of these, if that is known.
+    """
+
+    suspects: Collection[int] | None = None
 
 
 class Overgrown(NamedTuple):

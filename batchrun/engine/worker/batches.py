@@ -1,8 +1,11 @@
 """Many rows in one call of the task, each with an end of its own (`--batch`). See docs/decisions/0029."""
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from contextvars import copy_context
+from functools import cache
 from hashlib import blake2b
 from itertools import groupby, repeat
 from typing import Any, NamedTuple
@@ -25,14 +28,16 @@ class WrongNumber(TypeError):
 
 
 class Batching(NamedTuple):
-    """Up to `most` rows are called together, through `call`."""
+    """Up to `most` rows are called together, as a DataFrame if `frame`."""
 
     most: int
-    call: "BatchCall"
+    frame: bool
 
 
 class BatchCall:
-    """Calls the task for several rows. `frame`: they are handed over as a DataFrame, not as a list of dicts."""
+    """Calls the task for several rows, one call after the other. `frame`: they are handed over as a DataFrame, not as a
+    list of dicts.
+    """
 
     def __init__(self, function: Function, finish: Finish, *, frame: bool) -> None:
         self._function = function
@@ -92,12 +97,34 @@ class BatchCall:
         return self._finish(position, seconds, value)
 
 
-def one_call_at_a_time(function: Function) -> Function:
-    """An `async def` as a plain function. Its calls share one event loop, and with it what the task keeps there."""
+def on_one_loop(function: Function) -> Function:
+    """An `async def` as a plain function, for one thread or several. All its calls share one event loop, and with it
+    what the task keeps there.
+    """
     import asyncio  # only where it is used
 
     runner = asyncio.Runner()
-    return lambda rows: runner.run(function(rows), context=copy_context())
+
+    @cache
+    def elsewhere() -> asyncio.AbstractEventLoop:
+        loop = runner.get_loop()
+        threading.Thread(target=turn, args=(loop,), name="event loop", daemon=True).start()
+        return loop
+
+    def turn(loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            with suppress(BaseException):  # sys.exit in a call ends the call, and not the others
+                loop.run_forever()
+
+    def call(rows: Any) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            return runner.run(function(rows), context=copy_context())
+        with lock:
+            loop = elsewhere()
+        return asyncio.run_coroutine_threadsafe(function(rows), loop).result()
+
+    lock = threading.Lock()
+    return call
 
 
 def in_batches(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
@@ -112,12 +139,6 @@ def name_of_call(rows: Sequence[Row]) -> bytes:
     """A row's fingerprint, or one for all rows: as a key for a service, the first's would stand for its half, too."""
     names = b"".join(row.fingerprint for row in rows)
     return names if len(rows) == 1 else blake2b(names, digest_size=NAME_BYTES).digest()
-
-
-def halves(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
-    """The rows of a call that went wrong, for two calls."""
-    half = -(-len(rows) // 2)
-    return rows[:half], rows[half:]
 
 
 def _shared(ends: list[Reply]) -> list[Reply]:

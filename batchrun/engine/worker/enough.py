@@ -24,9 +24,9 @@ class Enough:
             return ""
         return f"a worker takes {memory(used)} once the task is loaded, more than --worker-memory {memory(limit)}"
 
-    def after_row(self) -> str:
-        """A row has ended; returns `why`."""
-        self._left -= 1
+    def after_row(self, rows: int = 1) -> str:
+        """So many rows have ended; returns `why`."""
+        self._left -= rows
         if self._left <= 0:
             self.why = self.why or f"it has run {counted(self._limits.rows or 0, 'row')} (--worker-rows)"
         elif self._limits.memory and (used := memory_of("self")) > self._limits.memory:

@@ -12,19 +12,21 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, NoReturn
 
 from batchrun.checkpoint.inflight import InFlight, full_barrier
 from batchrun.checkpoint.sheets import NAME_BYTES
+from batchrun.engine.deal import halves
 from batchrun.engine.wire import Reply, pack_plain, read_frames, write_all
 from batchrun.table.convert import converter
 from batchrun.task.api import forget_current
 from batchrun.task.load import Function
 
 from .attempt import Finish, Row, attempt
-from .batches import Batching, halves, in_batches
+from .batches import BatchCall, Batching, in_batches
 from .enough import Enough
 from .lifeline import watch_for_hang_up
 from .output import Output
@@ -53,13 +55,13 @@ class Service:
     enough: Enough
     slate: SlateWriter | None = None
 
-    def begin_together(self, cell: int, rows: Sequence[Row]) -> float | None:
+    def begin_together(self, cell: int, lane: int, rows: Sequence[Row]) -> float | None:
         """The same as `begin` for the rows of one call, in cells that follow each other: all of them, or none."""
         started = time.monotonic()
         for own, row in enumerate(rows, cell):
             self.cells.start(own, row.position, started, row.attempt, row.fingerprint)
         full_barrier()
-        if not self.cells.may_start(cell, rows[0].batch) or self.gone():
+        if not self.cells.may_start(lane, rows[0].batch) or self.gone():
             self.clear(cell, len(rows))
             return None
         for own, row in enumerate(rows, cell):
@@ -142,13 +144,16 @@ def serve(service: Service, inbox: int, batch: Batching | None = None) -> None:
     """Run a plain function on what comes, until the coordinator closes the inbox. `batch`: many rows a call."""
     desk = Desk()
     messages = read_frames(inbox)
+    call = BatchCall(service.function, service.finish, frame=batch.frame) if batch else None
     for message in messages:
         rows = desk.rows(message)
-        if batch:
-            _in_calls(service, batch, desk.first, rows)
-        elif desk.slots > 1:
-            _in_threads(replace(service, slate=None), desk, messages, inbox)
+        if desk.slots > (batch.most if batch else 1):
+            _in_threads(replace(service, slate=None), desk, messages, inbox, batch)
             return
+        if batch and call:
+            for together in in_batches(rows, batch.most):
+                _together(service, call, desk.first, desk.first, together, nullcontext())
+            forget_current()
         else:
             _one_by_one(service, desk.first, rows)
         if service.slate is not None:
@@ -170,59 +175,82 @@ def _one_by_one(service: Service, cell: int, rows: list[Row]) -> None:
     forget_current()
 
 
-def _in_calls(service: Service, batch: Batching, cell: int, rows: list[Row]) -> None:
-    """Several rows a call. Of a call that goes wrong, its halves are called, and so on until the rows are alone."""
-    for together in in_batches(rows, batch.most):
-        # The larger first: a row alone says nothing of a task that returns the wrong number of results.
-        calls = deque[Sequence[Row]]([together])
-        while calls and not service.enough.why:
-            some = calls.popleft()
-            if (started := service.begin_together(cell, some)) is None:
-                continue
-            if (replies := batch.call(some, started)) is None:
-                service.clear(cell, len(some))
-                calls += halves(some)
-                continue
+def _together(
+    service: Service,
+    call: BatchCall,
+    cell: int,
+    lane: int,
+    together: Sequence[Row],
+    pipe: AbstractContextManager[object],
+) -> None:
+    """Several rows a call. Of a call that goes wrong, its halves are called, and so on until the rows are alone.
+
+    `cell`: the first of as many; `pipe`: held while there are replies.
+    """
+    # The larger first: a row alone says nothing of a task that returns the wrong number of results.
+    calls = deque([together])
+    while calls and not service.enough.why:
+        some = calls.popleft()
+        if (started := service.begin_together(cell, lane, some)) is None:
+            continue
+        if (replies := call(some, started)) is None:
+            service.clear(cell, len(some))
+            calls += halves(some)
+            continue
+        with pipe:
             for own, reply in enumerate(replies, cell):
                 service.end(own, reply)
-                service.enough.after_row()
-    forget_current()
+            service.enough.after_row(len(some))
 
 
-def _in_threads(service: Service, desk: Desk, messages: Iterator[Any], inbox: int) -> None:
-    """One thread a slot, each with its own cell. Ends with the inbox; rows under way end with the process."""
-    waiting: queue.SimpleQueue[Row] = queue.SimpleQueue()
-    pipe = threading.Lock()
+def _alone(service: Service, cell: int, lane: int, row: Row, pipe: threading.Lock) -> None:
+    """One row, beside others."""
+    if (started := service.begin(cell, lane, row)) is not None:
+        reply = attempt(service.function, row, service.finish, started)
+        with pipe:
+            service.end(cell, reply)
+            service.enough.after_row()
+
+
+def _in_threads(
+    service: Service, desk: Desk, messages: Iterator[Any], inbox: int, batch: Batching | None = None
+) -> None:
+    """One thread for each call at a time, with cells of its own. Ends with the inbox; rows under way end with the
+    process.
+    """
+    waiting: queue.SimpleQueue[list[Row]] = queue.SimpleQueue()
+    pipe = threading.Lock()  # a frame must not be cut in two by another
     at_work: set[int] = set()
+    most = batch.most if batch else 1
 
     def live(cell: int) -> None:
         own = replace(service, gone=watch_for_hang_up(inbox))
+        call = BatchCall(own.function, own.finish, frame=batch.frame) if batch else None
         while True:
-            row = waiting.get()
+            rows = waiting.get()
             with pipe:
                 if own.enough.why:
                     return
                 at_work.add(cell)
-            if (started := own.begin(cell, desk.first, row)) is not None:
-                reply = attempt(own.function, row, own.finish, started)
-                try:
-                    with pipe:  # a frame must not be cut in two by another
-                        own.end(cell, reply)
-                        own.enough.after_row()
-                except BaseException:  # noqa: BLE001 - the others would go on, and the row never end
-                    die()
-                forget_current()
+            try:
+                if call:
+                    _together(own, call, cell, desk.first, rows, pipe)
+                else:
+                    _alone(own, cell, desk.first, rows[0], pipe)
+            except BaseException:  # noqa: BLE001 - the others would go on, and the row never end
+                die()
+            forget_current()
             with pipe:
                 at_work.discard(cell)
                 if own.enough.why and not at_work:
                     own.enough.say()
                     os._exit(0)  # the main thread waits in a read, which nothing ends
 
-    for slot in range(desk.slots):
+    for slot in range(0, desk.slots, most):
         threading.Thread(target=live, args=(desk.first + slot,), name=f"slot {slot}", daemon=True).start()
     for message in messages:
-        for row in desk.rows(message):
-            waiting.put(row)
+        for rows in in_batches(desk.rows(message), most):
+            waiting.put(rows)
 
 
 def die(error: BaseException | None = None) -> NoReturn:

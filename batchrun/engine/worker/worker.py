@@ -24,7 +24,7 @@ from batchrun.task.load import Function, load, users_trace
 from batchrun.task.shadowing import shadowed
 
 from .attempt import finisher, safe_text
-from .batches import BatchCall, Batching, one_call_at_a_time
+from .batches import Batching, on_one_loop
 from .enough import TOO_LARGE_HINT, Enough
 from .lifeline import die_with, in_own_group, watch_for_hang_up
 from .output import Output
@@ -85,8 +85,8 @@ def main(
 
             serve_async(service, inbox)
         else:
-            batch = setup.batch and Batching(setup.batch, BatchCall(function, finish, frame=setup.frame))
-            serve(replace(service, slate=SlateWriter(Slate(slate), inbox, outbox)), inbox, batch or None)
+            batch = Batching(setup.batch, setup.frame) if setup.batch else None
+            serve(replace(service, slate=SlateWriter(Slate(slate), inbox, outbox)), inbox, batch)
 
 
 def _heed_in_children() -> None:
@@ -130,7 +130,7 @@ def _load(setup: WorkerSetup) -> LoadedTask:
         function, loaded = load(setup.spec, setup.args, strict=setup.strict, accept_truncated=setup.accept_truncated)
         hello = Hello(*loaded, error=None, hint="", trace="")
         if hello.is_async and setup.batch:
-            function, hello = one_call_at_a_time(function), hello._replace(is_async=False)
+            function, hello = on_one_loop(function), hello._replace(is_async=False)
         if hello.is_async:
             from . import looped  # noqa: F401 - asyncio only where it is used, and before anybody waits for rows
     except TaskError as error:
