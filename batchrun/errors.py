@@ -14,6 +14,7 @@ BatchrunError                  what it says is what the user reads; never a trac
 """
 
 import errno
+import os
 from typing import ClassVar
 
 _OUT_OF_MEMORY = ("out of memory", "Cannot allocate memory", "failed to map segment")
@@ -30,6 +31,16 @@ class BatchrunError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+    def _render_traceback_(self) -> list[str]:
+        """What notebooks show: the user's own lines, the message and the hint, and no line of this package's."""
+        import traceback  # only a notebook needs it
+
+        others = (os.path.dirname(__file__) + os.sep, f"{os.sep}IPython{os.sep}")
+        frames = traceback.extract_tb(self.__traceback__)
+        lines = [each for each in frames if not any(other in each.filename for other in others)]
+        hint = [f"  → {self.hint}"] if self.hint else []
+        return [*"".join(traceback.format_list(lines)).splitlines(), f"{type(self).__name__}: {self}", *hint]
 
 
 class UsageError(BatchrunError):

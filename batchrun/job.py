@@ -100,7 +100,7 @@ def run_job(job: Job, planned: Planned, target: Path | None) -> Summary:
     try:
         if not isinstance(stopped, CheckpointError):
             bound.check()
-            output = write_results(places, target, bound, checkpoint, job.signals, settings)
+            output = write_results(places, target, bound, checkpoint, job.signals, settings, job.reporter.say)
     except BatchrunError as error:
         stopped = stopped or error
     summary = summarise(places, settings, checkpoint, plan, tally, output, stopped)

@@ -15,6 +15,7 @@ DOORS = {
     "loky": {"engine/local/nursery.py"},
     "typer": {"cli/"},
     "rich": {"display/"},
+    "IPython": {"display/notebook.py"},
     "json_repair": {"task/reply/mend.py"},
     "jsonschema": {"task/reply/schema.py"},
     "openai": {"task/prompt/client.py"},

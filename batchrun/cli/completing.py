@@ -1,13 +1,17 @@
 """What a shell offers to complete: tasks, functions, columns, checkpoints. Nothing of the user's is run for it."""
 
 import ast
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import io
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 import typer
 
 Completion = Callable[..., list[str]]
+_NO_TASKS = re.compile(r"^[._]|\.batchrun$")
 
 
 def completion_of(name: str, choices: Iterable[str]) -> Completion | None:
@@ -21,15 +25,21 @@ def completion_of(name: str, choices: Iterable[str]) -> Completion | None:
 
 
 def tasks(_: typer.Context, begun: str) -> list[str]:
-    """Files of Python with a colon behind them, and then the functions in one; and the built-in task."""
+    """Files of Python with a colon behind them, or the functions of the only one; and the built-in task."""
     file, colon, _rest = begun.rpartition(":")
     if colon:
-        return _beginning(begun, (f"{file}:{name}" for name in _functions(Path(file))))
+        return _beginning(begun, _tasks_in(file))
     place = Path(begun).parent if "/" in begun else Path()
     with suppress(OSError):
-        folders = [f"{path}/" for path in place.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))]
-        return _beginning(begun, ["repair", *(f"{path}:" for path in place.glob("*.py")), *folders])
+        folders = [f"{path}/" for path in place.iterdir() if path.is_dir() and not _NO_TASKS.search(path.name)]
+        found = _beginning(begun, ["repair", *(f"{path}:" for path in place.glob("*.py")), *folders])
+        # A shell ends a word that is the only one with a space.
+        return found if len(found) != 1 or not found[0].endswith(":") else _tasks_in(found[0][:-1]) or found
     return []
+
+
+def _tasks_in(file: str) -> list[str]:
+    return sorted(f"{file}:{name}" for name in _functions(Path(file)))
 
 
 def columns(context: typer.Context, begun: str) -> list[str]:
@@ -87,3 +97,40 @@ def _columns(context: typer.Context) -> tuple[str, ...]:
     with suppress(BatchrunError, OSError):
         return tuple(open_table(table, ReadOptions()).columns) if table else ()
     return ()
+
+
+@contextmanager
+def as_bash_has_words(environment: MutableMapping[str, str]) -> Iterator[None]:
+    """Bash breaks words at `:` and `=`, and replaces only what is behind the last of them. Where it asks within: make
+    whole words of what it gives, and parts of words of what is printed.
+    """
+    if environment.get("_BATCHRUN_COMPLETE") != "complete_bash":
+        yield
+        return
+    words, at = whole_words(environment["COMP_WORDS"].split("\n"), int(environment["COMP_CWORD"]))
+    environment.update(COMP_WORDS="\n".join(words), COMP_CWORD=str(at))
+    begun = words[at] if at < len(words) else ""
+    value = begun.partition("=")[2] if begun.startswith("--") else begun
+    known = value[: len(value) - len(re.split("[:=]", value)[-1])]
+    told = io.StringIO()
+    try:
+        with redirect_stdout(told):
+            yield
+    finally:
+        sys.stdout.writelines(f"{line.removeprefix(known)}\n" for line in told.getvalue().splitlines())
+
+
+def whole_words(parts: Sequence[str], at: int) -> tuple[list[str], int]:
+    """The words that bash has broken, and which of them part `at` is in."""
+    words: list[str] = []
+    glue, place = False, at
+    for number, part in enumerate(parts):
+        breaks = bool(part) and not part.strip(":=")
+        if words and part and (breaks or glue):
+            words[-1] += part
+        else:
+            words.append(part)
+        if number == at:
+            place = len(words) - 1
+        glue = breaks
+    return words, place

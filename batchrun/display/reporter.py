@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from .json_records import JsonRecords
-from .notebook import OneLine, is_notebook
+from .notebook import Notebook, is_notebook
 from .plain import Plain
 from .protocol import Reporter
 from .quiet import Quiet
@@ -20,8 +20,8 @@ def make(progress: str, quiet: bool, json: bool, stream: TextIO) -> Reporter:
 
     `stream`: where people look. Records for machines go to stdout, whatever else is shown.
     """
-    if progress == "auto" and not quiet and is_notebook(stream):
-        reporter: Reporter = OneLine(Stream(stream))
+    if progress != "plain" and not quiet and is_notebook(stream):
+        reporter: Reporter = Notebook(Stream(stream), ticks=progress != "none")
     else:
         reporter = _for_people(progress, quiet, Stream(stream, waits=False))
     return JsonRecords(reporter, Stream(sys.stdout, waits=False)) if json else reporter

@@ -24,8 +24,10 @@ from batchrun.core.signals import Signals
 from batchrun.errors import BatchrunError, CheckpointError, DamagedRows, InputError, Interrupted, UsageError
 from batchrun.options.settings import Settings
 from batchrun.outcome.export import outputs
+from batchrun.outcome.export.exploded import Exploded
 from batchrun.outcome.export.formats import FORMATS, format_of, known_format
 from batchrun.outcome.export.picked import EVERYTHING, Pick
+from batchrun.outcome.export.view import Results
 from batchrun.outcome.export.writing import ExportStopped, Show, export
 from batchrun.table.detect import open_table
 from batchrun.table.members import files_of, would_belong
@@ -218,13 +220,14 @@ def _refuse_way_through(target: Path, *, named: bool) -> None:
 
 
 def write_results(
-    places: Places, target: Path | None, bound: Bound, checkpoint: Checkpoint, signals: Signals, settings: Settings
-) -> Path | None:
+    places: Places, target: Path | None, bound: Bound, checkpoint: Checkpoint, signals: Signals, settings: Settings,
+    say: Callable[[str], None],
+) -> Path | None:  # fmt: skip
     """Write the results file, if there is to be one, unless it shows the checkpoint as it is now.
 
     A further signal leaves the old file in place; raises `Interrupted` if it was the first one, `InputError`
     if the table is not what it was: results would be joined to other rows, and `UsageError` if something has appeared
-    at the target that is not to be replaced.
+    at the target that is not to be replaced. `say` is told of columns that no result has.
     """
     if target is None:
         return None
@@ -240,6 +243,7 @@ def write_results(
             named=settings.output is not None, overwrite=settings.overwrite, stop=lambda: signals.count > before,
             show=show, pick=pick,
         )  # fmt: skip
+        _say_absent(bound, checkpoint, show, pick, say)
     except ExportStopped:
         written = None
     except DamagedRows as error:
@@ -272,7 +276,8 @@ def export_to(
 
     `named`: whether the user has named the target. `show`, `pick`: which rows, how, and
     what of them.
-    `say` is told if the checkpoint's folder cannot take down that the file is ours; without it that is an error. Raises
+    `say` is told of columns that no result has, and if the checkpoint's folder cannot take down that the file is ours;
+    without it that is an error. Raises
     `UsageError` for what is not to be replaced, and `InputError` for the table itself, or one that has changed.
     """
     bound.check()
@@ -280,6 +285,8 @@ def export_to(
     if target is None:
         rows = export(bound.table, bound.types, checkpoint.db, None, wanted or "csv", show=show, pick=pick, key=key)
         bound.check()
+        if say:
+            _say_absent(bound, checkpoint, show, pick, say)
         return rows
     refuse_input(places.input, target)
     chosen = known_format(wanted) if wanted else format_of(target)
@@ -302,10 +309,19 @@ def export_to(
             why = os.strerror(error.errno) if error.errno else str(error)
             say(f"note: {places.folder} cannot be written ({why}), so --overwrite is needed to replace {target} later")
 
-    return export(
+    rows = export(
         bound.table, bound.types, checkpoint.db, target, chosen, stop=stop,
         show=show, pick=pick, before_rename=before_rename, key=key,
     )  # fmt: skip
+    if say:
+        _say_absent(bound, checkpoint, show, pick, say)
+    return rows
+
+
+def _say_absent(bound: Bound, checkpoint: Checkpoint, show: Show, pick: Pick, say: Callable[[str], None]) -> None:
+    view = Exploded if show == "exploded" else Results
+    for note in view(bound.table, bound.types, checkpoint.db, only=pick.columns).doubts():
+        say(note)
 
 
 def pick_of(settings: Settings) -> Pick:

@@ -18,6 +18,7 @@ from batchrun.run.plan import Plan
 from batchrun.run.tally import Tally
 
 _ENOUGH_NULLS = 3
+_LEFT = ' style="text-align: left"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,11 @@ class Summary:
             *([("results", str(self.output))] if self.output else []),
             *(("errors", f"{count:,} × {kind}: {one_line(message)}") for kind, message, count in self.errors),
         ]
-        body = "".join(f"<tr><th>{name}</th><td>{escape(printable(text))}</td></tr>" for name, text in lines)
+        body = "".join(
+            f"<tr><th{_LEFT}>{name}</th><td{_LEFT}>{escape(printable(text))}</td></tr>" for name, text in lines
+        )
         title = escape(printable(f"{self.input.name}, task {self.task}"))
-        return f"<table><thead><tr><th colspan=2>{title}</th></tr></thead><tbody>{body}</tbody></table>"
+        return f"<table><thead><tr><th colspan=2{_LEFT}>{title}</th></tr></thead><tbody>{body}</tbody></table>"
 
     @property
     def kept_as_text(self) -> int:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
+from batchrun.core.suggest import suggest
 from batchrun.table.interface import Cells, Table
 
-from .columns import ResultColumns, result_columns
+from .columns import MAX_COLUMNS, WHOLE_NAME, ResultColumns, result_columns
 from .joined import AnyChunk, Outcomes, bodies, pages
 from .json_value import json_of, values_of
 from .picked import keeps, part_of
@@ -43,6 +44,18 @@ class Results:
     def first_columns(self) -> ResultColumns:
         """The columns of the first results: nearly always all that there are."""
         return result_columns(islice(self._wanted(), 1), self.table.columns, asked=self.only or ())
+
+    def doubts(self) -> list[str]:
+        """A note on each wanted column that no result has. Results are read until all have been met."""
+        absent = dict.fromkeys(self.only or ())
+        met: dict[str, None] = {}
+        for found in self._values() if absent else ():
+            for value in found:
+                met |= dict.fromkeys(value if type(value) is dict else (WHOLE_NAME,))
+            absent = {name: None for name in absent if name not in met}
+            if not absent or len(met) > MAX_COLUMNS:  # these are no columns that anybody knows by heart
+                return []
+        return [f"note: no result has {name!r}. {suggest(name, met, 'The results have')}" for name in absent if met]
 
     def pages(self) -> Iterator[tuple[list[Cells], Outcomes]]:
         """Second pass: raw cells of some rows, and what has become of them."""

@@ -27,7 +27,6 @@ from batchrun.display.closing import as_text, closing
 from batchrun.display.first_lines import Announcement
 from batchrun.display.layout import ASCII, FANCY, bar, glyphs_for, layout
 from batchrun.display.live import Live
-from batchrun.display.notebook import OneLine
 from batchrun.display.plain import Plain
 from batchrun.display.reporter import is_live, make
 from batchrun.display.snapshot import (
@@ -189,18 +188,6 @@ def test_the_last_result_is_one_line_that_cannot_steer_the_terminal(run):
     assert ["result   ", 'row 1,234: {"a": " [2J 機"}'] in [
         [text for text, _ in line] for line in layout(snap, 80, FANCY)
     ]
-
-
-def test_a_notebook_has_one_line_that_is_written_anew(run):
-    stream = io.StringIO()
-    reporter = OneLine(Stream(stream))
-    reporter.tick(run, 110.0)
-    reporter.tick(run, 111.0)
-    reporter.say("a word")
-    first, second = stream.getvalue().split("\n")[0].split("\r")[1:]
-    assert "0 of 1,000 rows" in first
-    assert len(second) >= len(first)
-    assert stream.getvalue().endswith("\na word\n")
 
 
 def test_rows_of_earlier_runs_inflate_neither_rate_nor_eta(run):

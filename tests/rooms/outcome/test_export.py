@@ -894,6 +894,27 @@ def test_of_results_only_the_columns_that_are_asked_for_are_kept(
     assert objects[0] == {name: n for name, n in {"a": 1, "b": 2, "c": 3}.items() if name in columns}
 
 
+@pytest.mark.parametrize(
+    ("asked", "noted"),
+    [
+        (("same", "why"), []),
+        (("sme",), ["no result has 'sme'. Did you mean 'same'? The results have: same, why."]),
+        (("result", "why"), ["no result has 'result'. The results have: same, why."]),
+    ],
+)
+def test_a_column_that_no_result_has_is_told_with_those_that_there_are(make: Make, asked, noted) -> None:
+    table = make(4).settle({"same": 1}, failure_of(2), {"why": 2})
+    with table.db() as db:
+        found = Results(table.table, table.types, db, only=asked).doubts()
+    assert found == [f"note: {note}" for note in noted]
+
+
+def test_where_there_are_no_results_no_column_is_missed(make: Make) -> None:
+    table = make(2).settle(failure_of(1))
+    with table.db() as db:
+        assert Results(table.table, table.types, db, only=("sme",)).doubts() == []
+
+
 def test_elements_of_arrays_are_picked_from_too(make: Make) -> None:
     table = make(2).settle([{"a": 1, "b": 2}, {"a": 3}], {"a": 4, "b": 5})
     text = table.export("out.csv", pick=Pick(results_only=True, columns=("a",)), show="exploded").read_text()
