@@ -130,3 +130,8 @@ def halves(rows: Sequence[AnyRow]) -> tuple[Sequence[AnyRow], Sequence[AnyRow]]:
     """The rows of a call that went wrong, for two calls."""
     half = -(-len(rows) // 2)
     return rows[:half], rows[half:]
+
+
+def whole_calls(rows: int, a_call: int) -> int:
+    """Of so many rows, those that fill their calls, which have room for `a_call` each."""
+    return rows // a_call * a_call

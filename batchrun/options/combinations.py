@@ -17,7 +17,6 @@ GUESTS = {"prompt": PROMPT, "command": PROGRAM}
 _ONE_ROW = {
     "prompt": "a prompt is one row's",
     "command": "a command is started for one row",
-    "engine": "batches run on this machine",
 }
 """What has no batches, and why."""
 
@@ -136,7 +135,7 @@ def _check_batch(said: Mapping[str, OptionValue]) -> None:
             raise UsageError("--batch-frame is for batches of rows", "give --batch N as well, or leave it out")
         return
     for name, why in _ONE_ROW.items():
-        if _value(said, name) not in (None, "local", 1):
+        if _value(said, name) is not None:
             raise UsageError(f"--batch cannot be combined with {OPTIONS[name].flag}: {why}", "leave one of them out")
 
 

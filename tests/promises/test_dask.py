@@ -43,6 +43,11 @@ async def later(row):
     await asyncio.sleep(0.2)
     return {"double": doubled(row["id"])}
 
+def bulk(rows):
+    with open(os.environ["NOTES"] + ".calls", "a") as file:
+        file.write(f"{len(rows)}\\n")
+    return [harmful(row) for row in rows]
+
 def harmful(row):
     note(row)
     if row["id"] == 13:
@@ -190,6 +195,18 @@ def test_threads_share_a_process_there_too(folder, standing):
     assert done.returncode == 0, done.stderr
     assert doubles(folder, "short") == all_doubled(60)
     hold_imported_once(folder, standing, at_most=6)
+
+
+def test_rows_are_called_together_there_too_and_the_culprits_are_charged_alone(folder, standing):
+    numbered(folder / "data.csv", 400)
+    done = run(folder, standing, "bulk", "--batch", 16, "--jobs", 4, "--timeout", 0.7, "--retries", 0)
+    assert done.returncode == 1, done.stderr
+    assert doubles(folder, "bulk") == {row: 2 * row for row in range(1, 401) if row not in (13, 17)}
+    states = {row: status for row, (status, _) in settled(folder / "data.csv", "bulk").items() if status != DONE}
+    assert states == {13: CRASHED, 17: TIMED_OUT}
+    calls = [int(line) for line in lines_of(folder / "notes.calls")]
+    assert Counter(calls)[16] == 400 / 16
+    assert len(calls) <= 400 / 16 + 2 * (2 * 4 + 1)
 
 
 def test_a_poison_row_and_a_stuck_one_are_charged_alone(folder, standing):

@@ -23,18 +23,29 @@ ALONE = 2
 
 
 class Account:
-    """`jobs`: rows at once, 0 = as many as there are threads. `fail_lost`: rows of a lost host count as crashed.
+    """`jobs`: calls of the task at once, 0 = as many as there are threads; each has up to `a_call` rows. `fail_lost`:
+    rows of a lost host count as crashed.
 
     `inflight`: where rows that are on the cluster are marked. `say`: tells the user a line.
     """
 
-    def __init__(self, link: Link, jobs: int, inflight: Path, say: Callable[[str], None], *, fail_lost: bool) -> None:
+    def __init__(
+        self,
+        link: Link,
+        jobs: int,
+        inflight: Path,
+        say: Callable[[str], None],
+        *,
+        fail_lost: bool,
+        a_call: int = 1,
+    ) -> None:
         self.hosts: dict[str, HostAccount] = {}
         self._deaths: dict[int, tuple[int, int]] = {}  # of machines, by row: see `suspects`
         self.handed_out = HandedOut(inflight)
         self.restarts = 0
         self._link = link
         self._jobs = jobs
+        self._a_call = a_call
         self._say = say
         self._fail_lost = fail_lost
         self._lanes: dict[tuple[str, int], int] = {}
@@ -47,7 +58,7 @@ class Account:
         self.hosts.update(new)
         self._share_out(new)
         for key, host in new.items():
-            for message in (replace(opening, jobs=max(1, host.quota), cpus=host.threads), *self._told):
+            for message in (replace(opening, jobs=max(self._a_call, host.quota), cpus=host.threads), *self._told):
                 self._link.say(key, message)
 
     def tell_all(self, message: tuple[Any, ...]) -> None:
@@ -58,7 +69,7 @@ class Account:
 
     def grow(self, jobs: int) -> None:
         """Have so many rows at once from now on."""
-        self._jobs = jobs
+        self._jobs = jobs // self._a_call
         self._share_out()
 
     def give(self, host: HostAccount, deals: list[Deal]) -> None:
@@ -107,7 +118,8 @@ class Account:
     def _share_out(self, new: Container[str] = ()) -> None:
         """Share out the rows at once. `new`: hosts that have still to be told anything."""
         threads = {host.key: host.threads for host in self.hosts.values()}
-        for key, quota in quotas(self._jobs, threads).items():
+        for key, calls in quotas(self._jobs, threads).items():
+            quota = calls * self._a_call
             if self.hosts[key].quota != quota:
                 self.hosts[key].quota = quota
                 if key not in new:

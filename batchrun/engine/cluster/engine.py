@@ -36,11 +36,13 @@ class Cluster:
 
     def __init__(self, settings: Settings, link: Link, setup: WorkerSetup, say: Callable[[str], None]) -> None:
         self._threads = settings.threads
+        self._a_call = settings.rows_a_call
         self._link = link
         self._setup = setup
         self._say = say
         fail_lost = settings.on_lost == "fail"
-        self._account = Account(link, settings.jobs, Path(setup.inflight), say, fail_lost=fail_lost)
+        inflight = Path(setup.inflight)
+        self._account = Account(link, settings.jobs, inflight, say, fail_lost=fail_lost, a_call=self._a_call)
         self._opening: Opening | None = None
         self._workerless = math.inf
         self._limit: float | None = None
@@ -90,7 +92,8 @@ class Cluster:
         left, rows = self.room(), rows_of(shared)
         for host in self._hosts:
             if room := host.room():
-                share = take(shared, -(-rows * room // left))
+                fair = -(-rows * room // left)
+                share = take(shared, min(room, -(-fair // self._a_call) * self._a_call))
                 left -= room
                 if share:
                     self._account.give(host, share)
@@ -180,7 +183,7 @@ class Cluster:
     def _heed(self, event: LinkEvent) -> Iterator[Event]:
         match event:
             case WorkersLeased(workers) if self._opening:
-                self._account.welcome((HostAccount(*worker) for worker in workers), self._opening)
+                self._account.welcome((HostAccount(*worker, self._a_call) for worker in workers), self._opening)
             case HostSaid(key, data):
                 yield from self._account.hear(key, data)
             case HostLeft(key, why):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.core.redact import Redactor
-from batchrun.engine.deal import Deal, take
+from batchrun.engine.deal import Deal, take, whole_calls
 from batchrun.engine.events import Event, Gathered, Ready, Returned, Stillborn, StoodStill
 from batchrun.engine.lane_slots import slots_of_lanes
 from batchrun.engine.local.lanes import Lanes
@@ -62,6 +62,7 @@ class LaneHost:
         self._folder = folder
         self._table: tuple[Any, ...] | None = None
         self._is_async: bool | None = None
+        self._a_call = opening.setup.batch or 1
         self._capacity = 0  # rows at once for which there are slots
         self._waiting: deque[Deal] = deque()
         self._quota = opening.jobs
@@ -109,7 +110,7 @@ class LaneHost:
     def _feed(self) -> None:
         room = self._lanes.room()
         if self._quota < self._capacity:  # slots cannot be taken away: some get nothing
-            room = min(room, self._quota - self._lanes.busy())
+            room = min(room, whole_calls(self._quota - self._lanes.busy(), self._a_call))
         if deals := take(self._waiting, room):
             self._lanes.send(deals)
             self._fed = time.monotonic()
@@ -119,7 +120,7 @@ class LaneHost:
         if self._table is None or self._is_async is None or self._capacity:
             return
         names, types, missing = self._table
-        jobs, threads, cpus = self._opening.jobs, self._opening.threads, self._opening.cpus
+        jobs, threads, cpus = self._opening.jobs, self._opening.threads * self._a_call, self._opening.cpus
         slots = slots_of_lanes(jobs, is_async=self._is_async, threads=threads, cpus=cpus)
         self._lanes.prepare(Rows(names, types, missing, (), slots))
         self._capacity = jobs

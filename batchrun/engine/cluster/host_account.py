@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from batchrun.checkpoint.inflight import Running
-from batchrun.engine.deal import Deal, rows_of
+from batchrun.engine.deal import Deal, rows_of, whole_calls
 from batchrun.engine.local.pace import Pace
 from batchrun.engine.wire import Frames
 
@@ -13,12 +13,15 @@ from .shares import hold
 
 
 class HostAccount:
-    """`key`: its lease. `name`: its worker, for people. `threads`: of that worker. `quota`: rows at once."""
+    """`key`: its lease. `name`: its worker, for people. `threads`: of that worker. `a_call`: so many rows are called
+    together. `quota`: rows at once.
+    """
 
-    def __init__(self, key: str, name: str, threads: int) -> None:
+    def __init__(self, key: str, name: str, threads: int, a_call: int = 1) -> None:
         self.key = key
         self.name = name
         self.threads = threads
+        self.a_call = a_call
         self.quota = 0
         self.ready = False
         self.reserved = False
@@ -39,7 +42,8 @@ class HostAccount:
         """Rows that it could be sent now."""
         if not self.ready or self.reserved:
             return 0
-        return max(0, hold(self.quota, self._pace, self._row_bytes) - len(self.sent))
+        room = hold(self.quota, self._pace, self._row_bytes, self.a_call) - len(self.sent)
+        return max(0, whole_calls(room, self.a_call))
 
     def give(self, deals: Sequence[Deal], size: int) -> None:
         """These rows are handed to it, in a message of `size` bytes."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from batchrun.engine.deal import whole_calls
 from batchrun.engine.local.pace import Pace
 
 # Seven times what a lane on this machine holds (see `pace`): the next rows come over a network, through a scheduler.
@@ -26,14 +27,14 @@ def quotas(jobs: int, threads: Mapping[str, int]) -> dict[str, int]:
     return shares
 
 
-def hold(quota: int, pace: Pace, row_bytes: float) -> int:
-    """Rows that a host with this quota should hold now, those that run included.
+def hold(quota: int, pace: Pace, row_bytes: float, a_call: int = 1) -> int:
+    """Rows that a host with this quota should hold now, those that run included. `a_call`: so many are called together.
 
     Enough for its lanes to be busy until the next ones have come over the network; where rows are longer than
     that takes, no more than run at once, since a row that waits there could start elsewhere.
     """
     if pace.seconds is None:
         return quota
-    by_pace = int(quota * WORTH_SECONDS / (pace.seconds + _ROW_SECONDS))
+    by_pace = int(quota / a_call * WORTH_SECONDS / (pace.seconds + _ROW_SECONDS))
     by_bytes = int(_MOST_BYTES / (row_bytes + 1))
-    return max(quota, min(by_pace, quota + 2 * pace.finished, by_bytes, _MOST_ROWS))
+    return max(quota, whole_calls(min(by_pace, quota + 2 * pace.finished, by_bytes, _MOST_ROWS), a_call))

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from batchrun.checkpoint.inflight import Holder, InFlight, Running, full_barrier
 from batchrun.core.processes import kill_group, kill_trees
-from batchrun.engine.deal import Deal, Ticket, rows_of
+from batchrun.engine.deal import Deal, Ticket, rows_of, whole_calls
 from batchrun.engine.events import Event, Ready
 from batchrun.engine.seam import Rows
 from batchrun.engine.wire import Hello, Reply, SheetFrame, pack
@@ -119,8 +119,7 @@ class Lane:
         if not rows.stuck:
             by_bytes = int(_HELD_BYTES / (self._row_bytes + 1))
             most = max(most, min(self._pace.hold(self.absence.seconds) * self.calls, by_bytes, MAX_HELD))
-        room = max(0, most - len(rows.sent))
-        return room // self.batch * self.batch if self.batch else room
+        return whole_calls(max(0, most - len(rows.sent)), self.batch or 1)
 
     def hear(self) -> list[Event]:
         """What the worker has said since the last call. Raises `EOFError` when it has closed the pipe."""

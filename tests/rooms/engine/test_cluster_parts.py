@@ -58,6 +58,8 @@ def test_a_host_holds_more_short_rows_than_it_runs_and_no_more_long_ones():
     long.saw(500, 500 * 2.0)
     big.saw(500, 500 * 0.001)
     assert hold(4, unknown, 100) == 4
+    assert hold(64, short, 100, a_call=64) % 64 == 0
+    assert 64 < hold(64, short, 100, a_call=64) < hold(64, short, 100)
     assert 400 < hold(4, short, 100) <= 1200
     assert hold(4, long, 100) == 4
     assert hold(4, big, 1 << 20) <= 16
