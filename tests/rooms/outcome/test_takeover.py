@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,15 @@ def test_a_tables_further_columns_are_results(home: Path, name: str, write: Call
 
 @pytest.mark.parametrize(
     ("format_", "key"),
-    [("csv", ()), ("jsonl", ("--key", "id")), ("json-files", ()), ("json-files", ("--key", "id")), ("sqlite", ())],
+    [
+        ("csv", ()),
+        ("jsonl", ("--key", "id")),
+        ("json-files", ()),
+        ("json-files", ("--key", "id")),
+        ("sqlite", ()),
+        ("json", ()),
+        ("json", ("--key", "id")),
+    ],
 )
 def test_what_batchrun_has_written_itself_comes_back_as_it_was(home: Path, format_: str, key: tuple[str, ...]) -> None:
     (home / "tasks.py").write_text(
@@ -174,6 +183,32 @@ def test_what_batchrun_has_written_itself_comes_back_as_it_was(home: Path, forma
     assert len(before) == 4
     assert "imported 4 results" in take(home, "kept", *key, "--fresh")
     assert {row: result for row, (_, result) in settled(home / "data.csv", "f").items()} == before
+
+
+def test_an_array_of_objects_is_taken_by_its_key(home: Path) -> None:
+    values = [{"id": "007", "n": 1}, "no object", {"id": "k1", "result": [2]}, {"id": "007", "n": 3}, {"id": "new"}]
+    (home / "old.json").write_text(json.dumps(values, indent=1))
+    said = take(home, "old.json", "--key", "id")
+    assert "imported 2 results" in said
+    assert "no row for 1: item 5" in said
+    assert "1 line without a result" in said
+    assert "1 line about a row that had a later one" in said
+    assert results(home, "--key", "id") == [[2], RAN[1], {"n": 3}, RAN[3], RAN[4]]
+    (home / "old.json").write_text("[{}]")
+    assert "old.json, item 1, has no 'id'" in take(home, "old.json", "--key", "id", code=2)
+
+
+def test_results_in_a_table_take_little_more_memory_than_they_are_long(home: Path) -> None:
+    rows = 2_000
+    write_table(home / "old.csv", ((n, n * n) for n in range(rows)), header=("id", "n"))
+    tracemalloc.start()
+    try:
+        left = found(home, "old.csv", "id")
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(left.places) == rows
+    assert used < rows * 500
 
 
 # --- what is there already
