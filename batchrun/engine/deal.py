@@ -18,15 +18,15 @@ class Ticket(NamedTuple):
     attempt: int
     fingerprint: bytes
     cells: tuple[Any, ...]
+    before: int = 0
     last: int = 1
     was: int = 0
     key: bytes | None = None
-    before: int = 0
 
     def alone(self) -> "Deal":
         """The deal of this row only."""
-        position, attempt, name, cells, last, was, key, before = self
-        return Deal((position,), attempt, name, (cells,), last, was, key, before)
+        position, attempt, name, cells, before, last, was, key = self
+        return Deal((position,), attempt, name, (cells,), before, last, was, key)
 
 
 class Deal(NamedTuple):
@@ -42,10 +42,10 @@ class Deal(NamedTuple):
     attempt: int
     names: bytes
     cells: Sequence[tuple[Any, ...]]
+    before: int = 0
     last: int = 1
     was: int = 0
     keys: bytes | None = None
-    before: int = 0
 
     @property
     def rows(self) -> int:
@@ -54,23 +54,23 @@ class Deal(NamedTuple):
 
     def for_worker(self) -> tuple[Any, ...]:
         """Plain fields, in the order in which the other side makes a deal of them."""
-        return self[:4]
+        return self[:5]
 
     def part(self, start: int, stop: int) -> "Deal":
         """The rows from `start` to before `stop`, counted from 0."""
         if start == 0 and stop >= self.rows:
             return self
         name = slice(NAME_BYTES * start, NAME_BYTES * stop)
-        positions, attempt, names, cells, last, was, keys, before = self
+        positions, attempt, names, cells, before, last, was, keys = self
         return Deal(
-            positions[start:stop], attempt, names[name], cells[start:stop], last, was, keys and keys[name], before
+            positions[start:stop], attempt, names[name], cells[start:stop], before, last, was, keys and keys[name]
         )
 
     def ticket(self, nth: int) -> Ticket:
         """The attempt at one of the rows, counted from 0."""
         name = slice(NAME_BYTES * nth, NAME_BYTES * (nth + 1))
-        positions, attempt, names, cells, last, was, keys, before = self
-        return Ticket(positions[nth], attempt, names[name], cells[nth], last, was, keys and keys[name], before)
+        positions, attempt, names, cells, before, last, was, keys = self
+        return Ticket(positions[nth], attempt, names[name], cells[nth], before, last, was, keys and keys[name])
 
     def of(self, position: int) -> Ticket:
         """The attempt at the row with this number."""

@@ -68,7 +68,7 @@ class Takeover:
         for deal in deals(bound, plan, checkpoint, 0, {}):
             if stop() or left is None:
                 break
-            for position, attempt, name, _, _, was, key, _ in deal.tickets():
+            for position, attempt, name, _, _, _, was, key in deal.tickets():
                 place = left.places[self._names[position]]
                 value = left.load(place, position, keys(position))
                 if value is NOTHING:

@@ -21,7 +21,7 @@ def deals(bound: Bound, plan: Plan, checkpoint: Checkpoint, retries: int, under_
     twins = Twins(checkpoint)
 
     def with_a_past(deal: Deal) -> Iterator[Deal]:
-        for position, _, name, cells, _, _, key, _ in deal.tickets():
+        for position, _, name, cells, _, _, _, key in deal.tickets():
             # Numbers of attempts go on through all runs: the in-flight file, `show` and the ledger mean the same one by
             # a number. A row that failed in a run that died goes on there, a settled one gets all its retries anew.
             made, base, was = under_way.get(position, 0), 0, 0
@@ -30,7 +30,7 @@ def deals(bound: Bound, plan: Plan, checkpoint: Checkpoint, retries: int, under_
                 made = max(made, base)
             told_apart = name if key else occurrence_of(name, twins.occurrence(position))
             last = max(base + 1 + retries, made + 1)
-            yield Ticket(position, made + 1, told_apart, cells, last, was, key, base).alone()
+            yield Ticket(position, made + 1, told_apart, cells, base, last, was, key).alone()
 
     first, left = 1, plan.to_run
     for chunk in bound.table.chunks(needed(bound.options)):
@@ -45,7 +45,7 @@ def deals(bound: Bound, plan: Plan, checkpoint: Checkpoint, retries: int, under_
                 positions, rows = list(compress(positions, flags)), list(compress(chunk, flags))
             names, keys = fingerprint(rows)
             deal = Deal(
-                positions, 1, b"".join(names), cells_of(rows), 1 + retries, keys=b"".join(keys) if keys else None
+                positions, 1, b"".join(names), cells_of(rows), 0, 1 + retries, keys=b"".join(keys) if keys else None
             )
             if AGAIN in flags or twins.begin_by(stop - 1) or any(first <= row < stop for row in under_way):
                 yield from with_a_past(deal)

@@ -66,6 +66,6 @@ def _what_is_shared(ticket: Ticket) -> tuple[int, int, int, int, bool]:
 def _deal(tickets: list[Ticket]) -> Deal:
     """The deal of rows that have all in common but what is each row's own."""
     tickets.sort(key=lambda ticket: ticket.position)
-    positions, attempts, names, cells, lasts, states, keys, befores = zip(*tickets, strict=True)
+    positions, attempts, names, cells, befores, lasts, states, keys = zip(*tickets, strict=True)
     joined = None if keys[0] is None else b"".join(keys)
-    return Deal(positions, attempts[0], b"".join(names), cells, lasts[0], states[0], joined, befores[0])
+    return Deal(positions, attempts[0], b"".join(names), cells, befores[0], lasts[0], states[0], joined)

@@ -91,7 +91,7 @@ class Settling:
             if reply[1] != "done":
                 self._otherwise(lane, ticket, reply)
                 continue
-            position, attempt, fingerprint, _, _, was, key, _ = ticket
+            position, attempt, fingerprint, _, _, _, was, key = ticket
             _, _, seconds, body, raw, how, note, *_ = reply
             done.append(
                 Settled(position, fingerprint, key, DONE, attempt, task, seconds, body, raw, how, note, None, at, lane)
@@ -264,7 +264,7 @@ class Settling:
         failure: Failure | None = None,
     ) -> None:
         """Any end but `done`: there is no result to keep."""
-        position, attempt, fingerprint, _, _, was, key, _ = ticket
+        position, attempt, fingerprint, _, _, _, was, key = ticket
         how, note = (reply.how, reply.note) if reply else (None, None)
         at = failure.at if failure else time.time()
         task = self._rules.task

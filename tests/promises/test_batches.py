@@ -82,6 +82,23 @@ def put_off_once(rows):
         raise batchrun.RetryLater(0.05)
     return [batchrun.current().attempt for _ in ids]
 
+def needs_key(rows):
+    ids = noted(rows)
+    if not os.path.exists("key"):
+        raise ConnectionError("wrong key")
+    if 21 in ids:
+        raise ValueError("twenty-one")
+    return ids
+
+def always_raises(rows):
+    noted(rows)
+    time.sleep(0.01)
+    raise ConnectionError("always")
+
+def always_dies(rows):
+    noted(rows)
+    os._exit(3)
+
 async def waited(rows):
     loops.add(asyncio.get_running_loop())
     await asyncio.sleep(0.001)
@@ -170,9 +187,8 @@ def test_a_multiple_of_the_median_is_one_of_a_call(tasks):
 def test_each_call_has_a_key_of_its_own_and_a_single_row_its_own(tasks):
     table = numbered(tasks / "data.csv", 5)
     assert process(tasks, table, "keys", "--batch", 4, "--jobs", 1, "--limit", 4).returncode == 0
-    assert process(tasks, table, "keys", "--batch", 4, "--jobs", 1, "--redo", "--limit", 2).returncode == 0
+    assert process(tasks, table, "keys", "--batch", 1, "--jobs", 1, "--redo", "--limit", 2).returncode == 0
     found = {row: result for row, (_, result) in settled(table, "keys").items()}
-    # Rows that run again are called alone.
     assert found[3] == found[4]
     assert len({*found.values()}) == 3
     assert {len(key) for key in found.values()} == {32}
@@ -196,6 +212,33 @@ def test_a_task_that_never_returns_a_result_for_each_row_stops_the_run_with_the_
     assert ran.returncode == 3
     assert said in ran.stderr
     assert not settled(table, task)
+
+
+@pytest.mark.parametrize("task", ["always_raises", "always_dies"])
+def test_a_task_that_always_fails_stops_the_run_after_few_calls(tasks, task):
+    table = numbered(tasks / "data.csv", 500)
+    ran = process(tasks, table, task, "--batch", 64, "--jobs", 1)
+    assert ran.returncode == 3
+    assert "stopped early" in ran.stderr
+    assert list(map(len, calls(tasks)))[:8] == [64, 32, 16, 8, 4, 2, 1, 1]
+    assert len(calls(tasks)) < 64
+
+
+def test_rows_that_an_earlier_run_has_settled_are_called_together_again(tasks):
+    table = numbered(tasks / "data.csv", 32)
+    assert process(tasks, table, "needs_key", "--batch", 16, "--jobs", 1, "--max-failures", "100%").returncode == 1
+    (tasks / "key").touch()
+    (tasks / "calls").unlink()
+    ran = batchrun(
+        *("process", table, "--task", "batches.py:needs_key", "--batch", 16, "--jobs", 1, "--retry", "failed"),
+        *("--retries", 1),
+        cwd=tasks,
+    )
+    assert ran.returncode == 1, ran.stderr
+    found = settled(table, "needs_key")
+    assert {row for row, (state, _) in found.items() if state != DONE} == {21}
+    assert list(map(len, calls(tasks))) == [16, 16, 8, 4, 4, 2, 1, 1, 2, 8, 1]
+    assert calls(tasks)[-1] == [21]
 
 
 def test_a_row_for_which_there_is_no_result_is_found(tasks):
@@ -237,8 +280,8 @@ def test_what_has_no_batches_is_refused(tasks, options, said):
     assert said in ran.stderr
 
 
-ROWS = st.lists(st.integers(1, 3), max_size=60).map(
-    lambda attempts: [Row(number, attempt, b"", {}, 1) for number, attempt in enumerate(attempts, 1)]
+ROWS = st.lists(st.booleans(), max_size=60).map(
+    lambda again: [Row(number, 2, b"", {}, 1, tried) for number, tried in enumerate(again, 1)]
 )
 
 
@@ -246,7 +289,7 @@ ROWS = st.lists(st.integers(1, 3), max_size=60).map(
 def test_every_row_is_in_one_batch_in_order_and_a_suspect_in_one_of_its_own(rows, most):
     batches = list(in_batches(rows, most))
     assert [row for batch in batches for row in batch] == rows
-    assert all(len(batch) <= (most if batch[0].attempt == 1 else 1) for batch in batches)
+    assert all(len(batch) <= (1 if batch[0].again else most) for batch in batches)
 
 
 @given(st.sets(st.integers(0, 63), min_size=1, max_size=5), st.integers(1, 64))

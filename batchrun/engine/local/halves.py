@@ -39,7 +39,7 @@ class Halves:
         for event in events:
             if isinstance(event, Returned):
                 sent = {position: deal for deal in event.deals for position in deal.positions}
-                self._waiting += [parts(sent, group) for group in groups]
+                self._waiting.extendleft(parts(sent, group) for group in reversed(groups))
                 rest = parts(sent, [position for position in sent if position not in suspects])
                 others += [Returned(event.lane, tuple(rest))] if rest else []
             else:
@@ -47,7 +47,7 @@ class Halves:
         return others
 
     def next(self) -> list[Deal]:
-        """The group that waits longest; nothing if none does."""
+        """The group that is next, the smallest first; nothing if none waits."""
         return self._waiting.popleft() if self._waiting else []
 
     def give_back(self) -> list[Event]:

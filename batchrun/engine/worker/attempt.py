@@ -21,18 +21,21 @@ Finish = Callable[[int, float, Any], Reply]
 
 
 class Row(NamedTuple):
-    """An attempt at a row. `cells`: typed, or why they cannot be; `batch`: the number of the message it came with."""
+    """An attempt at a row. `cells`: typed, or why they cannot be; `batch`: the number of the message it came with;
+    `again`: this run has tried it before.
+    """
 
     position: int
     attempt: int
     fingerprint: bytes
     cells: Any
     batch: int
+    again: bool = False
 
 
 def attempt(function: Function, row: Row, finish: Finish, started: float) -> Reply:
     """Run a plain function on `row`. `started` is the monotonic time at which the attempt began."""
-    position, number, fingerprint, cells, _ = row
+    position, number, fingerprint, cells, _, _ = row
     set_current(position, fingerprint, number)
     try:
         if isinstance(cells, Exception):
@@ -45,7 +48,7 @@ def attempt(function: Function, row: Row, finish: Finish, started: float) -> Rep
 
 async def attempt_async(function: Function, row: Row, finish: Finish, started: float) -> Reply:
     """Run an `async def` on `row`, as `attempt` does."""
-    position, number, fingerprint, cells, _ = row
+    position, number, fingerprint, cells, _, _ = row
     set_current(position, fingerprint, number)
     try:
         if isinstance(cells, Exception):

@@ -8,6 +8,7 @@ from contextvars import copy_context
 from functools import cache
 from hashlib import blake2b
 from itertools import groupby, repeat
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from batchrun.checkpoint.sheets import NAME_BYTES
@@ -46,6 +47,11 @@ class BatchCall:
         self._unpaid: tuple[int, int, int, int] | None = None
         self._wrong: list[str] = []
         self._right = False
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the task has come out wrong, and it is not known yet whether it always does."""
+        return not self._right and 0 < len(self._wrong) < _SURE
 
     def __call__(self, rows: Sequence[Row], started: float) -> list[Reply] | None:
         """The ends of these rows; None if one of them is to blame, and nobody knows which. Never raises.
@@ -129,7 +135,7 @@ def on_one_loop(function: Function) -> Function:
 
 def in_batches(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
     """Rows that are called together, at most so many. One that is tried again is called alone: it is a suspect."""
-    for again, some in groupby(rows, key=lambda row: row.attempt > 1):
+    for again, some in groupby(rows, key=attrgetter("again")):
         together, size = list(some), 1 if again else most
         for start in range(0, len(together), size):
             yield together[start : start + size]

@@ -79,7 +79,7 @@ class Service:
         Returns the monotonic time of the start. A row that must not start was taken back by the coordinator, or
         will be (see `Lanes.collect`), or the coordinator is dead: it is none of this worker's any more.
         """
-        position, attempt, fingerprint, _, batch = row
+        position, attempt, fingerprint, _, batch, _ = row
         started = time.monotonic()
         self.cells.start(cell, position, started, attempt, fingerprint)
         # The start must be seen before the recall is read, or the coordinator could take back a row that is
@@ -134,9 +134,10 @@ class Desk:
         _, batch, deals = message
         assert self._convert is not None
         rows: list[Row] = []
-        for positions, number, names, cells in deals:
+        for positions, number, names, cells, before in deals:
             fingerprints = [names[at : at + NAME_BYTES] for at in range(0, len(names), NAME_BYTES)]
-            rows += map(Row, positions, repeat(number), fingerprints, _typed(self._convert, cells), repeat(batch))
+            alike = repeat(batch), repeat(number > before + 1)
+            rows += map(Row, positions, repeat(number), fingerprints, _typed(self._convert, cells), *alike)
         return rows
 
 
@@ -187,7 +188,6 @@ def _together(
 
     `cell`: the first of as many; `pipe`: held while there are replies.
     """
-    # The larger first: a row alone says nothing of a task that returns the wrong number of results.
     calls = deque([together])
     while calls and not service.enough.why:
         some = calls.popleft()
@@ -195,7 +195,9 @@ def _together(
             continue
         if (replies := call(some, started)) is None:
             service.clear(cell, len(some))
-            calls += halves(some)
+            # Of a task that always fails, enough rows have soon failed alone. But a row alone says nothing of a task
+            # that returns the wrong number of results: while that is in doubt, the larger come first.
+            calls = deque([*calls, *halves(some)] if call.in_doubt else [*halves(some), *calls])
             continue
         with pipe:
             for own, reply in enumerate(replies, cell):

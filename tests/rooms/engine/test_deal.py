@@ -12,12 +12,12 @@ NUMBERS = st.lists(st.integers(1, 60), unique=True, max_size=30).map(sorted)
 
 def deal_of(positions, attempt=1):
     names, keys = (b"".join(b"%s%015d" % (kind, n) for n in positions) for kind in (b"n", b"k"))
-    return Deal(positions, attempt, names, [(str(n),) for n in positions], 3, 2, keys, 1)
+    return Deal(positions, attempt, names, [(str(n),) for n in positions], 1, 3, 2, keys)
 
 
 def is_own(ticket):
     n = ticket.position
-    return ticket[2:] == (b"n%015d" % n, (str(n),), 3, 2, b"k%015d" % n, 1)
+    return ticket[2:] == (b"n%015d" % n, (str(n),), 1, 3, 2, b"k%015d" % n)
 
 
 @given(NUMBERS, st.data())

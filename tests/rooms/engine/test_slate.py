@@ -23,6 +23,7 @@ from batchrun.engine.slate import MOST_ROWS, SIZE, TEXT_SIZE, Slate, new_slate
 from batchrun.engine.wire import Frames, Reply, pack_plain, unpack_plain
 from batchrun.engine.worker import slate_writer
 from batchrun.engine.worker.slate_writer import SlateWriter
+from batchrun.engine.worker_setup import WorkerSetup
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -246,7 +247,8 @@ def told_by(events):
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(0, 9), st.lists(st.integers(0, 4), min_size=3))
 def test_what_was_done_when_the_coordinator_began_to_look_is_told_once_whatever_the_worker_does(plan, at, steps):
     watched = Watched(working(plan), steps)
-    lane = Lane(0, None, None, Absence())
+    setup = WorkerSetup("repair", "inflight", strict=False, accept_truncated=False)
+    lane = Lane(0, setup, None, Absence())
     lane.worker = SimpleNamespace(pipes=watched.pipes)
     lane.rows = HeldRows(0, Pace())
     lane.rows.give([Deal(range(1, 31), 1, bytes(16 * 30), [()] * 30)])

@@ -23,7 +23,7 @@ def deals(rows, *, attempts=(1,), keyed=False):
     for row in rows:
         attempt = attempts[row % len(attempts)]
         key = row.to_bytes(16, "big") if keyed else None
-        yield Ticket(row, attempt, row.to_bytes(16, "little"), (f"cell {row}",), 3, 0, key, attempt - 1).alone()
+        yield Ticket(row, attempt, row.to_bytes(16, "little"), (f"cell {row}",), attempt - 1, 3, 0, key).alone()
 
 
 def order_of(rows, seed):
