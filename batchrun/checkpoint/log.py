@@ -27,16 +27,25 @@ def older(log: Path) -> Path:
 
 
 def printed_by(log: Path, row: int, since: float, most: int) -> list[str]:
-    """The last `most` lines that a row has printed since then (seconds since 1970), as they stand in the log."""
-    tag = re.compile(rb"(.{19}) lane \d+ \[row %d\] (.*)" % row, re.DOTALL)
+    """The last `most` lines that a row has printed since then (seconds since 1970), as they stand in the log.
+
+    What a call for many rows has printed is each row's.
+    """
+    tag = re.compile(rb"(.{19}) lane \d+ \[(?:row %d|rows ([\d, -]+))\] (.*)" % row, re.DOTALL)
     begin = time.strftime(_MOMENT, time.localtime(since)).encode()
     found: deque[bytes] = deque(maxlen=most)
     for file in (older(log), log):
         with suppress(OSError), os.fdopen(open_own(file, os.O_RDONLY), "rb") as lines:
             for line in lines:
-                if (own := tag.match(line)) and own[1] >= begin:
-                    found.append(own[2][:_SHOWN_BYTES].rstrip(b"\n"))
+                if (own := tag.match(line)) and own[1] >= begin and (own[2] is None or _among(row, own[2])):
+                    found.append(own[3][:_SHOWN_BYTES].rstrip(b"\n"))
     return [line.decode("utf-8", "replace") for line in found]
+
+
+def _among(row: int, rows: bytes) -> bool:
+    """Whether the row is one of those that a tag names: `3, 7, 17-20`."""
+    stretches = (stretch.partition(b"-") for stretch in rows.split(b", "))
+    return any(int(first) <= row <= int(last or first) for first, _, last in stretches)
 
 
 class Log:

@@ -75,6 +75,11 @@ def current_row() -> int:
     return _current.get()[0]
 
 
+def current_rows() -> tuple[int, ...]:
+    """The numbers of all rows of the call that the calling code works for; empty if it is not one for many rows."""
+    return _together.get()
+
+
 def count_tokens(prompt: int = 0, completion: int = 0, cached: int = 0, reasoning: int = 0) -> None:
     """Add to the tokens that this attempt has used. A task may call it as often as it likes, also before it fails.
 

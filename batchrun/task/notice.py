@@ -30,4 +30,4 @@ def hear_notices(printed: Printed, say: Callable[[str], None]) -> Printed:
 
 def untagged(line: str) -> str:
     """The line as the task printed it."""
-    return line.partition("] ")[2] if line.startswith("[row ") else line
+    return line.partition("] ")[2] if line.startswith(("[row ", "[rows ")) else line

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import batchrun, lines_of, numbered, settled, write_table
+from support import batchrun, lines_of, numbered, records, settled, write_table
 
 from batchrun.checkpoint.inflight import Running
 from batchrun.core.states import CRASHED, DONE, FAILED, SKIPPED, TIMED_OUT
@@ -98,6 +98,11 @@ def always_raises(rows):
 def always_dies(rows):
     noted(rows)
     os._exit(3)
+
+def talks(rows):
+    print("first of", len(rows))
+    print("no end", end="")
+    return noted(rows)
 
 async def waited(rows):
     loops.add(asyncio.get_running_loop())
@@ -256,6 +261,14 @@ def test_a_batch_that_is_put_off_rests_as_a_whole_and_nobody_is_charged(tasks):
     assert ran.returncode == 0, ran.stderr
     assert settled(table, "put_off_once") == dict.fromkeys(range(1, 9), (DONE, 1))
     assert calls(tasks) == [list(range(1, 9))] * 2
+
+
+def test_what_a_call_prints_is_shown_for_each_of_its_rows(tasks):
+    table = numbered(tasks / "data.csv", 12)
+    assert process(tasks, table, "talks", "--batch", 8, "--jobs", 1).returncode == 0
+    for row, rows in ((1, 8), (5, 8), (12, 4)):
+        shown = records(batchrun("show", table, "--json", row).stdout)[0]
+        assert shown["printed"] == [f"first of {rows}", "no end"]
 
 
 def test_a_worker_is_replaced_between_calls(tasks):

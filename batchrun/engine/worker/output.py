@@ -4,7 +4,8 @@ import io
 import os
 import sys
 
-from batchrun.task.api import current_row
+from batchrun.core.text import numbers
+from batchrun.task.api import current_row, current_rows
 
 _LONGEST_LINE = 1 << 16
 
@@ -55,7 +56,7 @@ class _Tagged(io.TextIOBase):
             elif rest:
                 self.unfinished[row] = io.StringIO()
                 self.unfinished[row].write(rest)
-            tag = f"[row {row}] " if row else ""
+            tag = _tag(row)
             self._send("".join(f"{tag}{line}\n" for line in lines))
         return len(text)
 
@@ -65,7 +66,7 @@ class _Tagged(io.TextIOBase):
     def end(self, row: int) -> None:
         """Write out a last line of the row that has no end."""
         if line := self.unfinished.pop(row, None):
-            self._send(f"[row {row}] {line.getvalue()}\n")
+            self._send(f"{_tag(row)}{line.getvalue()}\n")
 
     def _send(self, text: str) -> None:
         data = memoryview(text.encode("utf-8", "backslashreplace"))
@@ -77,6 +78,14 @@ class _Tagged(io.TextIOBase):
                     return
                 # A row has closed the descriptor; the rows after it must not fail at their first print.
                 self._fd = self._spare
+
+
+def _tag(row: int) -> str:
+    """What goes before a line of the row, or of the call whose first row it is; nothing outside of rows."""
+    together = current_rows()
+    if row and len(together) > 1:
+        return f"[rows {numbers(together)}] "
+    return f"[row {row}] " if row else ""
 
 
 _streams: list[_Tagged] = []
