@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 from batchrun.engine.wire import Hello
 from batchrun.engine.worker_setup import TEMPLATE_IS_UP, WorkerSetup
 from batchrun.task.head import Step, first_steps
-from batchrun.task.load import Function
+from batchrun.task.load import Function, note_modules
 from batchrun.task.modules import make_importable
 from batchrun.task.notice import say_notice
 
@@ -136,6 +136,7 @@ def _tend(channel: int, pipes: Sequence[int], answer: Answer, born: Born) -> NoR
         os.dup2(nothing, fd)
     for fd in (nothing, *pipes):
         os.close(fd)
+    note_modules()
     gc.collect()
     gc.freeze()
     try:

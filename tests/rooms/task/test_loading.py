@@ -198,3 +198,20 @@ def test_names_as_other_tools_take_them_are_told_what_they_are_here(folder, task
     assert ran.returncode == 2
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+BEHIND_A_FORK = """
+import sys
+sys.path.insert(0, ".")
+__import__(sys.argv[1])
+from batchrun.task.load import load, note_modules
+note_modules()
+print(*(path.rpartition("/")[2] for path, _ in load("work.py:task")[1].sources))
+"""
+
+
+@pytest.mark.parametrize("before", ["json", "helpers", "more"])
+def test_a_task_consists_of_the_same_files_whatever_had_been_loaded_before_its_worker_was_forked(folder, before):
+    lay_out(folder, helpers=HELPERS, more="", work=f"import json\nimport more\nfrom helpers import up\n{TASK}")
+    told = subprocess.run([sys.executable, "-c", BEHIND_A_FORK, before], cwd=folder, capture_output=True, text=True)
+    assert told.stdout.split() == ["helpers.py", "more.py", "work.py"], told.stderr
