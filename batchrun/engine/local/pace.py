@@ -3,6 +3,11 @@
 # Many times what the coordinator needs to send the next rows, and little enough that nobody minds when a pause or a
 # slow row has them taken back.
 WORTH_SECONDS = 0.04
+# Of longer rows a lane holds one that waits: each would begin a millisecond or two late, when the coordinator has got
+# to it. Not from the start, for in a short run that row could have started elsewhere; nor of rows for which those
+# behind them are taken back again (see `overdue.STUCK_SECONDS`).
+AHEAD_SECONDS = 0.08
+STEADY_ROWS = 10
 MAX_HELD = 8000
 _WEIGHT = 0.2
 MOST_ABSENCE = 1.0
@@ -12,9 +17,9 @@ _FORGOTTEN = 0.95
 class Pace:
     """The measured pace of one lane, and from it the rows it should hold so as never to wait.
 
-    A lane holds what is worth about 40 ms of its own work: one row while nothing is known or rows are slow,
-    more as short ones have been seen. It never more than doubles what has been finished, so that a table
-    which starts with quick rows does not hoard slow ones.
+    A lane holds what is worth about 40 ms of its own work: one row while nothing is known or rows are slow, two where
+    they are not that slow, more as short ones have been seen. It never more than doubles what has been finished, so
+    that a table which starts with quick rows does not hoard slow ones.
     """
 
     def __init__(self) -> None:
@@ -38,7 +43,8 @@ class Pace:
             return 1
         # A row costs its worker a few microseconds besides the task itself.
         by_pace = int((WORTH_SECONDS + away) / (self.seconds + 5e-6))
-        return max(1, min(by_pace, 2 * self.finished, MAX_HELD))
+        ahead = 1 if self.seconds < AHEAD_SECONDS and self.finished >= STEADY_ROWS else 0
+        return max(1 + ahead, min(by_pace, 2 * self.finished, MAX_HELD))
 
 
 class Absence:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.core.limits import MaxFailures
-from batchrun.engine.local.pace import MOST_ABSENCE, WORTH_SECONDS, Absence, Pace
+from batchrun.engine.local.pace import MOST_ABSENCE, STEADY_ROWS, WORTH_SECONDS, Absence, Pace
 from batchrun.run.retry import MAX_BACKOFF, MAX_REFUSED_SECONDS, after_failure, after_refusal, backoff, pause_for_all
 from batchrun.run.stopping import too_many
 from batchrun.run.tally import Tally
@@ -102,13 +102,23 @@ def test_a_lane_holds_at_least_a_row_and_never_much_more_than_40_ms_of_work(seco
     for value in seconds:
         pace.saw(1, value)
     assert 1 <= pace.hold() <= max(1, 2 * len(seconds))
-    assert pace.hold() == 1 or (pace.hold() * pace.seconds <= WORTH_SECONDS)
+    assert pace.hold() <= 2 or (pace.hold() * pace.seconds <= WORTH_SECONDS)
+
+
+def test_where_rows_go_on_for_a_while_and_are_not_slow_the_next_one_waits_in_the_lane():
+    pace, slow = Pace(), Pace()
+    pace.saw(STEADY_ROWS - 1, (STEADY_ROWS - 1) * 0.05)
+    assert pace.hold() == 1
+    pace.saw(1, 0.05)
+    assert pace.hold() == 2
+    slow.saw(100, 100 * 0.1)
+    assert slow.hold() == 1
 
 
 def test_a_lane_holds_more_while_the_coordinator_is_often_away_and_no_more_than_that_takes():
     pace, absence, now = Pace(), Absence(), 0.0
     pace.saw(100, 100 * 0.05)
-    assert pace.hold(absence.seconds) == 1
+    assert pace.hold(absence.seconds) == 2
     for _ in range(3):  # it looks for a moment, and waits for the disk
         absence.begins(now)
         absence.ends(now + 0.4)
@@ -117,7 +127,7 @@ def test_a_lane_holds_more_while_the_coordinator_is_often_away_and_no_more_than_
     for _ in range(100):
         absence.begins(now)
         absence.ends(now)
-    assert pace.hold(absence.seconds) == 1
+    assert pace.hold(absence.seconds) == 2
 
 
 def test_a_coordinator_that_was_stopped_for_hours_is_no_slow_disk():
