@@ -37,8 +37,8 @@ def add_to(app: typer.Typer) -> None:
 def import_results(input: Path | None, source: Path | None, first_row: int | None, **given: Any) -> None:  # noqa: A002
     """Take over results that your own scripts have left, so that these rows are not run again.
 
-    From a folder of JSON files (1.json, or with --key LHR.json), JSON Lines, or a table of results. Runs no row: give
-    the options that process will get.
+    From a folder of JSON files (1.json, or with --key LHR.json), JSON Lines, a JSON array, or a table of results. Runs
+    no row: give the options that process will get.
     """
     table, place = (input, source) if source else (None, input)
     if place is None:
@@ -62,7 +62,7 @@ def import_results(input: Path | None, source: Path | None, first_row: int | Non
 
 
 _INPUT = Argument(None, metavar="INPUT", help=f"The table, as it is given to process.  {INPUT_DEFAULT}")
-_SOURCE = Argument(None, metavar="SOURCE", help="Folder of JSON files, JSON Lines, or a table with the results.")
+_SOURCE = Argument(None, metavar="SOURCE", help="Folder of JSON files, JSON Lines, a JSON array, or a table.")
 _FIRST = Option(
     None, "--first-row", metavar="N", help="Number in the name of the first row's file: 0 or 1.  \\[default: found]",
     min=0, max=1, rich_help_panel=WHAT,
