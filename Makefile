@@ -2,6 +2,7 @@
 # make test   install into .venv and run all the tests
 # make test-lowest  the same with the oldest versions allowed
 # make check  lint and types      make bench  speed beside its peers      make soak  random kills, for long
+# make pictures  those of the pages, from real runs
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +11,7 @@ PYTEST_ARGS ?= --numprocesses $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-lowest check lint types soak bench clean
+.PHONY: demo test test-lowest check lint types soak bench pictures clean
 
 demo: $(STAMP)
 	$(BIN)/batchrun process sample_data/airport_pairs.csv --task sample_data/tasks.py:match --jobs 8
@@ -45,6 +46,11 @@ soak: $(STAMP)-dev
 # BENCH_ARGS: --quick to try it, --write to put the figures into docs/performance.md, --help for more.
 bench: $(STAMP)-bench
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+# docs/pictures: the live view and the report, from real runs. Needs Chromium.
+pictures: $(STAMP)-dev
+	$(BIN)/python -m pip install --quiet --group pictures
+	$(BIN)/python docs/pictures/draw.py
 
 $(BIN)/python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'batchrun needs Python 3.11 or later: make PYTHON=python3.12 ...')"

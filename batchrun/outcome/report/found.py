@@ -1,5 +1,7 @@
 """The section on results: how they were found, what each key holds, and some of them. Pure."""
 
+import json
+
 from batchrun.core.text import counted
 
 from .charts import css_percent, pixels, short
@@ -41,11 +43,13 @@ def _values(key: KeyFindings) -> object:
     if key.common and key.common[0][1] > 1:
         told = [element("span", _code(_value(value)), f" × {count:,}", class_="value") for value, count in key.common]
         rest = key.different - len(told)
-        return element("div", *told, f" and {rest:,} more" if rest > 0 else None)
+        return element("div", *told, f" and {rest:,} more" if rest > 0 else None, class_="values")
     return f"{'more than ' if key.different >= MOST_VALUES else ''}{key.different:,} different" if key.different else ""
 
 
 def _value(value: object) -> str:
+    if isinstance(value, str) and not value.strip():
+        return json.dumps(value)  # else nobody sees it
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

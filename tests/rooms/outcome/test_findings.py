@@ -64,7 +64,7 @@ def test_results_that_are_no_objects_are_one_key():
 def test_the_page_has_keys_values_and_ten_rows_and_takes_any_text(tmp_path, text):
     (tmp_path / "tasks.py").write_text(
         f"TEXT = {json.dumps(text)}\n\n"
-        "def task(row):\n    return {TEXT: TEXT, 'n': row['id'] / 7, 'odd': bool(row['id'] % 2)}\n"
+        "def task(row):\n    return {TEXT: TEXT, 'n': row['id'] / 7, 'odd': bool(row['id'] % 2), 'gap': ' '}\n"
     )
     table = numbered(tmp_path / "data.csv", 40)
     batchrun("process", table, "-t", "tasks.py:task", "--no-output", cwd=tmp_path)
@@ -72,6 +72,7 @@ def test_the_page_has_keys_values_and_ten_rows_and_takes_any_text(tmp_path, text
     part = page.partition("<h2>Results</h2>")[2].partition("</section>")[0]
     assert "40 rows with a result" in part
     assert "<code>true</code> × 20" in part
+    assert "<code>&quot; &quot;</code> × 40" in part, "a text of spaces is seen"
     assert part.count("<title>") > 5
     assert part.partition("Some of them")[2].count("<tr>") == 11
     assert text not in page

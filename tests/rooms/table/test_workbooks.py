@@ -43,6 +43,19 @@ def test_cells_are_typed_as_the_workbook_has_them(tmp_path: Path) -> None:
     assert scanned(path).types == ("native",) * 8
 
 
+def test_a_workbook_of_libreoffice_is_read_as_it_was_calculated_there() -> None:
+    """`soffice --headless --convert-to xlsx libreoffice.fods` has written it."""
+    path = Path(__file__).parents[2] / "data" / "libreoffice.xlsx"
+    with pytest.raises(InputError, match="2 sheets: Staff, Notes"):
+        open_table(path, ReadOptions())
+    table = open_table(path, ReadOptions(sheet="Staff"))
+    assert table.columns == ("id", "name", "born", "at", "flag", "twice", "bad")
+    assert [cells for chunk in table.chunks() for cells in chunk] == [
+        (1, 'Zürich, "x"\nline two', datetime.datetime(1999, 1, 31), datetime.time(8, 30), True, 2.5, "#DIV/0!"),
+        (2, "007", None, None, False, 5, None),
+    ], "the thousand empty rows below are none"
+
+
 def test_a_formula_gives_what_it_was_when_it_was_last_calculated(tmp_path: Path) -> None:
     import zipfile
 
