@@ -21,6 +21,8 @@ from typing import Any
 from benchmarks.tasks import Row
 
 CHUNK = 256
+BATCH = 64
+"""Rows in one call, where many are."""
 Task = Callable[[Row], Any]
 
 # peer -> what has to be installed for it; a program begins with a "!"
@@ -31,6 +33,8 @@ NEEDS = {
     "mpire": "mpire",
     "pebble": "pebble",
     "ray": "ray",
+    "ray map_batches": "ray",
+    "datasets map": "datasets",
     "asyncio": "asyncio",
     "GNU parallel": "!parallel",
     "read with pandas": "pandas",
@@ -111,6 +115,15 @@ def _chunk(table: Path, jobs: int) -> int:
 
 def with_ray(task: Task, table: Path, jobs: int) -> int:
     """Ray Data on this machine, with its checkpoint of finished rows."""
+    return _in_ray(table, jobs, lambda data: data.map(partial(_with_id, task)))
+
+
+def with_ray_batches(task: Task, table: Path, jobs: int) -> int:
+    """The same, many rows in one call."""
+    return _in_ray(table, jobs, lambda data: data.map_batches(partial(_with_ids, task), batch_size=BATCH))
+
+
+def _in_ray(table: Path, jobs: int, mapped: Callable[[Any], Any]) -> int:
     import ray
     from ray.data import DataContext
     from ray.data.checkpoint import CheckpointConfig
@@ -121,7 +134,7 @@ def with_ray(task: Task, table: Path, jobs: int) -> int:
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.checkpoint_config = CheckpointConfig("id", f"{folder}/checkpoint", delete_checkpoint_on_success=False)
-        ray.data.read_csv(str(table)).map(partial(_with_id, task)).write_parquet(f"{folder}/results")
+        mapped(ray.data.read_csv(str(table))).write_parquet(f"{folder}/results")
         done = ray.data.read_parquet(f"{folder}/results").count()
         ray.shutdown()
         return int(done)
@@ -129,6 +142,20 @@ def with_ray(task: Task, table: Path, jobs: int) -> int:
 
 def _with_id(task: Task, row: Row) -> Row:
     return {"id": row["id"], "result": json.dumps(task(row))}
+
+
+def _with_ids(task: Task, columns: Row) -> Row:
+    return {"id": columns["id"], **task(columns)}
+
+
+def with_datasets(task: Task, table: Path, jobs: int) -> int:
+    """Hugging Face datasets: results in its cache, which is not synced to disk."""
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
+    with tempfile.TemporaryDirectory(dir=table.parent) as folder:
+        data = Dataset.from_csv(str(table), cache_dir=folder)
+        return len(data.map(task, batched=True, batch_size=BATCH, num_proc=jobs))
 
 
 def with_asyncio(task: Task, table: Path, jobs: int) -> int:
@@ -200,6 +227,8 @@ PEERS: dict[str, Callable[[Task, Path, int], int]] = {
     "mpire": with_mpire,
     "pebble": with_pebble,
     "ray": with_ray,
+    "ray map_batches": with_ray_batches,
+    "datasets map": with_datasets,
     "asyncio": with_asyncio,
     "GNU parallel": with_parallel,
     "read with pandas": read_with_pandas,

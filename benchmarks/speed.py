@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.pairs import Comparison, compare
+from benchmarks.peers import BATCH
 from benchmarks.programs import Failed, by_name, expect_done, forget, make_table, peer, process, run
 
 QUICK = 100
@@ -18,7 +19,7 @@ class Case:
 
     `row_seconds`: what a row takes by itself, where rows wait; the ideal is as many at once as there are jobs.
     `peer_task`: what the peers call, where that is not the same function. `command`: a program for each row,
-    instead of a task. `plain_task`: the same without what is measured.
+    instead of a task. `plain_task`: the same without what is measured. `batch`: so many rows in one call.
     """
 
     work: str
@@ -30,6 +31,7 @@ class Case:
     peer_task: str = ""
     command: str = ""
     plain_task: str = ""
+    batch: int = 0
 
     def ideal(self, rows: int) -> float:
         """Seconds that the rows take if nothing else costs anything."""
@@ -78,6 +80,15 @@ CASES = [
         0.05,
         plain_task="tasks:sleeping",
     ),
+    Case(
+        "rows of linear algebra in batches of 64, 2 jobs",
+        20_000,
+        "tasks:waves",
+        2,
+        {"datasets map": 1.0, "ray map_batches": 1.0},
+        peer_task="tasks:waves_of_columns",
+        batch=BATCH,
+    ),
     Case("rows with a program each, 2 jobs", 2_000, "", 2, {"GNU parallel": None}, command="echo {id}"),
 ]
 
@@ -93,7 +104,7 @@ def speed(folder: Path, pairs: int, quick: bool) -> Iterator[Comparison]:
 
 
 def _compare(case: Case, rows: int, table: Path, pairs: int) -> Iterator[Comparison]:
-    def ours(what: tuple[str, str] = _what(case)) -> float:
+    def ours(what: tuple[str, ...] = _what(case)) -> float:
         forget(table)
         ended = run(process(table, case.jobs, *what))
         expect_done(ended, rows)
@@ -114,5 +125,7 @@ def _compare(case: Case, rows: int, table: Path, pairs: int) -> Iterator[Compari
     yield from compare(f"{rows:,} {case.work}", ours, others, aims, pairs)
 
 
-def _what(case: Case) -> tuple[str, str]:
+def _what(case: Case) -> tuple[str, ...]:
+    if case.batch:
+        return (*by_name(case.task), "--batch", str(case.batch))
     return ("--command", case.command) if case.command else by_name(case.task)

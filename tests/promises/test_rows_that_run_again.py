@@ -52,6 +52,7 @@ WAYS = {
     "threads": ("again.py:quick", "--jobs", 8, "--threads", 4),
     "async": ("again.py:waiting", "--jobs", 50),
     "batches": ("again.py:together", "--jobs", 2, "--batch", 16),
+    "batches in threads": ("again.py:together", "--jobs", 4, "--threads", 2, "--batch", 16),
 }
 
 
