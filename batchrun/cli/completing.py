@@ -1,6 +1,5 @@
 """What a shell offers to complete: tasks, functions, columns, checkpoints. Nothing of the user's is run for it."""
 
-import ast
 import io
 import re
 import sys
@@ -9,6 +8,8 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 import typer
+
+from batchrun.options.task_name import functions_in
 
 Completion = Callable[..., list[str]]
 _NO_TASKS = re.compile(r"^[._]|\.batchrun$")
@@ -39,7 +40,7 @@ def tasks(_: typer.Context, begun: str) -> list[str]:
 
 
 def _tasks_in(file: str) -> list[str]:
-    return sorted(f"{file}:{name}" for name in _functions(Path(file)))
+    return sorted(f"{file}:{name}" for name in functions_in(Path(file)))
 
 
 def columns(context: typer.Context, begun: str) -> list[str]:
@@ -72,14 +73,6 @@ _OF_OPTIONS: dict[str, Completion] = {
 
 def _beginning(begun: str, words: Iterable[str]) -> list[str]:
     return sorted(word for word in words if word.startswith(begun))
-
-
-def _functions(path: Path) -> list[str]:
-    """The functions that a file defines at its top level."""
-    with suppress(OSError, SyntaxError, ValueError, RecursionError):
-        found = ast.parse(path.read_bytes()).body
-        return [each.name for each in found if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return []
 
 
 def _table(context: typer.Context) -> Path | None:

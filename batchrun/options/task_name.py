@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 from batchrun.core.suggest import meant
@@ -21,10 +22,24 @@ def check_task(task: str | bytes | None) -> None:
         return
     _check_place(task)
     if ":" not in task or task.startswith(":") or task.endswith(":"):
+        file = task.rstrip(":")
+        if file.endswith(".py") and (names := functions_in(Path(file))):
+            calls = " or ".join(shlex.quote(f"{file}:{name}") for name in names[:3])
+            raise UsageError(f"{task!r} names a file, but no function in it", f"give --task {calls}")
         raise UsageError(
             f"{task!r} names no task",
             f"{meant(task, ['repair'])}Give --task file.py:function, package.module:function, or the built-in: repair",
         )
+
+
+def functions_in(path: Path) -> list[str]:
+    """The functions that a file of Python defines at its top level; nothing of it runs."""
+    import ast  # few commands need it
+
+    with suppress(OSError, SyntaxError, ValueError, RecursionError):
+        found = ast.parse(path.read_bytes()).body
+        return [each.name for each in found if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return []
 
 
 def _check_place(task: str) -> None:

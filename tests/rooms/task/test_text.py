@@ -10,7 +10,7 @@ import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import batchrun, records, write_table
+from support import batchrun, numbered, records, write_table
 
 from batchrun import process
 from batchrun.errors import UsageError
@@ -292,6 +292,14 @@ def test_without_a_task_repair_runs_only_where_a_cell_holds_json(tmp_path: Path,
         assert all(way in ended.stderr for way in ("--task", "--command", "--prompt"))
         assert [path.name for path in tmp_path.iterdir()] == ["data.csv"], "nothing is left behind"
         assert batchrun("process", table, "--task", "repair", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("task", ["mine.py", "mine.py:"])
+def test_a_file_without_a_function_is_told_which_it_has(tmp_path: Path, task: str) -> None:
+    (tmp_path / "mine.py").write_text("raise SystemExit('this does not run')\n\n\ndef one(row):\n    pass\n")
+    ended = batchrun("process", numbered(tmp_path / "data.csv", 1), "--task", task, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert f"{task!r} names a file, but no function in it\n  → give --task mine.py:one\n" in ended.stderr
 
 
 def test_a_frame_without_a_task_is_refused_like_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
