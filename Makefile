@@ -1,6 +1,7 @@
 # make demo   install into .venv and run the main job on sample data
 # make test   install into .venv and run all the tests
 # make test-lowest  the same with the oldest versions allowed
+# make test-ray  the tests of clusters with Ray installed, too
 # make check  lint and types      make bench  speed beside its peers      make soak  random kills, for long
 # make pictures  those of the pages, from real runs
 
@@ -11,7 +12,7 @@ PYTEST_ARGS ?= --numprocesses $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-lowest check lint types soak bench pictures clean
+.PHONY: demo test test-ray test-lowest check lint types soak bench pictures clean
 
 demo: $(STAMP)
 	$(BIN)/batchrun process sample_data/airport_pairs.csv --task sample_data/tasks.py:match --jobs 8
@@ -21,6 +22,9 @@ demo: $(STAMP)
 
 test: $(STAMP)-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-ray: $(STAMP)-dev $(STAMP)-ray
+	$(BIN)/python -m pytest -rf --tb=short tests/promises/test_cluster.py
 
 # The same tests with the oldest versions that pyproject.toml allows.
 test-lowest: $(STAMP)-dev
@@ -67,6 +71,10 @@ $(STAMP)-dev: $(STAMP)
 
 $(STAMP)-bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --group bench
+	@touch $@
+
+$(STAMP)-ray: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[ray]'
 	@touch $@
 
 clean:

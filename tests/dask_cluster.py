@@ -16,6 +16,8 @@ from support import environment, wait_for
 class DaskCluster:
     """A scheduler, and workers that can be killed one by one. `options`, `env`: of all `dask` commands."""
 
+    engine = "dask"
+
     def __init__(self, folder: Path, *options: str, env: dict[str, str] | None = None) -> None:
         self.folder = folder
         self.file = folder / "scheduler.json"
@@ -23,6 +25,15 @@ class DaskCluster:
         self._options = options
         self._env = environment({"DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "false", **(env or {})})
         self.scheduler = self.start_scheduler()
+
+    @property
+    def where(self) -> Path:
+        """What `--cluster` is given."""
+        return self.file
+
+    def kill_head(self) -> None:
+        """The scheduler is gone for good."""
+        self.scheduler.kill()
 
     @property
     def address(self) -> str:
@@ -36,7 +47,7 @@ class DaskCluster:
             "--host",
             "127.0.0.1",
             "--port",
-            str(port or _free_port()),
+            str(port or free_port()),
             "--scheduler-file",
             str(self.file),
             "--no-dashboard",
@@ -66,9 +77,11 @@ class DaskCluster:
         self.workers.append(worker)
         return worker
 
-    def printed(self, name: str) -> str:
-        """What a worker and its lanes have printed so far."""
-        return (self.folder / name / "printed").read_text(errors="replace")
+    def printed(self) -> str:
+        """What the workers and their lanes have printed so far."""
+        return "".join(
+            (self.folder / f"w{number}" / "printed").read_text(errors="replace") for number in range(len(self.workers))
+        )
 
     def _start(self, kind: str, *options: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         name = kind if kind == "scheduler" else f"w{len(self.workers)}"
@@ -94,7 +107,7 @@ class DaskCluster:
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Below the ports that the system gives to clients: nobody has it by chance when a scheduler comes back to it."""
     while True:
         port = random.randrange(20_000, 30_000)

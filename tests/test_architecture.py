@@ -26,6 +26,7 @@ DOORS = {
     "sqlite3": {"cli/about.py", "checkpoint/", "outcome/", "table/database.py"},
     "dask": {"engine/cluster/dask/"},
     "distributed": {"engine/cluster/dask/"},
+    "ray": {"engine/cluster/ray/"},
     "pandas": {"outcome/export/", "library.py", "table/frames.py"},
     "pyarrow": {"outcome/export/formats/", "table/"},
 }

@@ -8,7 +8,7 @@ from importlib.metadata import version as installed
 from batchrun.core.version import VERSION
 
 _NEEDED = ("json-repair", "loky", "orjson", "pandas", "pyarrow", "rich", "typer", "xxhash")
-_OPTIONAL = {"openai": "--prompt", "distributed": "--engine dask", "openpyxl": "Excel"}
+_OPTIONAL = {"openai": "--prompt", "distributed": "--engine dask", "ray": "--engine ray", "openpyxl": "Excel"}
 
 
 def about() -> str:

@@ -164,7 +164,7 @@ def _early(input_path: Path, settings: "Settings", stack: ExitStack) -> "Nursery
     """A nursery that gets up while everything else is loaded, for a table that surely has rows to run."""
     from batchrun.checkpoint.places import places_of
 
-    if settings.dry_run or settings.engine == "dask":
+    if settings.dry_run or settings.on_cluster:
         return None
     checkpoint = places_of(input_path, settings.dir, settings.checkpoint_name).checkpoint
     with suppress(OSError):  # it may not be looked at, or no further process started: said when it is needed

@@ -68,6 +68,10 @@ def engine_of(
         from batchrun.engine.cluster.dask.connect import cluster_engine
 
         return cluster_engine(settings, setup, say, stack)
+    if settings.engine == "ray":
+        from batchrun.engine.cluster.ray.ray_engine import ray_engine
+
+        return ray_engine(settings, setup, say, stack)
     from batchrun.engine.local.lanes import (
         Lanes,  # what starts processes takes long to import, and a finished job starts none
     )

@@ -125,7 +125,7 @@ def _check_cost(said: Mapping[str, OptionValue]) -> None:
 def _check_engine(said: Mapping[str, OptionValue]) -> None:
     for name in ("cluster", "on_lost"):
         if _by_caller(said, name) and _value(said, "engine") in (None, "local"):
-            raise UsageError(f"{OPTIONS[name].flag} belongs to --engine dask", "give both, or leave it out")
+            raise UsageError(f"{OPTIONS[name].flag} belongs to --engine dask and ray", "give both, or leave it out")
 
 
 def _check_batch(said: Mapping[str, OptionValue]) -> None:

@@ -26,7 +26,12 @@ class Settings(Options):
 
     def _jobs(self, *, is_async: bool) -> int:
         usual = WAITING_JOBS if self.prompt is not None or is_async else cpus()
-        return self.jobs or (parsing.MOST_JOBS if self.engine == "dask" else usual)
+        return self.jobs or (parsing.MOST_JOBS if self.on_cluster else usual)
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether rows run on other machines."""
+        return self.engine != "local"
 
     @property
     def rows_a_call(self) -> int:
@@ -40,7 +45,7 @@ class Settings(Options):
 
     def known_jobs(self, *, is_async: bool) -> int:
         """Calls in flight at once; 0 if the cluster decides."""
-        return self.jobs if self.engine == "dask" else self._jobs(is_async=is_async)
+        return self.jobs if self.on_cluster else self._jobs(is_async=is_async)
 
     @property
     def seed(self) -> int | None:
@@ -82,7 +87,7 @@ class Settings(Options):
         Raises `UsageError` for a ready-made task that makes no sense.
         """
         if self.command is not None:
-            return Program(self.command, self.shell, self.stdin, elsewhere=self.engine != "local")
+            return Program(self.command, self.shell, self.stdin, elsewhere=self.on_cluster)
         if self.prompt is None:
             return self.task or BUILT_IN
         from batchrun.task.prompt.making import made  # only prompts pay for what they need

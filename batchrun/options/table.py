@@ -125,9 +125,11 @@ class Options:
         0, parsing.jobs, HOW, "Rows in flight at once: N, N% of the CPUs, auto.",
         usual="the CPUs; 32 with --prompt, async def", short="-j")
     engine: str = _option(
-        "local", parsing.OneOf("local", "dask"), HOW, "Where rows run: local, dask (a cluster).", usual="local")
+        "local", parsing.OneOf("local", "dask", "ray"), HOW, "Where rows run: local, or on a cluster: dask, ray.",
+        usual="local")
     cluster: str | None = _option(
-        None, parsing.cluster, HOW, "Scheduler's address or file, or local:N.", usual="DASK_SCHEDULER_ADDRESS")
+        None, parsing.cluster, HOW, "The cluster's address, or local:N.",
+        usual="DASK_SCHEDULER_ADDRESS, RAY_ADDRESS")
     on_lost: str = _option(
         "rerun", parsing.OneOf("rerun", "fail"), HOW, "Rows whose machine was lost: rerun, fail (as crashed).",
         usual="rerun")

@@ -192,11 +192,11 @@ class Cluster:
                 self._say(f"the cluster's worker {name} {why}: it gets no rows")
                 if alone:
                     self._stop(f"no worker of the cluster can be used: {name} {why}", hint)
-            case SchedulerLost(for_good=False):
+            case SchedulerLost(False, what):
                 self._workerless = math.inf
-                self._say("the scheduler was lost; waiting for it to come back")
-            case SchedulerLost():
-                self._stop("the scheduler of the cluster was lost and did not come back", _GO_ON)
+                self._say(f"the {what} was lost; waiting for it to come back")
+            case SchedulerLost(True, what):
+                self._stop(f"the {what} of the cluster was lost and did not come back", _GO_ON)
 
     def _stop(self, message: str, hint: str) -> None:
         self._broken = self._broken or StoppedError(message, hint)

@@ -30,6 +30,7 @@ from batchrun.errors import BatchrunError
 from batchrun.task.notice import hear_notices
 
 from .messages import HostBroken, HostMessage, HostStatus, PrintedNotice, packed_messages
+from .own_pipes import pipes_aside
 from .task_bundle import TaskBundle
 
 TICK_SECONDS = 0.1
@@ -164,7 +165,7 @@ def main(worker: int) -> None:
     die_with(worker)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, lambda *_: None)  # who means the host closes its stdin
-    inbox, outbox = _aside()
+    inbox, outbox = pipes_aside()
     frames, folder = Frames(unpack), Path.cwd()
     opening, *messages = _first(inbox, frames)
     for name, value in opening.environment.items():
@@ -180,16 +181,6 @@ def main(worker: int) -> None:
             _serve(LaneHost(lanes, opening, folder, notices), lanes, frames, messages, (inbox, outbox))
     except BatchrunError as error:
         write_all(outbox, packed_messages([HostBroken(str(error), error.hint)]))
-
-
-def _aside() -> tuple[int, int]:
-    """Move both pipes to where neither a stray print nor a row that reads or writes a low descriptor finds them."""
-    inbox, outbox = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return inbox, outbox
 
 
 def _first(inbox: int, frames: Frames) -> list[Any]:

@@ -33,9 +33,10 @@ class WorkerUnfit(NamedTuple):
 
 
 class SchedulerLost(NamedTuple):
-    """The scheduler was lost. `for_good`: it did not come back."""
+    """What holds the cluster together was lost. `for_good`: it did not come back. `what`: how people call it."""
 
     for_good: bool
+    what: str = "scheduler"
 
 
 LinkEvent = WorkersLeased | HostSaid | HostLeft | WorkerUnfit | SchedulerLost

@@ -17,10 +17,10 @@ from batchrun.display import phrases
 from batchrun.display.snapshot import Snapshot
 from batchrun.engine.cluster import task_bundle
 from batchrun.engine.cluster.account import ALONE
-from batchrun.engine.cluster.dask.fit import unfit_because
 from batchrun.engine.cluster.dask.leases import Leases
-from batchrun.engine.cluster.dask.scheduler import own_versions
+from batchrun.engine.cluster.dask.scheduler import OF_SCHEDULER, OF_WORKER, own_versions
 from batchrun.engine.cluster.environment import worth_sending
+from batchrun.engine.cluster.fit import unfit_because
 from batchrun.engine.cluster.link import WorkersLeased
 from batchrun.engine.cluster.messages import HostStatus, packed_messages, understood
 from batchrun.engine.cluster.shares import hold, quotas
@@ -77,12 +77,12 @@ def test_a_host_holds_more_short_rows_than_it_runs_and_no_more_long_ones():
     ],
 )
 def test_a_worker_must_have_our_versions(change, why):
-    assert unfit_because({**OURS, **change}, OURS, runs_rows=True) == why
+    assert unfit_because({**OURS, **change}, OURS, OF_WORKER) == why
 
 
 def test_a_scheduler_needs_no_batchrun():
-    assert unfit_because({**OURS, "batchrun-cli": None}, OURS, runs_rows=False) is None
-    assert unfit_because(None, OURS, runs_rows=False) == "does not say which versions it has"
+    assert unfit_because({**OURS, "batchrun-cli": None}, OURS, OF_SCHEDULER) is None
+    assert unfit_because(None, OURS, OF_SCHEDULER) == "does not say which versions it has"
 
 
 def test_our_own_version_is_known_also_where_we_are_not_installed_as_a_package(monkeypatch):
@@ -199,8 +199,8 @@ def test_the_view_names_workers_with_their_rows_and_failures():
     ("given", "message"),
     [
         ({"engine": "dask", "cluster": "local:none"}, "is not local:N"),
-        ({"cluster": "tcp://127.0.0.1:8786"}, "--cluster belongs to --engine dask"),
-        ({"engine": "local", "on_lost": "fail"}, "--on-lost belongs to --engine dask"),
+        ({"cluster": "tcp://127.0.0.1:8786"}, "--cluster belongs to --engine dask and ray"),
+        ({"engine": "local", "on_lost": "fail"}, "--on-lost belongs to --engine dask and ray"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(given, message, tmp_path):

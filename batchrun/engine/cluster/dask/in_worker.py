@@ -5,19 +5,15 @@ scheduler. Dask frees the task's key as soon as the coordinator lets go of it or
 """
 
 import asyncio
-import os
-import sys
-from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 from tempfile import TemporaryDirectory
 
 from distributed import Worker, get_worker
 
 from batchrun.core.processes import exit_in_words
+from batchrun.engine.cluster.host_process import HostProcess
 
 WATCH_SECONDS = 0.25
-GRACE_SECONDS = 1.5
-CHUNK_BYTES = 4 << 20
 _RUNNING = ("running", "paused")
 _held: set[str] = set()
 
@@ -34,39 +30,28 @@ async def lease(key: str, worker_id: str) -> str:
         return "its task came to the wrong worker"
     _held.add(key)
     with TemporaryDirectory(prefix="batchrun-", dir=worker.local_directory, ignore_cleanup_errors=True) as folder:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "batchrun.engine.cluster.host", str(os.getpid())),
-            stdin=PIPE,
-            stdout=PIPE,
-            cwd=folder,
-            start_new_session=True,
-            limit=CHUNK_BYTES,
-        )
-        ends = [_inward(worker, key, process), _outward(worker, key, process), _watch(worker, key)]
+        host = await HostProcess.started(folder)
+        ends = [_inward(worker, key, host), _outward(worker, key, host), _watch(worker, key)]
         tasks = [asyncio.ensure_future(end) for end in ends]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
-            code = await _end(process)
+            code = await host.end()
             await _clear(worker, key)
     return f"its lane host {exit_in_words(code)}"
 
 
-async def _inward(worker: Worker, key: str, process: Process) -> None:
+async def _inward(worker: Worker, key: str, host: HostProcess) -> None:
     """From the coordinator to the host."""
-    assert process.stdin
     while data := (await worker.scheduler.queue_get(name=f"{key}-in", timeout=None))["value"]:
-        process.stdin.write(data)
-        with suppress(ConnectionError):  # it has died; the end of its stdout says so
-            await process.stdin.drain()
+        await host.write(data)
 
 
-async def _outward(worker: Worker, key: str, process: Process) -> None:
+async def _outward(worker: Worker, key: str, host: HostProcess) -> None:
     """From the host to the coordinator."""
-    assert process.stdout
-    while data := await process.stdout.read(CHUNK_BYTES):
+    while data := await host.read():
         await worker.scheduler.queue_put(name=f"{key}-out", data=data, timeout=None)
 
 
@@ -79,18 +64,6 @@ async def _watch(worker: Worker, key: str) -> None:
 def _is_wanted(worker: Worker, key: str) -> bool:
     task = worker.state.tasks.get(key)
     return task is not None and task.state == "executing" and worker.status.name in _RUNNING
-
-
-async def _end(process: Process) -> int:
-    """Close the host's stdin, at which it ends its rows; kill it if it does not. Returns its exit code."""
-    assert process.stdin
-    process.stdin.close()
-    try:
-        # Read on: a host that cannot write would not see the end of its stdin.
-        await asyncio.wait_for(process.communicate(), GRACE_SECONDS)
-    except TimeoutError:
-        process.kill()
-    return await process.wait()
 
 
 async def _clear(worker: Worker, key: str) -> None:

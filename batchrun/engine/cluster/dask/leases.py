@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import distributed
 
 from batchrun.core.installing import DISTRIBUTION
-from batchrun.engine.cluster.dask.fit import unfit_because
+from batchrun.engine.cluster.fit import SAME_VERSIONS, unfit_because
 from batchrun.engine.cluster.link import HostLeft, HostSaid, LinkEvent, WorkersLeased, WorkerUnfit
 
-from .scheduler import SAME_VERSIONS, connection_trouble, own_versions
+from .scheduler import OF_WORKER, connection_trouble, own_versions
 from .tasks import lease_task, wish_task
 
 LOOK_SECONDS = 1.0
@@ -149,7 +149,7 @@ class Leases:
             if address not in ids or address not in said:  # gone already, or asked again at the next look
                 continue
             self._seen.add(address)
-            if why := unfit_because(said[address].get("packages"), own_versions(), runs_rows=True):
+            if why := unfit_because(said[address].get("packages"), own_versions(), OF_WORKER):
                 misfits.append((_shown(address, about), why))
             else:
                 fit.append(_Worker(address, ids[address]["id"], _shown(address, about), about["nthreads"]))

@@ -12,11 +12,13 @@ from distributed.versions import get_versions
 
 from batchrun.core.installing import DISTRIBUTION
 from batchrun.core.version import VERSION
-from batchrun.engine.cluster.dask.fit import unfit_because
+from batchrun.engine.cluster.fit import SAME_VERSIONS, unfit_because
 from batchrun.errors import UsageError
 
 CONNECT_SECONDS = 10.0
-SAME_VERSIONS = "use the same versions here and on the cluster"
+OF_SCHEDULER = ("distributed", "cloudpickle")
+OF_WORKER = (*OF_SCHEDULER, DISTRIBUTION)
+"""Packages whose versions must be ours."""
 
 
 def patience() -> float:
@@ -44,7 +46,7 @@ async def connected(where: Mapping[str, Any], shown: str, seconds: float | None 
             "check that it is running and that this machine can reach it; --engine local runs the rows here",
         ) from None
     theirs = await client.scheduler.versions()
-    if why := unfit_because(theirs["packages"], own_versions(), runs_rows=False):
+    if why := unfit_because(theirs["packages"], own_versions(), OF_SCHEDULER):
         await closed(client)
         raise UsageError(f"the scheduler at {shown} {why}", SAME_VERSIONS)
     return client
