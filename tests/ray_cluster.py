@@ -57,10 +57,12 @@ class RayCluster:
             "--include-dashboard=false",
         )
 
-    def start_worker(self, *, threads: int = 1, env: dict[str, str] | None = None) -> RayNode:
+    def start_worker(self, *, threads: int = 1, gpus: int = 0, env: dict[str, str] | None = None) -> RayNode:
         """One more node, which is up."""
         name = f"w{len(self.workers)}"
-        worker = self._start(name, env or {}, "--address", self.where, "--num-cpus", str(threads))
+        worker = self._start(
+            name, env or {}, "--address", self.where, "--num-cpus", str(threads), "--num-gpus", str(gpus)
+        )
         self.workers.append(worker)
         return worker
 

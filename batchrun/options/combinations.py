@@ -126,6 +126,11 @@ def _check_engine(said: Mapping[str, OptionValue]) -> None:
     for name in ("cluster", "on_lost"):
         if _by_caller(said, name) and _value(said, "engine") in (None, "local"):
             raise UsageError(f"{OPTIONS[name].flag} belongs to --engine dask and ray", "give both, or leave it out")
+    for name in ("gpus_per_job", "resources"):
+        if _by_caller(said, name) and _value(said, "engine") != "ray":
+            raise UsageError(f"{OPTIONS[name].flag} belongs to --engine ray", "give both, or leave it out")
+    if _value(said, "gpus_per_job") and "GPU" in (_value(said, "resources") or {}):
+        raise UsageError("--gpus-per-job and --resources GPU=N say the same", "leave one of them out")
 
 
 def _check_batch(said: Mapping[str, OptionValue]) -> None:

@@ -47,6 +47,22 @@ def parameters(value: Any) -> Mapping[str, Any]:
     return found
 
 
+def amounts(value: Any) -> Mapping[str, float]:
+    """`CPU=4`, several times; or a table: names with numbers above 0."""
+    if not isinstance(value, Mapping):
+        parts = [str(part).partition("=") for part in ([value] if isinstance(value, str) else value)]
+        value = {name.strip(): text for name, _, text in parts}
+    found = {}
+    for name, said in value.items():
+        try:
+            found[str(name)] = float(said)
+        except (TypeError, ValueError):
+            found[str(name)] = 0.0
+        if not (name and 0 < found[str(name)] < math.inf):
+            raise ValueError(f"'{name}={said}' is not name=amount (CPU=4)")
+    return found
+
+
 def arguments(value: Any) -> Mapping[str, Any]:
     """Arguments of a function: `model=x`, several times, a JSON object, or a table; values as of `parameters`."""
     if isinstance(value, str) and isinstance(whole := _json_or_text(value), dict):

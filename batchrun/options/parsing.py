@@ -131,6 +131,14 @@ def positive(value: Any) -> float:
     return found
 
 
+def gpus(value: Any) -> float:
+    """A part of one GPU, or a whole number of them."""
+    found = positive(value)
+    if found > 1 and found % 1:
+        raise ValueError(f"{value} is neither a part of a GPU (0.5) nor a whole number (2)")
+    return found
+
+
 def amount(value: Any) -> float:
     """A number, 0 or more: `600`, `2.5`."""
     text = str(value).strip().replace("_", "")

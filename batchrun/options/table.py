@@ -130,6 +130,12 @@ class Options:
     cluster: str | None = _option(
         None, parsing.cluster, HOW, "The cluster's address, or local:N.",
         usual="DASK_SCHEDULER_ADDRESS, RAY_ADDRESS")
+    gpus_per_job: float | None = _option(
+        None, parsing.gpus, HOW, "With --engine ray: GPUs for each row, 0.5 or 2.", metavar="N")
+    resources: Mapping[str, float] = _option(
+        named_values.NOTHING, named_values.amounts, HOW,
+        "With --engine ray: what each row needs of a resource of Ray's; repeatable: CPU=4.",
+        metavar="NAME=AMOUNT", several=True)
     on_lost: str = _option(
         "rerun", parsing.OneOf("rerun", "fail"), HOW, "Rows whose machine was lost: rerun, fail (as crashed).",
         usual="rerun")

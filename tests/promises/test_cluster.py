@@ -378,6 +378,24 @@ def test_a_worker_with_another_version_gets_no_rows(folder, cluster, tmp_path):
     assert lines_of(folder / "notes") == []
 
 
+@needs_ray
+def test_each_row_has_gpus_of_its_own(folder, tmp_path):
+    numbered(folder / "data.csv", 30)
+    (folder / "tasks.py").write_text(
+        "import os, time\n"
+        "def owned(row):\n"
+        "    time.sleep(0.05)\n"
+        "    return {'double': 2 * row['id'], 'gpus': os.environ['CUDA_VISIBLE_DEVICES'], 'lane': os.getpid()}\n"
+    )
+    with ray_cluster(tmp_path, 2) as cluster:
+        cluster.start_worker(threads=3, gpus=2)
+        done = run(folder, cluster, "owned", "--gpus-per-job", 1)
+    assert done.returncode == 0, done.stderr
+    assert doubles(folder, "owned") == all_doubled(30)
+    owners = {(body["gpus"], body["lane"]) for _, body in settled(folder / "data.csv", "owned").values()}
+    assert sorted(gpus for gpus, _ in owners) == ["0", "1"]
+
+
 @pytest.mark.parametrize("engine", ["dask", pytest.param("ray", marks=needs_ray)])
 def test_local_n_is_a_cluster_to_try_it_with(folder, engine):
     numbered(folder / "data.csv", 50)

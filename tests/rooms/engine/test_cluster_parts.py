@@ -23,6 +23,7 @@ from batchrun.engine.cluster.environment import worth_sending
 from batchrun.engine.cluster.fit import unfit_because
 from batchrun.engine.cluster.link import WorkersLeased
 from batchrun.engine.cluster.messages import HostStatus, packed_messages, understood
+from batchrun.engine.cluster.ray.spots import spots_on
 from batchrun.engine.cluster.shares import hold, quotas
 from batchrun.engine.cluster.task_bundle import bundle_of
 from batchrun.engine.deal import Deal, Ticket
@@ -91,6 +92,28 @@ def test_our_own_version_is_known_also_where_we_are_not_installed_as_a_package(m
     with pytest.raises(PackageNotFoundError):
         version("batchrun-cli")
     assert own_versions()["batchrun-cli"] == VERSION
+
+
+@pytest.mark.parametrize(
+    ("per_row", "rows", "asked_for"),
+    [
+        ({}, [8], {"num_cpus": 1, "resources": {}}),
+        ({"CPU": 2}, [4], {"num_cpus": 8, "resources": {}}),
+        ({"disk": 0.5}, [2], {"num_cpus": 1, "resources": {"disk": 1}}),
+        ({"GPU": 2}, [1, 1], {"num_cpus": 1, "num_gpus": 2, "resources": {}}),
+        ({"GPU": 0.5, "CPU": 3}, [1, 1], {"num_cpus": 3, "num_gpus": 0.5, "resources": {}}),
+        ({"tpu": 1}, [], None),
+        ({"CPU": 9}, [], None),
+    ],
+)
+def test_a_node_of_ray_gets_a_host_for_the_rows_that_it_has_room_for_and_one_a_row_where_gpus_are_its_own(
+    per_row, rows, asked_for
+):
+    node = {"NodeID": "0f" * 28, "NodeName": "w0", "Resources": {"CPU": 8.0, "GPU": 4.0, "disk": 1.0}}
+    found = spots_on(node, per_row)
+    assert [spot.rows for spot in found] == rows
+    assert [spot.options() for spot in found] == [asked_for] * len(rows)
+    assert len({spot.where for spot in found}) == len({spot.name for spot in found}) == len(rows)
 
 
 def test_a_row_that_loses_its_machines_alone_is_guilty_and_its_neighbours_are_not():
@@ -200,6 +223,10 @@ def test_the_view_names_workers_with_their_rows_and_failures():
     [
         ({"engine": "dask", "cluster": "local:none"}, "is not local:N"),
         ({"cluster": "tcp://127.0.0.1:8786"}, "--cluster belongs to --engine dask and ray"),
+        ({"engine": "dask", "gpus_per_job": "1"}, "--gpus-per-job belongs to --engine ray"),
+        ({"engine": "ray", "gpus_per_job": "1.5"}, "neither a part of a GPU"),
+        ({"engine": "ray", "gpus_per_job": "1", "resources": ("GPU=1",)}, "say the same"),
+        ({"engine": "ray", "resources": ("CPU=none",)}, "'CPU=none' is not name=amount"),
         ({"engine": "local", "on_lost": "fail"}, "--on-lost belongs to --engine dask and ray"),
     ],
 )

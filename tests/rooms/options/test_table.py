@@ -22,6 +22,8 @@ BESIDE = {
     "batch_frame": {"batch": 1},
     "cluster": {"engine": "dask"},
     "on_lost": {"engine": "dask"},
+    "gpus_per_job": {"engine": "ray"},
+    "resources": {"engine": "ray"},
 }
 """What an option, or all those of a heading, need to mean something."""
 
@@ -89,7 +91,7 @@ def a_value_of(option):
     """A text that an option reads as something else than its default; a path in it is a full one."""
     if option.name in CHOICES:
         return next(word for word in reversed(CHOICES[option.name]) if word != getattr(USUAL, option.name))
-    pairs = {"args": "a=1", "param": "a=1", "dtype": "a=str"}
+    pairs = {"args": "a=1", "param": "a=1", "resources": "a=1", "dtype": "a=str"}
     paths = {"task": "/tasks.py:f", "input": "/a.csv", "output": "/a.csv", "dir": "/a", "schema": "/a.json"}
     sizes = {"worker_memory": "300M", "min_free_memory": "300M"}
     return {**pairs, **paths, **sizes, "retries": "7", "threads": "7", "order": "random:7"}.get(option.name, "1")

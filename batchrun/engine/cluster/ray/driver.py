@@ -4,9 +4,11 @@ It ends, and with it everything on the cluster, when its stdin ends: when the co
 """
 
 import asyncio
+import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -57,7 +59,7 @@ def _chain(error: BaseException | None) -> list[BaseException]:
     return [error, *_chain(error.__cause__ or error.__context__)] if error else []
 
 
-async def _live(address: str, inbox: int, outbox: int) -> None:
+async def _live(address: str, per_row: Mapping[str, float], inbox: int, outbox: int) -> None:
     turn = asyncio.Lock()
 
     async def tell(event: tuple[Any, ...]) -> None:
@@ -70,7 +72,7 @@ async def _live(address: str, inbox: int, outbox: int) -> None:
         await tell(("refused", *trouble(address, error)))
         return
     await tell(("connected",))
-    hosts = Hosts(tell)
+    hosts = Hosts(per_row, tell)
     ends = [asyncio.create_task(hosts.keep_all()), asyncio.create_task(_heed(hosts, inbox))]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     await hosts.close()
@@ -93,6 +95,6 @@ async def _heed(hosts: Hosts, inbox: int) -> None:
 
 if __name__ == "__main__":
     with suppress(BrokenPipeError):  # the coordinator is gone
-        asyncio.run(_live(sys.argv[1], *pipes_aside()))
+        asyncio.run(_live(sys.argv[1], json.loads(sys.argv[2]), *pipes_aside()))
     # Not by way of Ray's own goodbye, which may wait long for a head that is not there.
     os._exit(0) if not sys.argv[1].startswith("local:") else ray.shutdown()

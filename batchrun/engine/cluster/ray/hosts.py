@@ -1,4 +1,4 @@
-"""The actors: one on each node that has room for rows, with a lane host beside it, and bytes to and from it."""
+"""The actors: on each node that has room for rows, with a lane host beside each, and bytes to and from it."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
@@ -20,6 +20,7 @@ from batchrun.engine.cluster.link import HostLeft, HostSaid, LinkEvent, Schedule
 
 from .in_node import actor_class, node_versions
 from .ray_link import HEAD
+from .spots import Spot, spots_on
 
 LOOK_SECONDS = 1.0
 SILENT_SECONDS = 3.0
@@ -36,20 +37,12 @@ def rays_patience() -> float:
     return float(os.environ.get(_RAYS_PATIENCE, 60)) / 2
 
 
-class _Node(NamedTuple):
-    """`name`: for people. `cpus`: as Ray counts them."""
-
-    id: str
-    name: str
-    cpus: int
-
-
 @dataclass(slots=True)
 class _Lease:
-    """An actor on a node. `over`: it must end. `again`: its node may get another one then."""
+    """An actor. `over`: it must end. `again`: its spot may get another one then."""
 
     key: str
-    node: _Node
+    spot: Spot
     actor: Any
     since: float
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -59,15 +52,19 @@ class _Lease:
 
 
 class Hosts:
-    """`tell` is called with all that the engine should know. Every call belongs to the event loop."""
+    """`per_row`: what each row needs, see `spots_on`. `tell` is called with all that the engine should know.
 
-    def __init__(self, tell: Callable[[LinkEvent], Awaitable[None]]) -> None:
+    Every call belongs to the event loop.
+    """
+
+    def __init__(self, per_row: Mapping[str, float], tell: Callable[[LinkEvent], Awaitable[None]]) -> None:
+        self._per_row = per_row
         self._tell = tell
-        self._class: Any = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1)(actor_class())
+        self._class: Any = ray.remote(max_restarts=0, max_task_retries=0)(actor_class())
         self._leases: dict[str, _Lease] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._seen: set[str] = set()
-        self._short: Counter[str] = Counter()
+        self._seen: set[tuple[str, int]] = set()
+        self._short: Counter[tuple[str, int]] = Counter()
 
     def send(self, key: str, data: bytes) -> None:
         """Bytes for a host. Nothing happens if it is gone: that is told."""
@@ -88,13 +85,13 @@ class Hosts:
             await asyncio.wait(self._tasks, timeout=2 * LET_GO_SECONDS)
 
     async def keep_all(self) -> None:
-        """Keep an actor on every node, until the cluster is lost."""
+        """Keep an actor at every spot, until the cluster is lost."""
         while (nodes := await self._nodes()) is not None:
-            there = {node["NodeID"]: node for node in nodes if node["Alive"]}
-            self._seen &= there.keys()
-            for node in map(_known, there.values()):
-                if node.cpus and node.id not in self._seen:
-                    self._lease(node)
+            spots = [spot for node in nodes if node["Alive"] for spot in spots_on(node, self._per_row)]
+            self._seen &= {spot.where for spot in spots}
+            for spot in spots:
+                if spot.where not in self._seen:
+                    self._lease(spot)
             await asyncio.sleep(LOOK_SECONDS)
         await self._tell(SchedulerLost(for_good=True, what=HEAD))
 
@@ -114,12 +111,12 @@ class Hosts:
                 await asyncio.sleep(LOOK_SECONDS)
         return None
 
-    def _lease(self, node: _Node) -> None:
-        self._seen.add(node.id)
-        where = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        key = f"batchrun-lanes-{uuid.uuid4().hex}"
-        lease = _Lease(key, node, self._class.options(scheduling_strategy=where).remote(), time.monotonic())
-        self._leases[key] = lease
+    def _lease(self, spot: Spot) -> None:
+        self._seen.add(spot.where)
+        where = NodeAffinitySchedulingStrategy(spot.id, soft=False)
+        actor = self._class.options(scheduling_strategy=where, **spot.options()).remote()
+        lease = _Lease(f"batchrun-lanes-{uuid.uuid4().hex}", spot, actor, time.monotonic())
+        self._leases[lease.key] = lease
         task = asyncio.create_task(self._keep(lease))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -148,10 +145,10 @@ class Hosts:
             if why := unfit_because(theirs, node_versions(), (DISTRIBUTION,)):
                 lease.again = False
                 alone = list(self._leases) == [lease.key]
-                await self._tell(WorkerUnfit(lease.node.name, why, SAME_VERSIONS, alone=alone))
+                await self._tell(WorkerUnfit(lease.spot.name, why, SAME_VERSIONS, alone=alone))
                 return
             lease.leased = True
-            await self._tell(WorkersLeased(((lease.key, lease.node.name, lease.node.cpus),)))
+            await self._tell(WorkersLeased(((lease.key, lease.spot.name, lease.spot.rows),)))
             while data := await _of(lease.actor.read.remote()):
                 await self._tell(HostSaid(lease.key, data))
             lease.why = await _of(lease.actor.end.remote())
@@ -159,26 +156,21 @@ class Hosts:
             lease.why = _in_words(error)
 
     async def _take_again(self, lease: _Lease) -> None:
-        """A node whose host has ended gets another, but not for ever one that ends at once."""
+        """A spot whose host has ended gets another, but not for ever one that ends at once."""
         if not lease.again:
             return
         lived = time.monotonic() - lease.since
-        self._short[lease.node.id] = self._short[lease.node.id] + 1 if lived < SHORT_SECONDS else 1
-        if self._short[lease.node.id] < SHORT_LIMIT:
-            self._seen.discard(lease.node.id)
+        where = lease.spot.where
+        self._short[where] = self._short[where] + 1 if lived < SHORT_SECONDS else 1
+        if self._short[where] < SHORT_LIMIT:
+            self._seen.discard(where)
         else:
             why = f"has ended {SHORT_LIMIT} times in a row at once ({lease.why})"
-            await self._tell(WorkerUnfit(lease.node.name, why, "check what the worker printed", alone=not self._leases))
+            await self._tell(WorkerUnfit(lease.spot.name, why, "check what the worker printed", alone=not self._leases))
 
 
 async def _of(ref: Any) -> Any:
     return await ref
-
-
-def _known(node: Mapping[str, Any]) -> _Node:
-    """A node as Ray tells of it."""
-    name = f"{node.get('NodeName') or node['NodeManagerAddress']} ({node['NodeID'][:8]})"
-    return _Node(node["NodeID"], name, int(node["Resources"].get("CPU", 0)))
 
 
 def _in_words(error: RayError) -> str:

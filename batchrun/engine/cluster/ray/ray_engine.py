@@ -28,4 +28,5 @@ def ray_engine(settings: Settings, setup: WorkerSetup, say: Callable[[str], None
             "give --cluster auto on one of its machines, HOST:6379, ray://HOST:10001, or local:N to try it; "
             "or set RAY_ADDRESS",
         )
-    return stack.enter_context(Cluster(settings, RayLink(address), setup, say))
+    gpus = {"GPU": settings.gpus_per_job} if settings.gpus_per_job else {}
+    return stack.enter_context(Cluster(settings, RayLink(address, {**settings.resources, **gpus}), setup, say))

@@ -4,11 +4,13 @@ Ray logs, takes over signals, and ends its process when it loses the cluster. No
 that has the checkpoint (docs/decisions/0032).
 """
 
+import json
 import os
 import select
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -23,10 +25,11 @@ HEAD = "head node"
 
 
 class RayLink:
-    """`address`: of the cluster, as Ray takes it, or `local:N`."""
+    """`address`: of the cluster, as Ray takes it, or `local:N`. `per_row`: what each row needs, by Ray's names."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, per_row: Mapping[str, float]) -> None:
         self._address = address
+        self._per_row = per_row
         self._process: subprocess.Popen[bytes] | None = None
         self._frames = Frames(unpack)
         self._come: list[Any] = []
@@ -34,7 +37,14 @@ class RayLink:
     def open(self) -> None:
         """Start the driver, which connects. Raises `UsageError` if there is no cluster that we can work with."""
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "batchrun.engine.cluster.ray.driver", self._address],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "batchrun.engine.cluster.ray.driver",
+                self._address,
+                json.dumps(self._per_row),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
