@@ -15,6 +15,7 @@ from batchrun.options.variables import DEBUG
 from . import clean, ctl, errors, export, import_results, init, process, report, sample, show, status, verify
 from .common import examples, tell
 from .completing import as_bash_has_words
+from .values import program
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EAGAIN)
 
@@ -60,7 +61,7 @@ def main() -> NoReturn:
     """The whole program: run a command, print what went wrong, leave with the exit code."""
     try:
         with as_bash_has_words(os.environ):
-            app()
+            program(app)()
     except BatchrunError as error:
         complain(error)
         sys.exit(error.exit_code)

@@ -37,7 +37,7 @@ from batchrun.table.detect import open_table
 from batchrun.table.options import ReadOptions
 from batchrun.table.scan import scan
 
-HEAVY = {"pandas", "pyarrow", "numpy", "json_repair", "asyncio", "openai", "distributed"}
+HEAVY = {"pandas", "pyarrow", "numpy", "json_repair", "asyncio", "openai", "pydantic", "distributed"}
 
 
 def loaded(*command: object, cwd: Path) -> set[str]:
