@@ -24,7 +24,7 @@ test: $(STAMP)-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-ray: $(STAMP)-dev $(STAMP)-ray
-	$(BIN)/python -m pytest -rf --tb=short tests/promises/test_cluster.py
+	$(BIN)/python -m pytest -rf --tb=short tests/promises/test_cluster.py tests/soak/test_cluster_soak.py
 
 # The same tests with the oldest versions that pyproject.toml allows.
 test-lowest: $(STAMP)-dev

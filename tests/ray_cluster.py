@@ -42,11 +42,12 @@ class RayNode:
 
 
 class RayCluster:
-    """A head, and nodes. `folder`: for what the processes print."""
+    """A head, and nodes. `folder`: for what the processes print. `env`: of all of them."""
 
     engine = "ray"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, env: dict[str, str] | None = None) -> None:
+        self._env = {**HERMETIC, **(env or {})}
         self.folder = folder
         self.workers: list[RayNode] = []
         self._place = Path(tempfile.mkdtemp(prefix="r"))  # names of sockets must be short
@@ -85,7 +86,7 @@ class RayCluster:
                     *("--node-ip-address", "127.0.0.1", "--object-store-memory", str(100 << 20)),
                 ],
                 cwd=self.folder,
-                env=environment({**HERMETIC, **env}),
+                env=environment({**self._env, **env}),
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=printed,
@@ -106,9 +107,9 @@ class RayCluster:
 
 
 @contextmanager
-def ray_cluster(folder: Path, *threads: int) -> Iterator[RayCluster]:
+def ray_cluster(folder: Path, *threads: int, env: dict[str, str] | None = None) -> Iterator[RayCluster]:
     """A cluster with one node for each number of threads."""
-    cluster = RayCluster(folder)
+    cluster = RayCluster(folder, env)
     try:
         for count in threads:
             cluster.start_worker(threads=count)

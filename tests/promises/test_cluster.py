@@ -6,19 +6,17 @@ import signal
 import time
 from collections import Counter
 from contextlib import suppress
-from importlib.util import find_spec
 
 import psutil
 import pytest
 import trustme
+from clusters import KINDS, needs_ray
 from dask_cluster import dask_cluster
 from ray_cluster import HERMETIC, ray_cluster
 from support import NOTE, alive, batchrun, kill, lines_of, numbered, records, settled, start, wait_for
 
 from batchrun.core.states import CRASHED, DONE, TIMED_OUT
 
-needs_ray = pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed: make test-ray")
-ENGINES = [pytest.param(dask_cluster, id="dask"), pytest.param(ray_cluster, id="ray", marks=needs_ray)]
 MOST_HELD = 12  # rows of 50 ms that a host with two lanes may have
 TASKS = (
     NOTE
@@ -71,7 +69,7 @@ def folder(tmp_path):
     return place
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=KINDS)
 def start_cluster(request):
     """Starts a cluster of each kind."""
     return request.param
@@ -442,6 +440,21 @@ def test_tls_comes_from_dasks_own_configuration(folder, tmp_path):
         refused = run(folder, cluster, "double", **others)
         assert refused.returncode == 2, refused.stderr
         assert "TLS certificate does not match" in refused.stderr
+        assert lines_of(folder / "notes") == []
+        done = run(folder, cluster, "double", **ours)
+    assert done.returncode == 0, done.stderr
+    assert doubles(folder, "double") == all_doubled(50)
+
+
+@needs_ray
+def test_a_token_comes_from_rays_own_configuration(folder, tmp_path):
+    numbered(folder / "data.csv", 50)
+    (tmp_path / "token").write_text("0123456789abcdef" * 2)
+    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+    with ray_cluster(tmp_path, 2, env=ours) as cluster:
+        refused = run(folder, cluster, "double")
+        assert refused.returncode == 2, refused.stderr
+        assert "wants a token" in refused.stderr
         assert lines_of(folder / "notes") == []
         done = run(folder, cluster, "double", **ours)
     assert done.returncode == 0, done.stderr

@@ -32,8 +32,6 @@ def connect(address: str) -> None:
         cpus = int(address.removeprefix("local:"))
         ray.init(address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=_TRIAL_MEMORY, **quiet)
     else:
-        # A client that was lost would be waited for, and its rows would run on, for half a minute.
-        os.environ["RAY_CLIENT_RECONNECT_GRACE_PERIOD"] = "0"
         ray.init(address=address, **quiet)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # Ray has taken them
         signal.signal(signum, lambda *_: None)  # who means us closes our stdin

@@ -22,6 +22,10 @@ CONNECT_SECONDS = 20.0
 START_SECONDS = 90.0
 CLOSE_SECONDS = 8.0
 HEAD = "head node"
+_ENVIRONMENT = {
+    "RAY_NUM_REDIS_GET_RETRIES": "5",  # one a second: a wrong token is told while somebody waits for it
+    "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "0",  # rows of a client that died would run on for half a minute
+}
 
 
 class RayLink:
@@ -48,6 +52,7 @@ class RayLink:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, **_ENVIRONMENT},
             start_new_session=True,  # a Ctrl-C in the terminal is meant for us
         )
         patience = START_SECONDS if self._address.startswith("local:") else CONNECT_SECONDS

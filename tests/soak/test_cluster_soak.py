@@ -1,4 +1,4 @@
-"""The cluster engine under fire: a real scheduler and three workers. `make soak` does it for longer.
+"""The engines of clusters under fire: real ones, with three workers. `make soak` does it for longer.
 
 A short form always runs; with `-s` it prints its figures. The oracle is that of one machine: the settled rows of an
 undisturbed run, each exactly once, and nothing that was acknowledged is started again.
@@ -8,13 +8,14 @@ import os
 import random
 import time
 
+import psutil
 import pytest
-from dask_cluster import dask_cluster
+from clusters import KINDS
+from ray_cluster import HERMETIC
 from support import (
     NOTE,
     batchrun,
     count_settled,
-    descendants,
     kill,
     known,
     lines_of,
@@ -62,7 +63,7 @@ def deadly(row):
     note(row)
     if row["id"] == 13:
         worker = psutil.Process().parent().parent().parent()
-        assert "distributed" in " ".join(worker.cmdline()) or "multiprocessing" in " ".join(worker.cmdline())
+        assert any(word in " ".join(worker.cmdline()) for word in ("distributed", "multiprocessing", "ray::"))
         worker.kill()
         time.sleep(60)
     while row["id"] == 14:
@@ -81,12 +82,15 @@ def folder(tmp_path):
     return tmp_path / "home"
 
 
-@pytest.fixture
-def cluster(tmp_path):
+@pytest.fixture(params=KINDS)
+def cluster(request, tmp_path):
     """A cluster of the test's own, without workers at first."""
     (tmp_path / "cluster").mkdir()
-    with dask_cluster(tmp_path / "cluster") as own:
+    with request.param(tmp_path / "cluster") as own:
         yield own
+
+
+only_dask = pytest.mark.parametrize("cluster", KINDS[:1], indirect=True)
 
 
 def three_workers(cluster, **options):
@@ -95,14 +99,14 @@ def three_workers(cluster, **options):
 
 def arguments(folder, task, cluster=None, *options):
     """The command; without a cluster it runs the rows here."""
-    engine = ("--engine", "dask", "--cluster", cluster.file) if cluster else ()
+    engine = ("--engine", cluster.engine, "--cluster", cluster.where) if cluster else ()
     common = ("--json", "--progress", "none", "--no-output", "--retries", 0)
     return ("process", folder / "data.csv", "--task", f"tasks.py:{task}", *engine, *common, *options)
 
 
 def env(folder):
     # A scheduler that comes back is waited for, whatever a busy machine takes to start it.
-    return {"NOTES": str(folder / "notes"), "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "90s"}
+    return {**HERMETIC, "NOTES": str(folder / "notes"), "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "90s"}
 
 
 def run(folder, task, cluster=None, *options):
@@ -153,6 +157,7 @@ def client_map(cluster, task, rows):
         return time.monotonic() - before
 
 
+@only_dask
 def test_rows_that_do_nothing_cost_less_than_with_client_map(folder, cluster):
     three_workers(cluster, threads=2)
     numbered(folder / "data.csv", TRIVIAL_ROWS)
@@ -163,6 +168,7 @@ def test_rows_that_do_nothing_cost_less_than_with_client_map(folder, cluster):
     pytest.fail(f"{TRIVIAL_ROWS:,} rows took {there:.1f} s, and {mapped:.1f} s with client.map")
 
 
+@only_dask
 def test_rows_that_sleep_run_at_once_on_all_workers(folder, cluster):
     three_workers(cluster, threads=SLEEPING_JOBS // 3)
     numbered(folder / "data.csv", SLEEPING_ROWS)
@@ -200,7 +206,7 @@ def test_a_worker_is_killed_every_second(folder, cluster):
 
 
 def test_a_row_that_kills_its_worker_each_time_and_a_stuck_one_are_found(folder, cluster):
-    three_workers(cluster, threads=2, nanny=True)
+    three_workers(cluster, threads=2, **({"nanny": True} if cluster.engine == "dask" else {}))
     rows = 300 if LONG else 100
     numbered(folder / "data.csv", rows)
     done = run(folder, "deadly", cluster, "--timeout", 2)
@@ -216,7 +222,7 @@ def test_a_row_that_kills_its_worker_each_time_and_a_stuck_one_are_found(folder,
 
 def test_the_coordinator_is_killed_again_and_again(folder, cluster):
     rows = 150 * (COORDINATOR_KILLS + 1)
-    workers = three_workers(cluster, threads=2)
+    three_workers(cluster, threads=2)
     numbered(folder / "data.csv", rows)
     acknowledged, late = {}, 0.0  # row -> starts
     for _ in range(COORDINATOR_KILLS):
@@ -224,7 +230,8 @@ def test_the_coordinator_is_killed_again_and_again(folder, cluster):
         wait_for_rows(folder, going, 50)
         kill(going)
         died = time.monotonic()
-        wait_for(lambda: not any(descendants(worker.pid) for worker in workers))
+        ran = {int(line.split()[2]) for line in lines_of(folder / "notes")}
+        wait_for(lambda ran=ran: not any(map(psutil.pid_exists, ran)))
         late = max(late, float(lines_of(folder / "notes")[-1].split()[1]) - died)
         counts = starts(folder, "notes")
         acknowledged |= {row: counts[row] for row in known(folder / "data.csv", "noted") if row not in acknowledged}
@@ -240,6 +247,7 @@ def test_the_coordinator_is_killed_again_and_again(folder, cluster):
     print(f"{counts.total() - rows} starts more of {rows:,} rows")
 
 
+@only_dask
 def test_the_scheduler_comes_back(folder, cluster):
     rows = 300 * (SCHEDULER_KILLS + 1) if LONG else 300
     three_workers(cluster, threads=2)
