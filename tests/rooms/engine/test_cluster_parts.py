@@ -23,6 +23,7 @@ from batchrun.engine.cluster.environment import worth_sending
 from batchrun.engine.cluster.fit import unfit_because
 from batchrun.engine.cluster.link import WorkersLeased
 from batchrun.engine.cluster.messages import HostStatus, packed_messages, understood
+from batchrun.engine.cluster.ray.ray_engine import ray_engine
 from batchrun.engine.cluster.ray.spots import spots_on
 from batchrun.engine.cluster.shares import hold, quotas
 from batchrun.engine.cluster.task_bundle import bundle_of
@@ -243,6 +244,20 @@ def test_a_cluster_must_be_named(tmp_path, monkeypatch):
     setup = WorkerSetup("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
     with ExitStack() as stack, pytest.raises(UsageError, match="which cluster"):
         cluster_engine(resolve({"engine": "dask"}, {}, tmp_path), setup, print, stack)
+
+
+@pytest.mark.parametrize(
+    ("module", "message", "hint"),
+    [(None, "needs the package ray, which is not installed", "[ray]"), (sys, "which cluster?", "RAY_ADDRESS")],
+)
+def test_ray_must_be_installed_and_its_cluster_named(module, message, hint, tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", module)
+    setup = WorkerSetup("repair", str(tmp_path / "inflight"), strict=False, accept_truncated=False)
+    with ExitStack() as stack, pytest.raises(UsageError) as caught:
+        ray_engine(resolve({"engine": "ray"}, {}, tmp_path), setup, print, stack)
+    assert message in str(caught.value)
+    assert hint in caught.value.hint
 
 
 def test_a_configuration_may_name_the_cluster_and_the_command_line_may_leave_it(tmp_path):
