@@ -18,6 +18,7 @@ class HostProcess:
         assert process.stdin
         assert process.stdout
         self._process, self._inbox, self._outbox = process, process.stdin, process.stdout
+        self._reading = asyncio.Lock()  # who ends it may do so while somebody reads
 
     @classmethod
     async def started(cls, folder: str) -> Self:
@@ -41,7 +42,8 @@ class HostProcess:
 
     async def read(self) -> bytes:
         """What it says; nothing at its end."""
-        return await self._outbox.read(CHUNK_BYTES)
+        async with self._reading:
+            return await self._outbox.read(CHUNK_BYTES)
 
     async def end(self) -> int:
         """Close its inbox, at which it ends its rows; kill it if it does not. Returns its exit code."""
@@ -55,6 +57,6 @@ class HostProcess:
         return await self._process.wait()
 
     async def _drained(self) -> None:
-        while await self._outbox.read(CHUNK_BYTES):
+        while await self.read():
             pass
         await self._process.wait()

@@ -21,6 +21,7 @@ from batchrun.engine.cluster.dask.leases import Leases
 from batchrun.engine.cluster.dask.scheduler import OF_SCHEDULER, OF_WORKER, own_versions
 from batchrun.engine.cluster.environment import worth_sending
 from batchrun.engine.cluster.fit import unfit_because
+from batchrun.engine.cluster.host_process import HostProcess
 from batchrun.engine.cluster.link import WorkersLeased
 from batchrun.engine.cluster.messages import HostStatus, packed_messages, understood
 from batchrun.engine.cluster.ray.ray_engine import ray_engine
@@ -265,6 +266,16 @@ def test_a_configuration_may_name_the_cluster_and_the_command_line_may_leave_it(
     assert resolve({}, {}, tmp_path).cluster == "tcp://there:1"
     assert resolve({}, {"BATCHRUN_CLUSTER": "tcp://elsewhere:1"}, tmp_path).cluster == "tcp://elsewhere:1"
     assert resolve({"engine": "local"}, {}, tmp_path).engine == "local"
+
+
+def test_a_host_is_ended_while_somebody_waits_for_what_it_says(tmp_path):
+    async def ended():
+        host = await HostProcess.started(str(tmp_path))
+        reading = asyncio.create_task(host.read())
+        await asyncio.sleep(0)
+        return await host.end(), await reading
+
+    assert asyncio.run(ended()) == (0, b"")
 
 
 class Silent:

@@ -62,7 +62,8 @@ async def _live(address: str, per_row: Mapping[str, float], inbox: int, outbox: 
 
     async def tell(event: tuple[Any, ...]) -> None:
         async with turn:  # in the order in which it happened
-            await asyncio.to_thread(write_all, outbox, pack(event))
+            with suppress(BrokenPipeError):  # the coordinator is gone, and hosts are still to be let go
+                await asyncio.to_thread(write_all, outbox, pack(event))
 
     try:
         connect(address)
@@ -92,7 +93,6 @@ async def _heed(hosts: Hosts, inbox: int) -> None:
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError):  # the coordinator is gone
-        asyncio.run(_live(sys.argv[1], json.loads(sys.argv[2]), *pipes_aside()))
+    asyncio.run(_live(sys.argv[1], json.loads(sys.argv[2]), *pipes_aside()))
     # Not by way of Ray's own goodbye, which may wait long for a head that is not there.
     os._exit(0) if not sys.argv[1].startswith("local:") else ray.shutdown()
