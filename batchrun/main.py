@@ -122,9 +122,9 @@ def _plan(job: Job, binder: Binder) -> Planned:
     # One transaction around all that can still be refused: positions that were moved, the task's version, its owner and
     # what has been said of lost rows are kept together, or the checkpoint is as it was.
     with checkpoint.transaction(keep=not settings.dry_run):
-        # First, for rows are found by their records.
-        damaged = checkpoint.forget_damaged(settings.rows) if settings.retry in ("damaged", "all") else []
         with job.signals.at_once(_NOTHING_CHANGED):
+            # First, for rows are found by their records.
+            damaged = checkpoint.forget_damaged(settings.rows) if settings.retry in ("damaged", "all") else []
             bound = binder.bind(job.folder.places, lambda: job.signals.first, keep_roll=not settings.dry_run)
         check_rows(settings.rows, bound.rows)
         if not isinstance(spec, (str, bytes)):

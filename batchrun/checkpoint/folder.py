@@ -64,7 +64,8 @@ def claimed(places: Places, settings: Settings, signals: Signals, bring: Bring |
         if not places.checkpoint.exists():
             stack.push(lambda failed, *_: forget_if_unused(places, aside) if failed or settings.dry_run else None)
         witness.compare(places.checkpoint, places.lock)
-        checkpoint = stack.enter_context(opened(places.checkpoint, write=True))
+        with signals.at_once("interrupted while the checkpoint was opened; nothing was changed"):
+            checkpoint = stack.enter_context(opened(places.checkpoint, write=True))
         witness.forget_failures(checkpoint.reached())
         died = _last_death(checkpoint, places, settings)
         redactor = Redactor(os.environ, (settings.api_key_env,))

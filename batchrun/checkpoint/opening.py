@@ -14,7 +14,7 @@ from .own_tables import distrust, stranger_in
 from .places import check_folder
 
 _HEED_EVERY = 100_000
-"""Steps of SQLite's machine, a few milliseconds, after which a reader looks whether Ctrl-C was pressed."""
+"""Steps of SQLite's machine, a few milliseconds, after which it looks whether a signal has come."""
 _PAGE_BYTES = 4096
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_WRITE)
 
@@ -53,8 +53,7 @@ def _opened(path: Path, how: str, *, write: bool) -> Checkpoint:
         f"{path.resolve().as_uri()}?{how}", uri=True, isolation_level=None, timeout=30,
         check_same_thread=False, cached_statements=256,
     )  # fmt: skip
-    if not write:  # a run has its own way to heed signals
-        db.set_progress_handler(_heed, _HEED_EVERY)
+    db.set_progress_handler(_heed, _HEED_EVERY)
     try:
         distrust(db)
         _prepare(db, path, write=write)
@@ -65,7 +64,10 @@ def _opened(path: Path, how: str, *, write: bool) -> Checkpoint:
 
 
 def _heed() -> None:
-    """A signal that has come is handled while Python runs: what its handler raises here interrupts the statement."""
+    """A signal that has come is handled while Python runs: what its handler raises here ends the statement.
+
+    A run's handler raises only where it may (see `Signals.at_once`).
+    """
 
 
 def _is_half_made(path: Path) -> bool:

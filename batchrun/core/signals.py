@@ -36,6 +36,10 @@ class Signals:
         self._meanwhile = message
         try:
             yield
+        except BaseException as error:
+            if self.first and not isinstance(error, Interrupted):  # what was raised within SQLite was lost there
+                raise Interrupted(self.first, message) from error
+            raise
         finally:
             self._meanwhile = ""
 

@@ -146,14 +146,22 @@ def test_a_fact_that_makes_no_sense_is_damage(sent, fact):
             assert f"damaged: what it remembers as {fact!r}" in ran.stderr + ran.stdout, (command, ran.stderr)
 
 
-def test_ctrl_c_ends_a_reader_while_sqlite_works(tmp_path):
+READS = "with opened(Path(sys.argv[1]), write=False) as checkpoint:"
+BINDS = (
+    "with opened(Path(sys.argv[1]), write=True) as checkpoint, listening() as signals, "
+    "checkpoint.transaction(), signals.at_once('nothing was changed'):"
+)
+
+
+@pytest.mark.parametrize(("opens", "ends"), [(READS, "KeyboardInterrupt"), (BINDS, "Interrupted: nothing was changed")])
+def test_ctrl_c_ends_what_reads_a_checkpoint_while_sqlite_works(tmp_path, opens, ends):
     from batchrun.checkpoint.opening import opened
 
     with opened(tmp_path / "a.sqlite", write=True):
         pass
     script = (
         "import sys; from pathlib import Path; from batchrun.checkpoint.opening import opened\n"
-        "with opened(Path(sys.argv[1]), write=False) as checkpoint:\n"
+        f"from batchrun.core.signals import listening\n{opens}\n"
         "    print('ready', flush=True)\n"
         "    checkpoint.db.execute('WITH RECURSIVE n(x) AS (VALUES(1) UNION ALL SELECT x + 1 FROM n) "
         "SELECT max(x) FROM n').fetchall()\n"
@@ -172,4 +180,4 @@ def test_ctrl_c_ends_a_reader_while_sqlite_works(tmp_path):
         _, err = reader.communicate(timeout=5)
     finally:
         reader.kill()
-    assert err.rstrip().endswith("KeyboardInterrupt"), err
+    assert err.rstrip().endswith(ends), err
