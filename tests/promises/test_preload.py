@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 
 import psutil
 import pytest
+from dask_cluster import DaskCluster
 from support import IMPATIENT, NOTE, batchrun, environment, lines_of, numbered, settled, start, starts, wait_for
 
 HEAVY = """
@@ -86,6 +88,15 @@ def test_libraries_are_imported_once_by_default_and_the_file_and_the_environment
     run(folder, "--fresh")
     assert times(noted)[0]["module"] == 1
     assert "not one of imports, module, no" in run(folder, "--preload", "all").stderr
+
+
+def test_the_lanes_of_a_cluster_s_machine_share_libraries_too(folder, noted):
+    with closing(DaskCluster(folder)) as cluster:
+        cluster.start_worker(threads=4)
+        ran = run(folder, "--engine", "dask", "--cluster", cluster.where, timeout=100)
+    assert ran.returncode == 0, ran.stderr
+    counts, _ = times(noted)
+    assert (counts["library"], counts["module"]) == (1, 4)
 
 
 BY_VALUE = """

@@ -8,6 +8,7 @@ import pytest
 
 from batchrun.task import head
 from batchrun.task.head import first_steps, is_library
+from batchrun.task.prompt.prompt import Prompt
 
 
 @pytest.fixture
@@ -168,6 +169,11 @@ def test_a_function_by_value_names_its_libraries():
     names = [ast.unparse(step.statement) for step in first_steps(cloudpickle.dumps(other), {})]
     assert {"import json", "import numpy", "import textwrap"} <= set(names)
     assert not any("typing" in name for name in names if "textwrap" in name)
+
+
+def test_the_client_of_a_prompt_is_one_of_its_libraries():
+    names = [ast.unparse(step.statement) for step in first_steps(Prompt("{name}", "m"), {})]
+    assert "import openai" in names
 
 
 def test_a_builtin_and_what_is_no_task_need_nothing():
