@@ -37,6 +37,8 @@ from .worker_process import Garbled, Overdue, Unaffordable
 # For workers to end by themselves: the user's module may have something to close.
 END_SECONDS = 1.0
 NAP_SECONDS = 0.001
+# Where fifty lanes end a row at any moment, a look at all of them on each turn would cost more than the rows.
+LOOK_SECONDS = 0.005
 Printed = Callable[[int, list[str]], None]
 
 
@@ -57,6 +59,7 @@ class Lanes:
         self._suspicion = Suspicion()
         self._halves = Halves()
         self._clock = Stillness(time.monotonic())
+        self._looked = 0.0
         raise_descriptors(jobs)
 
     def __enter__(self) -> Self:
@@ -110,18 +113,18 @@ class Lanes:
         # The emptiest first, and to none more than its share of what is left: a lane that has room for thousands must
         # not get the rows that would keep its neighbours busy.
         alone = bool(self._suspicion.of_lanes)
-        lanes = [lane for lane in self._affordable() if lane.room(alone=alone)]
-        lanes.sort(key=lambda lane: len(lane.rows.sent))
-        left, rows, batch = deque(deals), rows_of(deals), lanes[0].batch or 1
-        for nth, lane in enumerate(lanes):
+        lanes = [(lane, room) for lane in self._affordable() if (room := lane.room(alone=alone))]
+        lanes.sort(key=lambda found: len(found[0].rows.sent))
+        left, rows, batch = deque(deals), rows_of(deals), lanes[0][0].batch or 1
+        for nth, (lane, room) in enumerate(lanes):
             fair = -(-rows // (len(lanes) - nth))
             fair = -(-fair // batch) * batch
-            if share := take(left, min(fair, lane.room(alone=alone))):
+            if share := take(left, min(fair, room)):
                 self._give(lane, share)
                 rows -= rows_of(share)
         # Room was asked for a moment ago and may have shrunk. One lane holds too much then; no row is lost.
         if left:
-            self._give(lanes[0], list(left))
+            self._give(lanes[0][0], list(left))
 
     def _send_halves(self) -> None:
         """Suspects go first, to lanes that have nothing else."""
@@ -143,7 +146,11 @@ class Lanes:
         Raises `StoppedError` when no further worker can be had, or makes sense.
         """
         self._crew.absence.ends(time.monotonic())
-        events = [*self.collect(wait), *self.expire(time.monotonic(), limit)]
+        events = self.collect(wait)
+        now = time.monotonic()
+        if now - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            events += self.expire(now, limit)
         self._crew.absence.begins(time.monotonic())
         return events
 
