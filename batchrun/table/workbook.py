@@ -1,8 +1,8 @@
-"""A sheet of an Excel workbook, read from top to bottom; the only door to openpyxl for tables that are read."""
+"""A sheet of an Excel workbook, read from top to bottom."""
 
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -78,7 +78,7 @@ class WorkbookTable:
         return (*row[:width], *(None,) * (width - len(row)))
 
 
-@lru_cache(maxsize=8)  # all texts of a workbook are loaded before its first cell can be read
+@lru_cache(maxsize=8)  # all texts of a workbook are read before its first cell
 def _top_of(path: Path, _stamp: tuple[int, ...], sheet: str | None, skip_lines: int | None) -> _Top:
     with _opened(path) as book:
         name = _named(path, {each.title: each.sheet_state for each in book.worksheets}, sheet)
@@ -135,7 +135,7 @@ def _first(row: Sequence[Any]) -> str:
 def _opened(path: Path) -> Iterator[Any]:
     """The workbook. Raises `UsageError` without openpyxl, and `InputError` for whatever is wrong with the file."""
     try:
-        from openpyxl import load_workbook
+        from .workbook_texts import opened_workbook
     except ImportError as error:
         raise UsageError(
             f"{path} is an Excel workbook, and reading one needs the package openpyxl",
@@ -144,7 +144,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with warnings.catch_warnings(), open(path, "rb") as file:
             warnings.simplefilter("ignore")  # of what is no cell: validations, pictures
-            with closing(load_workbook(file, read_only=True, data_only=True, keep_links=False)) as book:
+            with opened_workbook(file) as book:
                 yield book
     except BatchrunError:
         raise

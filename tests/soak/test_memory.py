@@ -3,7 +3,8 @@
 import os
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -43,6 +44,43 @@ def json_lines(path: Path, rows: int) -> Path:
     return path
 
 
+PARTS = {
+    "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+    '<Override PartName="/xl/workbook.xml" ContentType="{main}.sheet.main+xml"/>'
+    '<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{main}.worksheet+xml"/>'
+    '<Override PartName="/xl/sharedStrings.xml" ContentType="{main}.sharedStrings+xml"/></Types>',
+    "_rels/.rels": '<Relationships xmlns="{links}"><Relationship Id="rId1" Type="{kinds}/officeDocument" '
+    'Target="xl/workbook.xml"/></Relationships>',
+    "xl/_rels/workbook.xml.rels": '<Relationships xmlns="{links}"><Relationship Id="rId1" Type="{kinds}/worksheet" '
+    'Target="worksheets/sheet1.xml"/></Relationships>',
+    "xl/workbook.xml": '<workbook xmlns="{cells}" xmlns:r="{kinds}"><sheets><sheet name="texts" sheetId="1" '
+    'r:id="rId1"/></sheets></workbook>',
+}
+NAMES = {
+    "main": "application/vnd.openxmlformats-officedocument.spreadsheetml",
+    "links": "http://schemas.openxmlformats.org/package/2006/relationships",
+    "kinds": "http://schemas.openxmlformats.org/officeDocument/2006/relationships",
+    "cells": "http://schemas.openxmlformats.org/spreadsheetml/2006/main",
+}
+
+
+def workbook(path: Path, texts: Sequence[str]) -> Path:
+    """As Excel writes it: the texts stand apart from the cells, which openpyxl does not do."""
+    cells = NAMES["cells"]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for name, text in PARTS.items():
+            file.writestr(name, text.format(**NAMES))
+        with file.open("xl/sharedStrings.xml", "w") as part:
+            part.write(f'<sst xmlns="{cells}"><si><t>text</t></si>'.encode())
+            part.writelines(f"<si><t>{text}</t></si>".encode() for text in texts)
+            part.write(b"</sst>")
+        with file.open("xl/worksheets/sheet1.xml", "w") as part:
+            part.write(f'<worksheet xmlns="{cells}"><sheetData>'.encode())
+            part.writelines(f'<row><c t="s"><v>{n}</v></c></row>'.encode() for n in range(len(texts) + 1))
+            part.write(b"</sheetData></worksheet>")
+    return path
+
+
 WAYS_IN: dict[str, Callable[[Path, int], Path]] = {
     "csv": lambda path, rows: write_table(path, rows_of(rows)),
     "folder": folder,
@@ -55,6 +93,14 @@ WAYS_IN: dict[str, Callable[[Path, int], Path]] = {
 def test_a_table_is_read_in_the_same_memory_however_long_it_is(tmp_path: Path, way: str) -> None:
     tables = [WAYS_IN[way](tmp_path / f"{rows}.{way}", rows) for rows in ROWS]
     assert_flat([measured(plan(table)) for table in tables])
+
+
+def test_the_texts_of_a_workbook_are_not_in_memory_at_once(tmp_path: Path) -> None:
+    peaks = []
+    for size in (10, 30_000):
+        texts = [f"{n} ".ljust(size, "x") for n in range(3000)]
+        peaks.append(measured(plan(workbook(tmp_path / f"{size}.xlsx", texts))))
+    assert peaks[1] - peaks[0] < 2 * LEAST_GROWTH, peaks  # of 90 MB
 
 
 def test_a_pipe_is_kept_and_read_in_the_same_memory(tmp_path: Path) -> None:
