@@ -22,7 +22,7 @@ DOORS = {
     "httpx2": {"task/prompt/client.py"},
     "aiohttp": {"checkpoint/fetching.py"},
     "fsspec": {"checkpoint/fetching.py"},
-    "openpyxl": {"table/workbook.py", "table/workbook_texts.py"},
+    "openpyxl": {"table/workbook.py", "table/workbook_stream.py"},
     "sqlite3": {"cli/about.py", "checkpoint/", "outcome/", "table/database.py"},
     "dask": {"engine/cluster/dask/"},
     "distributed": {"engine/cluster/dask/"},

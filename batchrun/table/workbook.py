@@ -118,9 +118,9 @@ def _named(path: Path, sheets: dict[str, str], name: str | None) -> str:
 
 
 def _rows(sheet: Any, first: int) -> Iterator[Cells]:
-    sheet.reset_dimensions()  # what the file says of them may be wrong
-    rows: Iterator[Cells] = sheet.iter_rows(min_row=first, values_only=True)
-    return rows
+    from .workbook_stream import rows_of_sheet  # openpyxl only where it is used
+
+    return rows_of_sheet(sheet, first)
 
 
 def _count(row: Sequence[Any]) -> int:
@@ -135,7 +135,7 @@ def _first(row: Sequence[Any]) -> str:
 def _opened(path: Path) -> Iterator[Any]:
     """The workbook. Raises `UsageError` without openpyxl, and `InputError` for whatever is wrong with the file."""
     try:
-        from .workbook_texts import opened_workbook
+        from .workbook_stream import opened_workbook
     except ImportError as error:
         raise UsageError(
             f"{path} is an Excel workbook, and reading one needs the package openpyxl",

@@ -75,7 +75,7 @@ def workbook(path: Path, texts: Sequence[str]) -> Path:
             part.writelines(f"<si><t>{text}</t></si>".encode() for text in texts)
             part.write(b"</sst>")
         with file.open("xl/worksheets/sheet1.xml", "w") as part:
-            part.write(f'<worksheet xmlns="{cells}"><sheetData>'.encode())
+            part.write(f'<worksheet xmlns="{cells}"><dimension ref="A1"/><sheetData>'.encode())
             part.writelines(f'<row><c t="s"><v>{n}</v></c></row>'.encode() for n in range(len(texts) + 1))
             part.write(b"</sheetData></worksheet>")
     return path
@@ -86,6 +86,7 @@ WAYS_IN: dict[str, Callable[[Path, int], Path]] = {
     "folder": folder,
     "sqlite": database,
     "jsonl": json_lines,
+    "xlsx": lambda path, rows: workbook(path, [text for _, text in rows_of(rows)]),
 }
 
 

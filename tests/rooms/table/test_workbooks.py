@@ -143,7 +143,7 @@ def test_a_workbook_whose_sheet_was_changed_is_another_table(tmp_path: Path) -> 
 
 def test_without_openpyxl_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = workbook(tmp_path / "data.xlsx", ["a"], [1])
-    monkeypatch.delitem(sys.modules, "batchrun.table.workbook_texts", raising=False)
+    monkeypatch.delitem(sys.modules, "batchrun.table.workbook_stream", raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == "openpyxl"]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match="needs the package openpyxl") as caught:

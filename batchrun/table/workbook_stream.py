@@ -1,17 +1,23 @@
-"""The texts of a workbook's cells, which it holds once each, before its sheets: in a file of ours, not in memory."""
+"""A workbook, read by openpyxl, but without what that keeps in memory: all texts, which a workbook holds once each and
+before its sheets, and a remnant of every row.
+"""
 
 from array import array
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import repeat
 from tempfile import TemporaryFile
 from typing import IO, Any
 from xml.etree.ElementTree import iterparse
 
 from openpyxl.cell.text import Text
 from openpyxl.reader.excel import ExcelReader
+from openpyxl.worksheet._reader import ROW_TAG, WorkSheetParser
 from openpyxl.xml.constants import SHARED_STRINGS, SHEET_MAIN_NS
 
-_TEXT = f"{{{SHEET_MAIN_NS}}}si"
+from .interface import Cells
+
+_TEXT, _ROWS = (f"{{{SHEET_MAIN_NS}}}{name}" for name in ("si", "sheetData"))
 
 
 @contextmanager
@@ -22,6 +28,35 @@ def opened_workbook(file: IO[bytes]) -> Iterator[Any]:
         reader.read()
         with closing(reader.wb) as book:
             yield book
+
+
+def rows_of_sheet(sheet: Any, first: int) -> Iterator[Cells]:
+    """The sheet's rows, from the one with the number `first` on, as their values; those it leaves out are empty."""
+    book, number = sheet.parent, first
+    with sheet._get_source() as source:
+        parser = _Parser(
+            source, sheet._shared_strings, data_only=True, epoch=book.epoch,
+            date_formats=book._date_formats, timedelta_formats=book._timedelta_formats,
+        )  # fmt: skip
+        for found, cells in parser.parse():
+            if found >= number:
+                yield from repeat((), found - number)
+                yield sheet._get_row(cells, values_only=True)
+                number = found + 1
+
+
+class _Parser(WorkSheetParser):  # type: ignore[misc]
+    """Openpyxl's own, but for what remains of each row."""
+
+    def parse(self) -> Iterator[tuple[int, list[Any]]]:
+        rows = None
+        for step, node in iterparse(self.source, ("start", "end")):
+            if step == "start":
+                rows = node if node.tag == _ROWS else rows
+            elif node.tag == ROW_TAG and rows is not None:
+                yield self.parse_row(node)
+                rows.clear()
+                self.row_dimensions.clear()
 
 
 class _Reader(ExcelReader):  # type: ignore[misc]
