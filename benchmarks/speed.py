@@ -44,14 +44,14 @@ CASES = [
         200_000,
         "tasks:trivial",
         2,
-        {"joblib": 1.3, "one file a row": 15, "pool": 1.0, "mpire": None, "pebble": None, "ray": None},
+        {"joblib": 1.8, "one file a row": 50, "pool": 1.0, "mpire": None, "pebble": None, "ray": None},
     ),
     Case(
         "rows with messy replies, 2 jobs",
         50_000,
         "tasks:messy",
         2,
-        {"joblib": None, "pool": None},
+        {"joblib": 1.0, "pool": None},
         peer_task="tasks:messy_read",
     ),
     Case(
@@ -59,7 +59,7 @@ CASES = [
         4_000,
         "tasks:sleeping",
         50,
-        {IDEAL: 1 / 1.35, "joblib": None, "pool": None, "mpire": None, "pebble": None},
+        {IDEAL: 1 / 1.2, "joblib": None, "pool": None, "mpire": None, "pebble": None},
         0.05,
     ),
     Case(
@@ -70,7 +70,8 @@ CASES = [
         {IDEAL: 1 / 1.08, "asyncio": None},
         0.5,
     ),
-    Case("rows of 2 ms CPU, 2 jobs", 4_000, "tasks:busy", 2, {"joblib": None, "pool": None, "mpire": None}),
+    # 1.05 of what Pool takes, and 0.3 s of start-up beside its 2.9.
+    Case("rows of 2 ms CPU, 2 jobs", 4_000, "tasks:busy", 2, {"joblib": None, "pool": 0.87, "mpire": None}),
     Case(
         "rows that sleep 50 ms, `import pandas`, 50 jobs",
         4_000,

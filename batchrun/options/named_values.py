@@ -50,8 +50,7 @@ def parameters(value: Any) -> Mapping[str, Any]:
 def amounts(value: Any) -> Mapping[str, float]:
     """`CPU=4`, several times; or a table: names with numbers above 0."""
     if not isinstance(value, Mapping):
-        parts = [str(part).partition("=") for part in ([value] if isinstance(value, str) else value)]
-        value = {name.strip(): text for name, _, text in parts}
+        value = dict(map(_amount, [value] if isinstance(value, str) else value))
     found = {}
     for name, said in value.items():
         try:
@@ -61,6 +60,13 @@ def amounts(value: Any) -> Mapping[str, float]:
         if not (name and 0 < found[str(name)] < math.inf):
             raise ValueError(f"'{name}={said}' is not name=amount (CPU=4)")
     return found
+
+
+def _amount(said: Any) -> tuple[str, str]:
+    name, equals, amount = str(said).partition("=")
+    if not equals:
+        raise ValueError(f"{said!r} is not name=amount (CPU=4)")
+    return name.strip(), amount
 
 
 def arguments(value: Any) -> Mapping[str, Any]:

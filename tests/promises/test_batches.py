@@ -54,6 +54,9 @@ def stuck(rows):
         time.sleep(60)
     return ids
 
+def of_one_row(row):
+    return row["id"]
+
 def ends_of_their_own(rows):
     said = {2: batchrun.Skip("even"), 3: ValueError("three")}
     return [said.get(number, {"rows": batchrun.current().rows}) for number in noted(rows)]
@@ -227,6 +230,12 @@ def test_a_task_that_always_fails_stops_the_run_after_few_calls(tasks, task):
     assert "stopped early" in ran.stderr
     assert list(map(len, calls(tasks)))[:8] == [64, 32, 16, 8, 4, 2, 1, 1]
     assert len(calls(tasks)) < 64
+
+
+def test_a_task_for_one_row_is_told_that_it_gets_a_list(tasks):
+    ran = process(tasks, numbered(tasks / "data.csv", 30), "of_one_row", "--batch", 8, "--jobs", 1)
+    assert ran.returncode == 3
+    assert "not str (with --batch a task gets a list of rows)" in ran.stderr
 
 
 def test_rows_that_an_earlier_run_has_settled_are_called_together_again(tasks):

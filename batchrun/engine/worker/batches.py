@@ -73,7 +73,7 @@ class BatchCall:
             if len(fit) > 1 and failed(0, 0.0, error).outcome not in ("refused", "aborted"):
                 self._unpaid = counted_tokens()  # whoever comes first to an end pays for this call, too
                 return None
-            values, share = repeat(error), 1  # of a call that was refused, all that counts is when it began
+            values, share = repeat(_about_lists(error)), 1  # of a refused call, all that counts is when it began
         self._unpaid = None
         found, seconds = iter(values), (time.monotonic() - started) / share
         values = [row.cells if isinstance(row.cells, Exception) else next(found) for row in rows]
@@ -101,6 +101,14 @@ class BatchCall:
         if isinstance(value, BaseException):  # Skip, or what has gone wrong with this row alone
             return failed(position, seconds, value)
         return self._finish(position, seconds, value)
+
+
+def _about_lists(error: BaseException) -> BaseException:
+    """The same error; of a task that takes what it got for one row, with what it was."""
+    of_a_list = ("list indices must be", "'list' object has no attribute")
+    if type(error) not in (TypeError, AttributeError) or not str(error).startswith(of_a_list):
+        return error
+    return type(error)(f"{error} (with --batch a task gets a list of rows)").with_traceback(error.__traceback__)
 
 
 def on_one_loop(function: Function) -> Function:

@@ -229,6 +229,7 @@ def test_the_view_names_workers_with_their_rows_and_failures():
         ({"engine": "ray", "gpus_per_job": "1.5"}, "neither a part of a GPU"),
         ({"engine": "ray", "gpus_per_job": "1", "resources": ("GPU=1",)}, "say the same"),
         ({"engine": "ray", "resources": ("CPU=none",)}, "'CPU=none' is not name=amount"),
+        ({"engine": "ray", "resources": ("CPU",)}, "'CPU' is not name=amount"),
         ({"engine": "local", "on_lost": "fail"}, "--on-lost belongs to --engine dask and ray"),
     ],
 )
