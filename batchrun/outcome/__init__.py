@@ -1,4 +1,4 @@
 """What has become of the rows: results files, status, failures, one row, the proof, the report.
 
-`takeover` and `leftovers`: results that other programs have left become the checkpoint's own.
+`takeover` and the room `leftovers`: results that other programs have left become the checkpoint's own.
 """

@@ -17,7 +17,8 @@ from batchrun.run.plan import NOT_TO_RUN, Plan
 from batchrun.run.tally import Tally
 
 from .export.json_value import json_of
-from .leftovers import NOTHING, Leftovers, leftovers
+from .leftovers.find import leftovers
+from .leftovers.left import NOTHING, Leftovers
 
 _NAMED = 10
 

@@ -13,7 +13,8 @@ import pytest
 from support import batchrun, settled, write_table
 
 from batchrun.errors import BatchrunError, UsageError
-from batchrun.outcome.leftovers import Leftovers, leftovers
+from batchrun.outcome.leftovers.find import leftovers
+from batchrun.outcome.leftovers.left import Leftovers
 from batchrun.table.detect import open_table
 from batchrun.table.options import ReadOptions
 
