@@ -23,9 +23,9 @@ from batchrun.engine.lane_slots import slots_for
 from batchrun.engine.seam import Engine, EngineState, Rows
 from batchrun.engine.unshared import unshared_as_fact
 from batchrun.options.settings import Settings
+from batchrun.outcome.results_file import write_results
 from batchrun.outcome.sample import beside, settled_rows
 from batchrun.outcome.takeover import Takeover
-from batchrun.outcome.target import write_results
 from batchrun.run.advice import advice
 from batchrun.run.allowance import allowance_for
 from batchrun.run.backlog import Backlog

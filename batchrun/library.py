@@ -27,7 +27,7 @@ from batchrun.options.settings import Settings
 from batchrun.options.sources import here
 from batchrun.options.table import OPTIONS
 from batchrun.outcome.handing_over import Failures, Watched, handed_over
-from batchrun.outcome.target import export_to, pick_of
+from batchrun.outcome.results_file import export_to, pick_of
 from batchrun.run.checks import check_named
 from batchrun.run.summary import Summary
 from batchrun.table.frames import SpeaksArrow, is_frame, keep_frame, no_table, repeatable

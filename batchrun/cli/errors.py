@@ -41,7 +41,7 @@ def errors(
     from batchrun.checkpoint.bind import open_bound
     from batchrun.checkpoint.opening import opened
     from batchrun.outcome.failures import failed_in_all, failures_in_words, groups
-    from batchrun.outcome.target import export_to
+    from batchrun.outcome.results_file import export_to
     from batchrun.run.advice import as_typed
 
     places, settings = located(input, dir, task, name)

@@ -54,7 +54,7 @@ def export(
     from batchrun.checkpoint.opening import opened
     from batchrun.options.parsing import names
     from batchrun.outcome.export.picked import Pick
-    from batchrun.outcome.target import export_to
+    from batchrun.outcome.results_file import export_to
 
     places, settings = located(input, dir, task, name)
     say = partial(tell, err=True)

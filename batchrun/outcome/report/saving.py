@@ -8,7 +8,7 @@ from batchrun.checkpoint.places import Places
 from batchrun.errors import UsageError
 from batchrun.outcome.export import outputs
 from batchrun.outcome.export.writing import write_errors_explained
-from batchrun.outcome.target import refuse_replacing
+from batchrun.outcome.replacing import refuse_replacing
 
 
 def save(text: str, places: Places, target: Path, *, named: bool, overwrite: bool) -> None:

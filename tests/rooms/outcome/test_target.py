@@ -11,7 +11,7 @@ from batchrun.checkpoint.bind import open_bound
 from batchrun.checkpoint.opening import opened
 from batchrun.checkpoint.places import places_of
 from batchrun.errors import UsageError
-from batchrun.outcome.target import export_to
+from batchrun.outcome.results_file import export_to
 
 TASKS = "".join(f"def {name}(row):\n    return {{'by': '{name}'}}\n\n\n" for name in ("f", "g", "h"))
 
