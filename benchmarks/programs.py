@@ -63,6 +63,7 @@ def started(command: list[str], **more: str) -> Iterator["subprocess.Popen[str]"
     peers leave workers behind, which would hold on to its pipes.
     """
     environment = {**os.environ, **_QUIET_RAY, "PYTHONPATH": str(ROOT), **more}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip has installed is compiled, too
     pipe = subprocess.PIPE
     program = subprocess.Popen(
         command,

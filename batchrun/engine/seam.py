@@ -85,5 +85,8 @@ class Engine(Protocol):
         everything in flight is ended.
         """
 
+    def dismiss(self) -> None:
+        """No further row is to be sent unless one comes back: places where none runs may be given up."""
+
     def state(self, *, ask: bool = False) -> EngineState:
         """How it goes. `ask`: a worker that loads the task is asked where it is."""

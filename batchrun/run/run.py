@@ -102,6 +102,8 @@ class Run:
             while not self._over():
                 self._heed()
                 self._feed()
+                if self.stopped is not None or not len(self.backlog):
+                    self.engine.dismiss()
                 happened = self._collect()
                 self.ledger.commit_if_due(idle=not happened)
                 if self.rules.spares_memory and not happened:

@@ -152,6 +152,9 @@ class Cluster:
         self._alone.clear()
         return [Returned(0, alone)] if alone else []
 
+    def dismiss(self) -> None:
+        """Hosts see to their lanes until the run ends."""
+
     def state(self, *, ask: bool = False) -> EngineState:
         """How it goes, as the hosts last said."""
         hosts = self._hosts

@@ -23,7 +23,8 @@ LOADING = max(4, 2 * cpus())
 class Crew:
     """Lanes for up to `jobs` rows at once. `welcome`: is told of each lane that has a new worker.
 
-    `replacing`: whether workers that die are to be replaced. `broken`: why there can be no further ones.
+    `replacing`: whether workers that die are to be replaced. `finishing`: whether there are enough lanes for what is
+    left. `broken`: why there can be no further ones.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Crew:
         self.setup = setup
         self.replacing = True
         self.replaced = 0
+        self.finishing = False
         self.broken: StoppedError | None = None
         self.absence = Absence()
         self.scarcity = Scarcity(setup.limits.free)
@@ -91,7 +93,7 @@ class Crew:
     @property
     def complete(self) -> bool:
         """Whether there are as many lanes as there are to be."""
-        return len(self.lanes) >= len(self._slots)
+        return self.finishing or len(self.lanes) >= len(self._slots)
 
     def put_up_more(self) -> None:
         """Start the lanes that are missing, a few at a time. Raises `StoppedError` if that cannot be done."""

@@ -29,7 +29,8 @@ class Lane:
 
     `first`, `slots`: its cells in the in-flight file, and how many rows it runs at once. `setup`: those of its next
     worker. `loaded_in`: the most seconds in which one of its workers loaded the task. `absence`: the coordinator's,
-    from all lanes. `worker`, `rows`: the one that there is, and what it holds; both begin anew with each `start`.
+    from all lanes. `dismissed`: no further row is to come. `worker`, `rows`: the one that there is, and what it holds;
+    both begin anew with each `start`.
     """
 
     worker: WorkerProcess
@@ -42,6 +43,7 @@ class Lane:
         self.setup = setup
         self.absence = absence
         self.loaded_in = 0.0
+        self.dismissed = False
         self._pace = Pace()
         self._cells = cells
         self._batch = 0
@@ -111,7 +113,7 @@ class Lane:
         `alone`: a row must have the worker for itself.
         """
         rows = self.rows
-        if not self.ready or rows.retiring or self.worker.pipes.full:
+        if not self.ready or self.dismissed or rows.retiring or self.worker.pipes.full:
             return 0
         if alone:
             return 0 if rows.sent else 1
@@ -176,6 +178,11 @@ class Lane:
     def kill(self, why: Ending) -> None:
         """Kill the worker and all that it started."""
         kill_all([self], why)
+
+    def dismiss(self) -> None:
+        """Let the worker, which has no row, end by itself."""
+        self.dismissed = True
+        self.worker.pipes.close_inbox()
 
     def leave(self) -> None:
         """The worker, which has had no row, has become the template of others: the lane is to get a new one."""
