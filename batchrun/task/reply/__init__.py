@@ -7,6 +7,7 @@ candidates  what could be the JSON in a text: fences, embedded objects
 schema      which values count, where a JSON Schema is given
 mend        nearly JSON to JSON: own exact rules first (`relaxed`), then json-repair, checked by `faithful`
 jsontext    strict reading and comparing of JSON; `json_tokens` cuts nearly-JSON into tokens
+clear_json  nearly JSON in which no token has a second meaning, read without cutting it
 """
 
 from collections.abc import Callable

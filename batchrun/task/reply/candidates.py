@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from . import jsontext
 from .json_tokens import end_of_bracket, ends_open
@@ -16,12 +17,12 @@ _OPENS = re.compile(
     r"\{(?=\s*(?:[\"'“”‘’„`＂}]|[^\W\d][\w$-]*[\"']?\s*[:：]|\d+\s*[:：]\s*[\"'\[{]|//|/\*|\Z)|\s+#[ \t])"
     rf"|\[(?=\s*(?:[{{\[\"'“”‘„＂\]]|{_NUMBERS}|{_LITERALS}|//|/\*|\Z)|\s+#[ \t])"
 )
-_FENCE = re.compile(r"(?:^|(?<=[\s:：*]))(?P<mark>```+|~~~+)[ \t]*(?P<tag>[\w+-]*)[ \t]*", re.MULTILINE)
+# At the beginning of a line or a word. The look back comes second: a search for one of two characters is quicker.
+_FENCE = re.compile(r"(?P<mark>`(?<![^\s:：*].)``+|~(?<![^\s:：*].)~~+)[ \t]*(?P<tag>[\w+-]*)[ \t]*")
 _JSON_TAGS = frozenset({"json", "json5", "jsonc", "jsonl", "ndjson"})
 
 
-@dataclass(frozen=True)
-class Fence:
+class Fence(NamedTuple):
     """What stands between two fence marks; `start` and `end` take in the marks."""
 
     body: str
@@ -34,8 +35,7 @@ class Fence:
         return self.tag in _JSON_TAGS
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(NamedTuple):
     """A stretch of text that is, or was meant to be, one object or array.
 
     `state`: whole (then `value` is set), damaged, cut (the text ends inside), twice (a key is given two
@@ -88,11 +88,16 @@ def _closing(text: str, mark: str, start: int) -> tuple[int, int]:
     inline = text.find(mark, start, newline if newline >= 0 else len(text))
     if inline >= 0:
         return inline, inline + len(mark)
-    line = re.compile(rf"^[ \t]*{re.escape(mark)}", re.MULTILINE).search(text, start)
+    line = _on_its_own_line(mark).search(text, start)
     if line:
         return line.start(), line.end()
     inline = text.find(mark, start)
     return (len(text), len(text)) if inline < 0 else (inline, inline + len(mark))
+
+
+@lru_cache
+def _on_its_own_line(mark: str) -> re.Pattern[str]:
+    return re.compile(rf"^[ \t]*{mark}", re.MULTILINE)
 
 
 def regions(text: str) -> Iterator[Region]:

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .clear_json import PAIRS, clear_end
+
 # A quote ends a string only where a string can end: before a comma, colon, bracket, comment or the end.
-_AFTER = r"(?=\s*(?:[,:}\]，：]|\Z|//|/\*))"
+_AFTER = r"\s*(?:[,:}\]，：]|\Z|//|/\*)"
 CLOSERS = {
     **{quote: quote for quote in "\"'`＂"},
     **dict.fromkeys("“”", "”“"),
@@ -18,10 +20,16 @@ CLOSERS = {
     "„": "“”",
 }
 COMMENT = r"(?<![:\w])//[^\n]*|/\*.*?(?:\*/|\Z)|(?<!\S)#[ \t][^\n]*"
-_STRINGS = {
-    opener: re.compile(rf"((?:\\.|[^\\])*?)(?:[{closers}]{_AFTER}|\Z)", re.DOTALL)
-    for opener, closers in CLOSERS.items()
-}
+
+
+def _to_end_of_string(closers: str) -> re.Pattern[str]:
+    inside = rf"[^\\{closers}]*"
+    return re.compile(
+        rf"({inside}(?:(?:\\.|[{closers}](?!{_AFTER})){inside})*)(?:[{closers}](?={_AFTER})|\Z)", re.DOTALL
+    )
+
+
+_STRINGS = {opener: _to_end_of_string(closers) for opener, closers in CLOSERS.items()}
 _TOKEN = re.compile(
     r"\s+"
     r"|(?P<open>[{\[])|(?P<close>[}\]])|(?P<comma>[,，])|(?P<colon>[:：])"
@@ -33,7 +41,6 @@ _TOKEN = re.compile(
 # A string begins where one may, and after another value too: there, only the comma is missing.
 _BEFORE_STRING = frozenset({"", "open", "comma", "colon", "close", "value"})
 _VALUE = re.compile(r"-?\d[\d.eE+-]*|true|false|null|True|False|None", re.ASCII)
-PAIRS = {"}": "{", "]": "["}
 
 
 class Token(NamedTuple):
@@ -66,6 +73,11 @@ def _string(text: str, start: int) -> tuple[str, int]:
 
 def end_of_bracket(text: str, start: int) -> int | None:
     """Where the bracket at `start` is closed (the index after it), or None if the text ends before."""
+    return clear_end(text, start) or end_by_tokens(text, start)
+
+
+def end_by_tokens(text: str, start: int) -> int | None:
+    """The same for any text, clear or not."""
     stack: list[str] = []
     unclosed = {"{": 0, "[": 0}
     for token in json_tokens(text, start):

@@ -7,7 +7,7 @@ can be seen, or the text ends inside of one, none is taken.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from batchrun.core.kinds import AMBIGUOUS, EMPTY, NO_JSON, SCHEMA, TRUNCATED
 
@@ -50,8 +50,7 @@ class ReplyError(Exception):
         self.text = text
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """A value that may be the answer. `plain`: an empty one, or an array without any object."""
 
     parsed: Parsed
@@ -123,7 +122,9 @@ def _in_fences(body: str, accept_truncated: bool) -> list[_Found]:
 
     A text that itself opens with a bracket has fences only in its strings.
     """
-    marked = [] if opens(body) else fences(body)
+    if opens(body):
+        return []
+    marked = fences(body)
     seen = [found for fence in marked for found in _in_fence(fence, accept_truncated)]
     ends = [fence.end for fence in marked]
     starts = [fence.start for fence in marked[1:]] + [len(body)]

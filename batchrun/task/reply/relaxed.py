@@ -5,6 +5,7 @@ What these rules cannot read without guessing is refused, never guessed.
 
 import re
 
+from .clear_json import clear_as_strict
 from .json_tokens import Token, json_tokens
 
 LITERALS = {
@@ -51,6 +52,12 @@ def strict(text: str) -> str:
 
     The answer need not be valid JSON: missing commas and mismatched brackets stay for the decoder to find.
     """
+    clear = clear_as_strict(text)
+    return strict_by_tokens(text) if clear is None else clear
+
+
+def strict_by_tokens(text: str) -> str:
+    """The same for any text, clear or not."""
     parts: list[str] = []
     meaning = [token for token in json_tokens(text) if token.kind != "comment"]
     for index, token in enumerate(meaning):

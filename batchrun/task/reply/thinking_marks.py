@@ -55,6 +55,7 @@ _MARK = re.compile(
     ),
     _FLAGS,
 )
+_TAG_ENDS = ("name", "rest", "name2", "name3")  # the last group that takes part in a tag
 _PAIR_ENDS = {f"{name}_end": name for name in _PAIRS}
 _ENDS = {name: re.compile(end, _FLAGS) for name, (_, end) in _BLOCKS.items()}
 # Where a mark may be, found quickly: each alternative begins with one letter.
@@ -95,19 +96,18 @@ def _is_quoted(mark: Mark, text: str) -> bool:
 
 
 def _mark(found: re.Match[str], text: str, missing: set[str]) -> Mark | None:
-    groups = {name: piece for name, piece in found.groupdict().items() if piece is not None}
     start, end = found.span()
-    if name := groups.get("name") or groups.get("name2") or groups.get("name3"):
-        closes = any(groups.get(slash) for slash in ("slash", "slash2", "slash3"))
-        closes |= groups.get("edge", "").lower() == "end"
-        core = "core" in groups or "name" not in groups
-        return Mark(name.lower(), not closes, start, end, core, groups.get("rest", "").endswith("/"))
-    if "bare" in groups or "barefinal" in groups or "channel" in groups:
-        return Mark("channel", "bare" in groups or groups.get("channel", "final") != "final", start, end)
-    family = next(name for name in (*_PAIRS, *_BLOCKS, *_PAIR_ENDS) if name in groups)
-    if family in _BLOCKS:
-        return _block(family, text, start, end, missing)
-    return Mark(_PAIR_ENDS.get(family, family), family in _PAIRS, start, end)
+    last = found.lastgroup or ""
+    if last in _TAG_ENDS:
+        name = found["name"] or found["name2"] or found["name3"]
+        closes = bool(found["slash"] or found["slash2"] or found["slash3"]) or (found["edge"] or "").lower() == "end"
+        core = bool(found["core"] or not found["name"])
+        return Mark(name.lower(), not closes, start, end, core, (found["rest"] or "").endswith("/"))
+    if last in ("bare", "barefinal", "channel"):
+        return Mark("channel", last == "bare" or (last == "channel" and found["channel"] != "final"), start, end)
+    if last in _BLOCKS:
+        return _block(last, text, start, end, missing)
+    return Mark(_PAIR_ENDS.get(last, last), last in _PAIRS, start, end)
 
 
 def _block(family: str, text: str, start: int, end: int, missing: set[str]) -> Mark | None:
