@@ -81,8 +81,7 @@ class Spool:
         """Whether no two rows have one identity, of few enough rows for that to be seen at once; False: they may."""
         if self.rows > _FEW:
             return False
-        halves = memoryview(self.names(1, self.rows)).cast("Q")[::2]
-        return len(set(halves)) == self.rows
+        return len(set(_halves(self.names(1, self.rows)))) == self.rows
 
     def twins(self) -> Iterator[tuple[int, int]]:
         """Position and occurrence of each row that is the same as one before it, in the table's order."""
@@ -95,8 +94,8 @@ class Spool:
         return _NUMBER.iter_unpack(os.pread(self._occurrences, _NUMBER.size * count, _NUMBER.size * (first - 1)))
 
     def any_repeated(self, stretches: list[tuple[int, int]]) -> bool:
-        """Whether one of the rows `first` to `last` of each stretch has a twin anywhere in the table."""
-        found = [name for first, last in stretches for name in _NAME.iter_unpack(self.names(first, last + 1 - first))]
+        """Whether one of the rows `first` to `last` of each stretch may have a twin anywhere in the table."""
+        found = [half for first, last in stretches for half in _halves(self.names(first, last + 1 - first))]
         looked_for = set(found)
         if len(looked_for) < len(found):
             return True
@@ -107,7 +106,7 @@ class Spool:
             for start, (end, _) in zip(starts, ends, strict=True)
             for at in range(start, end, _CHUNK)
         )
-        return not all(looked_for.isdisjoint(_NAME.iter_unpack(names)) for names in others)
+        return not all(looked_for.isdisjoint(_halves(names)) for names in others)
 
     def identities(self) -> Iterator[bytes]:
         """Each row's identity, in the table's order."""
@@ -141,6 +140,11 @@ class Spool:
 
 def _scratch(folder: Path) -> IO[bytes]:
     return tempfile.TemporaryFile(dir=folder)
+
+
+def _halves(names: bytes) -> memoryview:
+    """A number for each of joined names, half of it: two that differ are different rows."""
+    return memoryview(names).cast("Q")[::2]
 
 
 def occurrence_of(fingerprint: bytes, occurrence: int) -> bytes:
