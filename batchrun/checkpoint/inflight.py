@@ -10,9 +10,10 @@ A cell is 64 bytes: monotonic start time in seconds (double), attempt (int64), t
 start). Three more fields are a lane's, and kept in its first cell: `recall` (int64; rows of batches up to this number
 that have not started must not start any more), and of a lane with an event loop the row that has the interpreter right
 now: since when (double), row (int64, 0 = none, negative if the process has other threads, too). `recall` is the
-coordinator's, the others are the worker's. Behind each cell lies its ring.
+coordinator's, the others are the worker's, who writes them through `cell`. Behind each cell lies its ring.
 
-One byte in the header is everybody's: while it is set (`halted`) no row starts, see docs/decisions/0019.
+One byte in the header is everybody's: while it is set (`halted`) no row starts, see docs/decisions/0019. Behind it is
+the coordinator's sign of life (see `life_sign`).
 
 What the other side may be reading is written as whole words, through a memoryview: `struct` writes zeros first, then
 byte after byte, and who looks in between misses a row that runs, or takes a recall for undone.
@@ -22,43 +23,30 @@ import errno
 import mmap
 import os
 import struct
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from batchrun.core.ownership import open_own, read_own
 
+from .cell import HALT_AT, RECALL, ROW, Cell, full_barrier
+from .life_sign import SIZE, LifeSign, sign_gone
 from .rings import Ring, Start, room_for, size_of, starts_in
 
-MAGIC = b"batchrun inflight 2\n"
-HEADER_SIZE = 64
+MAGIC = b"batchrun inflight 3\n"
+_SIGN_AT = 64
+HEADER_SIZE = _SIGN_AT + SIZE
+_HEADERS = {MAGIC: HEADER_SIZE, b"batchrun inflight 2\n": 64}
+"""What runs of this version and of earlier ones may have left."""
 CELL_SIZE = 64
-_HALT_AT = 24
 _ROOM = struct.Struct("=q")
 _ROOM_AT = 32
-_BEFORE_ROW = struct.Struct("=dq16s")
 _CELL = struct.Struct("=dq16sq")
 _HOLDER = struct.Struct("=dq")
 _HOLDER_AT = 48
 # In words of 8 bytes, from the start of a cell.
-_ROW, _RECALL, _SINCE, _HOLDS = 4, 5, 6, 7
-
-_barrier = threading.Lock()
-_LAX = os.uname().machine != "x86_64"
-
-
-def full_barrier() -> None:
-    """What this thread has written so far is seen by others before what it reads next is read.
-
-    Taking a lock does that on x86-64; a second round orders it on processors that are laxer.
-    """
-    with _barrier:
-        pass
-    if _LAX:
-        with _barrier:
-            pass
+_SINCE, _HOLDS = 6, 7
 
 
 class Running(NamedTuple):
@@ -97,7 +85,8 @@ class Remains(NamedTuple):
 
 
 class InFlight:
-    """The mapped file, made anew with so many `cells`, or (None) that of the coordinator. A context manager.
+    """The mapped file, made anew by the coordinator with so many `cells`, or (None) a worker's look at it. A context
+    manager.
 
     `rings`: whether it is to remember which rows have started (see `rings`).
     """
@@ -109,21 +98,24 @@ class InFlight:
             path.unlink(missing_ok=True)
         flags = os.O_RDWR | (0 if cells is None else os.O_CREAT | os.O_EXCL)
         fd = open_own(path, flags)
+        self._sign: LifeSign | None = None
         try:
             if cells is not None:
                 _make(fd, path, cells, room_for(cells) if rings else 0)
+                self._sign = LifeSign(fd, _SIGN_AT)
             self._map = mmap.mmap(fd, 0)
         finally:
             os.close(fd)
         self._words, self._times = _views(self._map)
         self._room = int(_ROOM.unpack_from(self._map, _ROOM_AT)[0])
         self._stride = CELL_SIZE + size_of(self._room)
-        self._rings: dict[int, Ring] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._sign:
+            self._sign.end()
         self._words.release()
         self._times.release()
         self._map.close()
@@ -143,32 +135,17 @@ class InFlight:
             finally:
                 self._words, self._times = _views(self._map)
 
-    def start(self, cell: int, position: int, started: float, attempt: int, fingerprint: bytes) -> None:
-        """The row is about to run in this cell."""
-        # The row last: a worker that is killed in between leaves the cell free, not one row with another's attempt.
-        at = HEADER_SIZE + cell * self._stride
-        _BEFORE_ROW.pack_into(self._map, at, started, attempt, fingerprint)
-        self._words[at // 8 + _ROW] = position
-
-    def started(self, cell: int, position: int, attempt: int) -> None:
-        """The row has started in this cell: the next run is to know, even if it has ended by then."""
-        try:
-            self._rings[cell].add(position, attempt)
-        except KeyError:
-            at = (HEADER_SIZE + cell * self._stride + CELL_SIZE) // 8
-            self._rings[cell] = Ring(self._words, at, self._room)
-            self._rings[cell].add(position, attempt)
-
-    def no_attempt(self, cell: int) -> None:
-        """What has started in this cell and is about to end counts for nothing."""
-        self._rings[cell].take_out()
+    def cell(self, number: int, lane: int, gone: Callable[[], object] = bool) -> Cell:
+        """A hand on a cell of the lane whose first cell is `lane`. `gone`: true once the coordinator is, for where this
+        file does not tell.
+        """
+        at, lane_at = HEADER_SIZE + number * self._stride, HEADER_SIZE + lane * self._stride
+        ring = Ring(self._words, (at + CELL_SIZE) // 8, self._room) if self._room else None
+        return Cell(self._map, self._words, at, lane_at, ring, sign_gone(self._map, _SIGN_AT) or gone)
 
     def clear(self, cell: int) -> None:
-        """The row's reply has been written."""
-        # Only now: had the cell been freed first, a row whose worker died in between would seem not to have started,
-        # and would run twice without a word. One that has replied and is still here is found in the pipe
-        # (docs/decisions/0005).
-        self._words[self._word(cell, _ROW)] = 0
+        """Nothing runs in this cell any more."""
+        self._words[self._word(cell, ROW)] = 0
 
     def running(self, cell: int) -> Running | None:
         """What runs in this cell now, if anything."""
@@ -177,35 +154,25 @@ class InFlight:
     @property
     def halted(self) -> bool:
         """Whether no row may start, in any lane."""
-        return self._map[_HALT_AT] != 0
+        return self._map[HALT_AT] != 0
 
-    def halt(self, cell: int | None = None) -> None:
-        """Let no row start, in any lane, from now on: until `resume`. `cell`: where the row runs that wants it so."""
-        # First the mark in the cell, then the byte. The coordinator takes the byte away and looks for marks after that:
-        # so it never takes away the halt of a row whose reply is still on its way (docs/decisions/0019).
-        if cell is not None:
-            at = self._word(cell, _ROW)
-            self._words[at] = -abs(self._words[at])
-            full_barrier()
-        self._map[_HALT_AT] = 1
+    def halt(self) -> None:
+        """Let no row start, in any lane, from now on: until `resume`."""
+        self._map[HALT_AT] = 1
         full_barrier()
 
     def resume(self) -> None:
         """Rows may start again."""
-        self._map[_HALT_AT] = 0
+        self._map[HALT_AT] = 0
         full_barrier()
 
     def halting(self, cell: int) -> bool:
         """Whether the row in this cell has let no other start, and its reply is not in the pipe yet."""
-        return self._words[self._word(cell, _ROW)] < 0
+        return self._words[self._word(cell, ROW)] < 0
 
     def recall(self, cell: int, batch: int) -> None:
         """Rows of batches up to `batch` that have not started in this cell must not start any more."""
-        self._words[self._word(cell, _RECALL)] = batch
-
-    def may_start(self, cell: int, batch: int) -> bool:
-        """Whether rows of this batch may start: it was not recalled from this cell, and nothing is halted."""
-        return self._map[_HALT_AT] == 0 and batch > self._words[self._word(cell, _RECALL)]
+        self._words[self._word(cell, RECALL)] = batch
 
     def hold(self, cell: int, position: int, since: float, *, threads: bool) -> None:
         """The row's coroutine is about to get the interpreter; `cell` is the first of its lane."""
@@ -257,18 +224,19 @@ def left_behind(path: Path) -> Remains:
         data = read_own(path)
     except OSError:
         data = b""
-    if not data.startswith(MAGIC) or len(data) < HEADER_SIZE:
+    header = next((size for magic, size in _HEADERS.items() if data.startswith(magic)), 0)
+    if not header or len(data) < header:
         return Remains([], [])
-    cells = list(_cells(data))
+    cells = list(_cells(data, header))
     found = [running for cell in cells if (running := _running(cell, 0))]
     return Remains(sorted(found, key=lambda running: running.position), [starts_in(cell[CELL_SIZE:]) for cell in cells])
 
 
-def _cells(data: bytes) -> Iterator[bytes]:
+def _cells(data: bytes, header: int) -> Iterator[bytes]:
     """Each cell, with its ring behind it."""
     room = max(0, int(_ROOM.unpack_from(data, _ROOM_AT)[0]))
     stride = CELL_SIZE + size_of(room)
-    for at in range(HEADER_SIZE, len(data) - stride + 1, stride):
+    for at in range(header, len(data) - stride + 1, stride):
         yield data[at : at + stride]
 
 

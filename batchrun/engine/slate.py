@@ -35,7 +35,10 @@ _END = _ONE_ROW - 1
 
 
 class Slate:
-    """The slate behind a descriptor that `new_slate` has made: the worker's, or the coordinator's look at it."""
+    """The slate behind a descriptor that `new_slate` has made: the worker's, or the coordinator's look at it.
+
+    `rows`: how many the worker has put here, and not sent.
+    """
 
     def __init__(self, fd: int) -> None:
         view = memoryview(mmap.mmap(fd, SIZE))
@@ -43,26 +46,28 @@ class Slate:
         self._positions = view[_HEAD:_MICROS_AT].cast("q")
         self._micros = view[_MICROS_AT:_TEXT_AT].cast("q")
         self._text = view[_TEXT_AT:]
-        self._rows = self._end = 0
+        self.rows = self._end = 0
+        self._kind = 0
 
-    def add(self, position: int, micros: int, text: bytes, *, with_reply: bool) -> None:
-        """A row is done. It must be of the kind of those that stand here, and fit (see `room`)."""
-        rows, end = self._rows, self._end
-        stop = end + len(text)
-        self._positions[rows], self._micros[rows], self._text[end:stop] = position, micros, text
-        self._rows, self._end = rows + 1, stop
+    def add(self, position: int, micros: int, text: bytes, *, with_reply: bool) -> bool:
+        """A row is done, and `text` (see above, but for the last `BETWEEN`) stands here; False if there is no room, or
+        rows of the other kind are here.
+        """
+        rows, end, kind = self.rows, self._end, _WITH_REPLIES if with_reply else 0
+        stop = end + len(text) + len(BETWEEN)
+        if stop > TEXT_SIZE or rows == MOST_ROWS or (rows and kind != self._kind):
+            return False
+        self._positions[rows], self._micros[rows], self._text[end:stop] = position, micros, text + BETWEEN
+        self.rows, self._end, self._kind = rows + 1, stop, kind
         # Last: whoever sees it finds the row.
-        self._head[_STATE] = (rows + 1) * _ONE_ROW + stop + (_WITH_REPLIES if with_reply else 0)
-
-    def room(self, size: int) -> bool:
-        """Whether another row with a text of so many bytes fits beside those that stand here."""
-        return self._rows < MOST_ROWS and self._end + size <= TEXT_SIZE
+        self._head[_STATE] = kind + (rows + 1) * _ONE_ROW + stop
+        return True
 
     def sent(self) -> None:
         """What stood here is in the pipe."""
         self._head[_SHEETS] += 1
         self._head[_STATE] = 0
-        self._rows = self._end = 0
+        self.rows = self._end = 0
 
     @property
     def sheets(self) -> int:

@@ -651,10 +651,10 @@ if "-c" in sys.orig_argv:
 
 def test_no_row_starts_after_the_coordinators_death_however_late_its_workers_are_ended(folder):
     body = """
-    import batchrun.engine.worker.serve as serve
+    import batchrun.checkpoint.cell as cell
 
     # A worker that loses the processor between two rows, as on a busy machine.
-    serve.full_barrier = lambda: time.sleep(0.02)
+    cell.full_barrier = lambda: time.sleep(0.02)
 
     def task(row):
         with STARTED.open("a") as file:
@@ -824,10 +824,10 @@ def test_descriptors_beyond_1023_are_no_trouble(folder):
 
 def test_a_row_caught_between_its_start_and_the_look_at_the_recall_is_not_lost(folder):
     body = """
-    import batchrun.engine.worker.serve as serve
+    import batchrun.checkpoint.cell as cell
 
     # The window in which a start and a recall can cross, made wide.
-    serve.full_barrier = lambda: time.sleep(0.002)
+    cell.full_barrier = lambda: time.sleep(0.002)
     """
     tasks(folder, body, 0)
     table = numbered(folder / "data.csv", 3000)

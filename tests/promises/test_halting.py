@@ -142,7 +142,7 @@ def test_a_worker_that_dies_before_it_has_said_why_halts_nobody_for_ever_and_los
     worker = next(int(pid) for row, _, pid in map(str.split, lines_of(halting / "started")) if row == "300")
     with InFlight(path) as file:
         cell = next(cell for cell in range(4) if (found := file.running(cell)) and found.position == 300)
-        file.halt(cell)
+        file.cell(cell, cell).halt()
         (halting / "gate").touch()
         wait_for(lambda: not any(file.running(other) for other in {0, 1, 2, 3} - {cell}))
         begun = len(lines_of(halting / "started"))

@@ -24,7 +24,7 @@ class HandedOut:
         for ticket in (ticket for deal in deals for ticket in deal.tickets()):
             if self._free:
                 cell = self._cells[ticket.position] = self._free.pop()
-                self._file.start(cell, ticket.position, now, ticket.attempt, ticket.fingerprint)
+                self._file.cell(cell, cell).mark(ticket.position, now, ticket.attempt, ticket.fingerprint)
 
     def remove(self, position: int) -> None:
         """The row does not run any more."""

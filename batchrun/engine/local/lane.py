@@ -8,7 +8,8 @@ import select
 import time
 from collections.abc import Collection, Iterable, Iterator
 
-from batchrun.checkpoint.inflight import Holder, InFlight, Running, full_barrier
+from batchrun.checkpoint.cell import full_barrier
+from batchrun.checkpoint.inflight import Holder, InFlight, Running
 from batchrun.core.processes import kill_group, kill_trees
 from batchrun.engine.deal import Deal, Ticket, rows_of, whole_calls
 from batchrun.engine.events import Event, Ready

@@ -10,10 +10,13 @@ TOO_LARGE_HINT = "raise --worker-memory: as it is, each worker would be replaced
 
 
 class Enough:
-    """Counts the rows of one worker, and looks at its memory. `why`: why it is to start no further row, once it is."""
+    """Counts the rows of one worker, and looks at its memory. `why`: why it is to start no further row, once it is.
+    `limited`: whether it can ever be.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.why = ""
+        self.limited = bool(limits.rows or limits.memory)
         self._left = limits.rows or math.inf
         self._limits = limits
 

@@ -1,6 +1,7 @@
 """Worker processes must not outlive their coordinator, nor take their neighbours' signals."""
 
 import ctypes
+import mmap
 import os
 import select
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 _PR_SET_PDEATHSIG = 1
+_MADV_WIPEONFORK = 18
 
 
 def in_own_group() -> None:
@@ -36,3 +38,13 @@ def watch_for_hang_up(inbox: int) -> Callable[[], object]:
     watch = select.poll()
     watch.register(inbox, 0)
     return partial(watch.poll, 0)
+
+
+def mark_of_this_process() -> mmap.mmap:
+    """Something whose first element is 1 here, and 0 in each child that is forked, in whatever way: one need not ask
+    the system who one is.
+    """
+    page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    page.madvise(_MADV_WIPEONFORK)
+    page[0] = 1
+    return page

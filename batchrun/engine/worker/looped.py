@@ -14,12 +14,15 @@ from functools import partial
 from threading import active_count
 from typing import Any
 
+from batchrun.checkpoint.cell import Cell
 from batchrun.checkpoint.inflight import InFlight
 from batchrun.engine.wire import READ_SIZE, Frames, Reply, unpack
 from batchrun.task.api import current_row
 
 from .attempt import Row, attempt_async, failed
-from .serve import Desk, Service, die
+from .desk import Desk
+from .serve import die
+from .service import Service
 
 
 def serve_async(service: Service, inbox: int) -> None:
@@ -49,7 +52,7 @@ class _Slots:
         self._waiting: deque[Row] = deque()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._cancelled: set[int] = set()
-        self._free: list[int] = []
+        self._free: list[Cell] = []
         self._opened = 0
         self._context = copy_context()
         loop.set_task_factory(self._task)
@@ -87,7 +90,7 @@ class _Slots:
         while self._waiting and len(self._tasks) < self._desk.slots and not enough.why:
             row = self._waiting.popleft()
             cell = self._cell()
-            started = self._service.begin(cell, self._desk.first, row)
+            started = self._service.begin(cell, row)
             if started is None:
                 self._free.append(cell)
                 continue
@@ -97,24 +100,24 @@ class _Slots:
             task.add_done_callback(partial(self._over, row, cell))
             self._tasks[row.position] = task
 
-    def _cell(self) -> int:
+    def _cell(self) -> Cell:
         if self._free:
             return self._free.pop()
         self._opened += 1
-        return self._desk.first + self._opened - 1
+        return self._service.cells.cell(self._desk.first + self._opened - 1, self._desk.first, self._service.gone)
 
-    async def _live(self, row: Row, cell: int, started: float) -> None:
+    async def _live(self, row: Row, cell: Cell, started: float) -> None:
         reply = await attempt_async(self._service.function, row, self._service.finish, started)
         self._end(row, cell, reply)
 
-    def _over(self, row: Row, cell: int, task: "asyncio.Task[None]") -> None:
+    def _over(self, row: Row, cell: Cell, task: "asyncio.Task[None]") -> None:
         """The row's task has ended: see that the coordinator knows."""
         if task.cancelled():  # before it began, by another row that cancels all tasks
             self._end(row, cell, failed(row.position, 0.0, asyncio.CancelledError()))
         elif task.exception() is not None:
             die(task.exception())
 
-    def _end(self, row: Row, cell: int, reply: Reply) -> None:
+    def _end(self, row: Row, cell: Cell, reply: Reply) -> None:
         position = row.position
         del self._tasks[position]
         if position in self._cancelled:

@@ -93,7 +93,7 @@ _streams: list[_Tagged] = []
 
 
 class Output:
-    """What a worker prints, on both streams."""
+    """What a worker prints, on both streams. `unfinished`: by row, the lines without an end on each of them."""
 
     def __init__(self, pipe: int) -> None:
         """Send file descriptors 1 and 2, `sys.stdout` and `sys.stderr` into `pipe`, stdin to nothing."""
@@ -108,6 +108,7 @@ class Output:
             sys.stderr = sys.__stderr__ = _streams[1]  # type: ignore[assignment, misc]
         for stream in _streams:
             stream.into(pipe)
+        self.unfinished = tuple(stream.unfinished for stream in _streams)
 
     def end(self, row: int) -> None:
         """The row has ended: write out its last line."""

@@ -26,9 +26,10 @@ from batchrun.task.shadowing import shadowed
 from .attempt import finisher, safe_text
 from .batches import Batching, on_one_loop
 from .enough import TOO_LARGE_HINT, Enough
-from .lifeline import die_with, in_own_group, watch_for_hang_up
+from .lifeline import die_with, in_own_group, mark_of_this_process, watch_for_hang_up
 from .output import Output
-from .serve import Service, serve
+from .serve import serve
+from .service import Service
 from .slate_writer import SlateWriter
 from .templating import Answer, Born, LoadedTask, become_template
 
@@ -79,7 +80,8 @@ def main(
         return
     gc.freeze()
     with InFlight(Path(setup.inflight)) as cells:
-        service = Service(function, finish, cells, watch_for_hang_up(inbox), outbox, printed, os.getpid(), enough)
+        ours, gone = mark_of_this_process(), watch_for_hang_up(inbox)
+        service = Service(function, finish, cells, gone, outbox, printed, ours, enough)
         if hello.is_async:
             from .looped import serve_async  # asyncio only where it is used
 

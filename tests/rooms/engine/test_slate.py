@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batchrun.checkpoint.sheets import BETWEEN
 from batchrun.engine.deal import Deal
 from batchrun.engine.events import Finished
 from batchrun.engine.local.held_rows import HeldRows
@@ -63,7 +62,7 @@ def test_results_come_from_the_slate_byte_for_byte(bodies):
     worker, coordinator = Slate(fd), Slate(fd)
     os.close(fd)
     for position, body in enumerate(bodies, 5):
-        worker.add(position, 10 * position, body + BETWEEN, with_reply=False)
+        worker.add(position, 10 * position, body, with_reply=False)
     assert [(reply.position, reply.body, reply.raw, reply.how) for reply in coordinator.sheet().replies()] == [
         (position, body, None, "value") for position, body in enumerate(bodies, 5)
     ]
@@ -91,7 +90,7 @@ def test_what_is_on_the_slate_outlives_the_one_who_wrote_it(slate):
     fd, coordinator = slate
     child = os.fork()
     if child == 0:
-        Slate(fd).add(7, 1, b'{"a":1}' + BETWEEN, with_reply=False)
+        Slate(fd).add(7, 1, b'{"a":1}', with_reply=False)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert [(reply.position, reply.body) for reply in coordinator.sheet().replies()] == [(7, b'{"a":1}')]
@@ -142,23 +141,22 @@ def test_a_full_slate_is_sent(slate, pipe):
     writer.take(Reply(2, "done", 0.0, b'"a reply"', "a reply", "json"))  # of another kind
     assert coordinator.sheets == 1
     assert [reply.position for reply in coordinator.sheet().replies()] == [2]
-    assert Slate(fd).room(len(large))
-    assert not Slate(fd).room(TEXT_SIZE + 1)
+    assert not Slate(fd).add(3, 1, b"x" * TEXT_SIZE, with_reply=False)
+    assert Slate(fd).add(3, 1, large, with_reply=False)
 
 
 def test_no_more_rows_fit_than_there_are_places(slate):
     fd, coordinator = slate
     worker = Slate(fd)
     for position in range(MOST_ROWS):
-        assert worker.room(3)
-        worker.add(position, 1, b"1,\n", with_reply=False)
-    assert not worker.room(3)
+        assert worker.add(position, 1, b"1", with_reply=False)
+    assert not worker.add(MOST_ROWS, 1, b"1", with_reply=False)
     assert coordinator.sheet().numbers() == list(range(MOST_ROWS))
 
 
 def test_a_row_that_writes_to_every_descriptor_hurts_no_slate(slate):
     fd, coordinator = slate
-    Slate(fd).add(1, 1, b"1,\n", with_reply=False)
+    Slate(fd).add(1, 1, b"1", with_reply=False)
     for way in (lambda: os.write(fd, b"junk"), lambda: os.ftruncate(fd, 0), lambda: os.ftruncate(fd, SIZE * 2)):
         with suppress(OSError):
             way()
@@ -177,7 +175,7 @@ def test_bytes_between_frames_are_passed_over(parts, size):
 
 def test_a_sheet_that_was_changed_on_its_way_is_refused(slate):
     fd, coordinator = slate
-    Slate(fd).add(1, 1, b'"abc",\n', with_reply=False)
+    Slate(fd).add(1, 1, b'"abc"', with_reply=False)
     frame = pack_plain(coordinator.sheet())
     with pytest.raises(ValueError, match="unreadable frame"):
         list(Frames(unpack_plain).feed(frame.replace(b"abc", b"abd")))
@@ -224,14 +222,14 @@ def working(plan):
         for row_ends in plan:
             if row_ends:
                 watched.done.append(len(watched.done) + 1)
-                slate.add(watched.done[-1], 1, b"1" + BETWEEN, with_reply=False)
+                slate.add(watched.done[-1], 1, b"1", with_reply=False)
             elif sheet := slate.sheet():
                 os.write(watched.outbox, pack_plain(sheet))
                 yield
                 slate._head[0] += 1
                 yield
                 slate._head[1] = 0
-                slate._rows = slate._end = 0
+                slate.rows = slate._end = 0
             yield
 
     return worker

@@ -9,7 +9,7 @@ from batchrun.run.block import block_of
 def sheet_of(positions):
     slate = Slate(new_slate())
     for position in positions:
-        slate.add(position, 1, b"%d,\n" % position, with_reply=False)
+        slate.add(position, 1, b"%d" % position, with_reply=False)
     return slate.sheet()
 
 
