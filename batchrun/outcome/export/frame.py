@@ -14,7 +14,7 @@ from .joined import snapshot
 from .json_value import valid_text
 from .picked import EVERYTHING, Names, Pick
 from .value_kinds import BOOL, BYTES, FLOAT, INT, JSON, KIND_OF_TYPE, LONG, NOTHING, TEXT, TIME, kind_of_values
-from .view import Results, values
+from .view import Results
 
 _DTYPES = {
     INT: ("int64", "Int64"),
@@ -62,7 +62,7 @@ def _columns(results: Results, columns: ResultColumns) -> list[list[Any]]:
     for chunk, page in results.pages():
         rows = convert(chunk)
         own = [[row[name] for row in rows] for name in names]
-        more = [*own, *columns.cells(values(page)), *results.told(page)]
+        more = [*own, *results.cells(page, columns), *results.told(page)]
         for column, part in zip(cells, more, strict=True):
             column.extend(part)
     return cells

@@ -3,15 +3,15 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import compress, islice
 from typing import Any
 
 from batchrun.core.suggest import suggest
 from batchrun.table.interface import Cells, Table
 
-from .columns import MAX_COLUMNS, WHOLE_NAME, ResultColumns, result_columns
+from .columns import MAX_COLUMNS, WHOLE, WHOLE_NAME, Key, ResultColumns, result_columns
 from .joined import AnyChunk, Outcomes, bodies, pages
-from .json_value import json_of, values_of
+from .json_value import flat_columns, json_of, values_of
 from .picked import keeps, part_of
 
 
@@ -61,6 +61,15 @@ class Results:
         """Second pass: raw cells of some rows, and what has become of them."""
         return self.beside(self.table.chunks())
 
+    def cells(self, page: Outcomes, columns: ResultColumns) -> list[list[Any]]:
+        """The results of a page, column by column. Raises `LateColumn` if the view is hasty."""
+        if found := _flat_cells(page, columns.keys):
+            return found
+        whole = values(page)
+        if self.hasty:
+            columns.check(compress(whole, page.bodies))
+        return columns.cells(whole)
+
     def told(self, page: Outcomes) -> tuple[Sequence[str | None], ...]:
         """The last columns of a page: what has become of its rows, and how their results were found."""
         return page.statuses, page.hows, messages(page)
@@ -89,6 +98,17 @@ class Results:
         for rows, found in bodies(self.db):
             self.pulse()
             yield values_of(found, rows)
+
+
+def _flat_cells(page: Outcomes, keys: Sequence[Key]) -> list[list[Any]] | None:
+    """The same where all results are objects with these keys, as nearly everywhere."""
+    known = [key for key in keys if key is not WHOLE]
+    bodies = [body for body in page.bodies if body is not None]
+    found = flat_columns(bodies, known) if known and len(known) == len(keys) else None
+    if found is None or len(bodies) == len(page):
+        return found
+    spread = map(iter, found)
+    return [[body and next(cells) for body in page.bodies] for cells in spread]
 
 
 def values(page: Outcomes) -> list[Any]:

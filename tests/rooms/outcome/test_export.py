@@ -16,13 +16,15 @@ from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from batchrun.checkpoint import row_reader
 from batchrun.checkpoint.atomic import replacing
@@ -35,6 +37,7 @@ from batchrun.outcome.export.formats import format_of
 from batchrun.outcome.export.formats.arrow_input import input_of
 from batchrun.outcome.export.frame import frame
 from batchrun.outcome.export.joined import pages, snapshot
+from batchrun.outcome.export.json_value import flat_columns, json_of, values_of
 from batchrun.outcome.export.picked import Pick
 from batchrun.outcome.export.value_kinds import (
     FLOAT,
@@ -370,6 +373,100 @@ def test_csv_writes_values_as_words_numbers_and_json_text(make: Make) -> None:
         "id": "1", "t": "true", "f": "false", "n": "", "i": str(BIG), "x": "0.1", "s": 'é\r"x"', "l": '[1,"ü"]',
         "o": f'{{"k":{BIG}}}', "batchrun_status": "done", "batchrun_how": "json", "batchrun_error": "",
     }  # fmt: skip
+
+
+NASTY = st.text("ab\",;\t\r\n ='\ufeffé", max_size=5)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | NASTY
+VALUES = st.recursive(SCALARS, lambda some: st.lists(some, max_size=2) | st.dictionaries(NASTY, some, max_size=2))
+
+
+def said(value: Any) -> str:
+    """A value as CSV has it."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if plain else json_of(value).decode()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.lists(st.tuples(NASTY, VALUES | NASTY.map(Skipped)), min_size=1, max_size=6),
+    bare=st.booleans(),
+    head=st.sampled_from(["", "\ufeff"]),
+    sep=st.sampled_from(",;\t"),
+    end=st.sampled_from(["\n", "\r\n"]),
+    suffix=st.sampled_from(["csv", "tsv"]),
+)
+def test_lines_are_those_that_csv_makes_of_the_cells(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Any], bare: bool, head: str, sep: str, end: str, suffix: str
+) -> None:
+    texts = [re.sub(r'["\r\n,;\t]', "", text) if bare else text for text, _ in rows]
+    path = tmp_path_factory.mktemp("nasty") / "in.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.write(head)
+        quoting = csv.QUOTE_MINIMAL if bare else csv.QUOTE_ALL
+        csv.writer(file, delimiter=sep, lineterminator=end, quoting=quoting).writerows(
+            [("id", "text"), *enumerate(texts)]
+        )
+    results = [
+        failure_of(n, value) if isinstance(value, Skipped) else {"v": value} for n, (_, value) in enumerate(rows)
+    ]
+    written = Table(path, sep=sep).settle(*results).export(f"out.{suffix}").read_bytes().decode()
+
+    between = {"csv": ",", "tsv": "\t"}[suffix]
+    found = list(csv.reader(io.StringIO(written, newline=""), delimiter=between))
+    has = any(not isinstance(value, Skipped) for _, value in rows)
+    told = [
+        ["", "failed", "", value] if isinstance(value, Skipped) else [said(value), "done", "json", ""]
+        for _, value in rows
+    ]
+    assert found[1:] == [
+        [str(n), text, *more[not has :]] for n, (text, more) in enumerate(zip(texts, told, strict=True))
+    ]
+    again = io.StringIO(newline="")
+    csv.writer(Lines(again), delimiter=between, lineterminator="\r\n").writerows(found)
+    assert written == again.getvalue()
+
+
+class Lines(NamedTuple):
+    """Has csv's lines end in a line feed."""
+
+    to: io.StringIO
+
+    def write(self, line: str) -> None:
+        self.to.write(line.removesuffix("\r\n") + "\n")
+
+
+KEYS = st.lists(st.sampled_from(["a", "b", 'c"', "d,", "é"]), min_size=1, max_size=3, unique=True)
+OBJECTS = KEYS.flatmap(
+    lambda keys: st.lists(st.tuples(*[VALUES] * len(keys)).map(partial(zip, keys)).map(dict), min_size=1, max_size=4)
+)
+
+
+@given(OBJECTS, st.sampled_from([0, BIG, -BIG]))
+def test_objects_that_are_alike_are_read_by_columns_as_one_by_one(objects: list[dict[str, Any]], more: int) -> None:
+    keys = list(objects[0])
+    objects.append({**objects[0], keys[-1]: more})
+    bodies = [json.dumps(each, ensure_ascii=False, separators=(",", ":")).encode() for each in objects]
+    found = flat_columns(bodies, keys)
+    one_by_one = [[value[key] for value in values_of(bodies, range(len(bodies)))] for key in keys]
+    assert repr(found) == repr(one_by_one) or (found is None and more)
+
+
+@given(st.lists(OBJECTS.map(lambda some: some[0]) | VALUES, min_size=1, max_size=5), KEYS)
+def test_other_results_are_not_read_by_columns(results: list[Any], keys: list[str]) -> None:
+    bodies = [json.dumps(each, ensure_ascii=False, separators=(",", ":")).encode() for each in results]
+    alike = all(isinstance(result, dict) and list(result) == keys for result in results)
+    assert (flat_columns(bodies, keys) is not None) == alike
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [[b'{"a":1,"b":2,"b":3}', b'{"a":1}'], [b'{"a":1,"a":2}', b"{}"], [b'{"a":1,"b":2', b'"b":3}'],
+     [b'{"a":[{"a":1},{"a":2}],"b":1}', b'{"a":0}'], [b'{"a":1,"b":{"a":1,"b":2}', b'{"b":2}']],
+)  # fmt: skip
+def test_what_only_looks_alike_is_not_read_by_columns(bodies: list[bytes]) -> None:
+    assert flat_columns(bodies, ["a", "b"]) is None
 
 
 def test_a_column_of_mixed_values_is_written_value_by_value(make: Make) -> None:

@@ -13,7 +13,7 @@ from typing import IO, Any
 from batchrun.core.installing import how_to_install
 from batchrun.errors import UsageError
 from batchrun.outcome.export.json_value import text_of
-from batchrun.outcome.export.view import Results, values
+from batchrun.outcome.export.view import Results
 
 _MOST_ROWS = (1 << 20) - 1  # below the header
 _MOST_COLUMNS = 1 << 14
@@ -44,7 +44,7 @@ def _fill(sheet: "_Sheet", results: Results) -> int:
     columns = results.columns()
     sheet.put((*results.table.columns, *columns.names, *columns.told))
     for chunk, page in results.pages():
-        cells: list[Sequence[Any]] = [*zip(*chunk, strict=True), *columns.cells(values(page))]
+        cells: list[Sequence[Any]] = [*zip(*chunk, strict=True), *results.cells(page, columns)]
         for row in zip(*cells, *results.told(page), strict=True):
             sheet.put(row)
     return sheet.rows

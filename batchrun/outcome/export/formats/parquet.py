@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
 from batchrun.outcome.export.columns import ResultColumns
-from batchrun.outcome.export.view import Results, values
+from batchrun.outcome.export.view import Results
 
 from .arrow import array_of, arrow_type
 from .arrow_input import Misfit, input_of
@@ -54,7 +54,7 @@ def _fields(columns: ResultColumns) -> list[Any]:
 
 def _tables(results: Results, columns: ResultColumns, own: Any, schema: Any) -> Iterator[Any]:
     for chunk, page in results.beside(own.chunks()):
-        found = columns.cells(values(page))
+        found = results.cells(page, columns)
         arrays = [array_of(cells, kind) for cells, kind in zip(found, columns.kinds, strict=True)]
         told = [pa.array(cells, pa.string()) for cells in results.told(page)]
         yield pa.Table.from_arrays([*own.arrays(chunk), *arrays, *told], schema=schema)

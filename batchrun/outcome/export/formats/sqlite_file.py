@@ -14,7 +14,7 @@ from batchrun.errors import UsageError
 from batchrun.outcome.export.columns import ResultColumns
 from batchrun.outcome.export.json_value import text_of, valid_text
 from batchrun.outcome.export.value_kinds import BOOL, FLOAT, INT, KIND_OF_TYPE, LONG, TEXT, Kind
-from batchrun.outcome.export.view import Results, values
+from batchrun.outcome.export.view import Results
 from batchrun.table.convert import converter
 
 TABLE = "results"
@@ -67,7 +67,7 @@ def _pages(results: Results, columns: ResultColumns) -> Iterator[list[Sequence[A
     for chunk, page in results.pages():
         cells = typed(chunk)
         own = ([row[name] for row in cells] for name in names)
-        yield [*own, *columns.cells(values(page)), *results.told(page)]
+        yield [*own, *results.cells(page, columns), *results.told(page)]
 
 
 def _plain(column: Sequence[Any]) -> Sequence[Any]:
