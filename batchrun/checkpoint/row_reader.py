@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import compress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import orjson
 
@@ -15,6 +15,11 @@ from .stored_blocks import BLOCKS_AT_ONCE, Corrupt, OpenBlocks, Opened, Placed, 
 
 ROWS_AT_ONCE = 4096
 _TAKEN_BYTES = 16 << 20
+_AHEAD_ROWS = 16384
+"""So many rows are looked for at once, where each stands somewhere else."""
+_LONG_RUN = 64
+"""Where so many rows and more follow each other, each block is opened about once in any case."""
+_Told = TypeVar("_Told")
 _NUMBERS = frozenset([int, type(None)])
 
 
@@ -29,14 +34,42 @@ class Taken(NamedTuple):
     failures: list[Failure | None]
 
 
+class _Run(NamedTuple):
+    """Rows that follow each other in the table, from `position` on: those of `block` that `nths` names, up or down."""
+
+    position: int
+    block: int
+    nths: range
+
+
+class _Part(NamedTuple):
+    """What is told of the rows of a run, or of some of them; columns are None where no row has anything.
+
+    `row_bytes`: about how much memory each takes. The block is not kept: some parts may be of as many blocks.
+    """
+
+    position: int
+    rows: int
+    row_bytes: int
+    status: int
+    note: str | None
+    failure: Failure | None
+    bodies: list[bytes] | None
+    hows: list[str | None] | None
+    raws: list[str | None] | None
+
+    def some(self, begin: int, end: int) -> "_Part":
+        """The rows from the `begin`-th to before the `end`-th."""
+        bodies, hows, raws = (_some(column, range(begin, end)) for column in (self.bodies, self.hows, self.raws))
+        return self._replace(position=self.position + begin, rows=end - begin, bodies=bodies, hows=hows, raws=raws)
+
+
 class RowReader:
     """The table's rows in order, some at a time, settled or not. `raws`: with the replies as they came."""
 
     def __init__(self, db: sqlite3.Connection, *, raws: bool = False) -> None:
-        self._places = places(db)
-        self._next = next(self._places, None)
-        self._blocks = OpenBlocks(db, raws=raws)
-        self._places_at_once = BLOCKS_AT_ONCE
+        self._parts = _parts(db, OpenBlocks(db, raws=raws))
+        self._next = next(self._parts, None)
 
     @property
     def beyond(self) -> int | None:
@@ -48,31 +81,75 @@ class RowReader:
         were taken before.
         """
         taken, size = Taken([], [], [], [], [], []), 0
-        while size < _TAKEN_BYTES and (here := self._until(last)):
-            opened = self._blocks.open(here)
-            sizes = [opened[number].size * rows // opened[number].kept.rows for _, rows, number, _ in here]
-            for position, rows, number, nth in here:
-                _leave(taken, position - first - len(taken.states))
-                _add(taken, opened[number], nth, rows)
-            size += sum(sizes)
-            self._places_at_once = max(1, min(BLOCKS_AT_ONCE, _TAKEN_BYTES * len(sizes) // (sum(sizes) + 1)))
+        while size < _TAKEN_BYTES and (part := self._next) and part.position <= last:
+            if (here := last + 1 - part.position) < part.rows:
+                part, self._next = part.some(0, here), part.some(here, part.rows)
+            else:
+                self._next = next(self._parts, None)
+            _leave(taken, part.position - first - len(taken.states))
+            _add(taken, part)
+            size += part.rows * part.row_bytes
         if size < _TAKEN_BYTES:
             _leave(taken, last + 1 - first - len(taken.states))
         return taken
 
-    def _until(self, last: int) -> list[Placed]:
-        """The next places up to row `last`, as many as are opened at once."""
-        found: list[Placed] = []
-        while self._next and self._next.position <= last and len(found) < self._places_at_once:
-            position, rows, block, nth = self._next
-            here = last + 1 - position
-            if rows > here:
-                found.append(Placed(position, here, block, nth))
-                self._next = Placed(last + 1, rows - here, block, nth + here)
-                break
-            found.append(self._next)
-            self._next = next(self._places, None)
-        return found
+
+def _parts(db: sqlite3.Connection, blocks: OpenBlocks) -> Iterator[_Part]:
+    """All settled rows of the table, in order. Where its rows were moved about, many are looked for at once, so that a
+    block need not be opened for each of them.
+    """
+    runs, at_once = _runs(db), BLOCKS_AT_ONCE
+    while some := list(_first(runs, at_once)):
+        found: dict[int, _Part] = {}
+        by_block = sorted(some, key=lambda run: run.block)
+        for start in range(0, len(some), BLOCKS_AT_ONCE):
+            here = by_block[start : start + BLOCKS_AT_ONCE]
+            opened = blocks.open([Placed(position, len(nths), block, min(nths)) for position, block, nths in here])
+            found |= {run.position: _part(run, opened[run.block]) for run in here}
+        rows = sum(part.rows for part in found.values())
+        size = sum(part.rows * part.row_bytes for part in found.values())
+        most = _AHEAD_ROWS if rows < _LONG_RUN * len(some) else BLOCKS_AT_ONCE
+        at_once = max(1, min(most, 2 * at_once, _TAKEN_BYTES * rows // (size + 1)))
+        for run in some:
+            yield found.pop(run.position)
+
+
+def _first(runs: Iterator[_Run], rows: int) -> Iterator[_Run]:
+    """Of the runs that are left the first ones, until they have so many rows."""
+    for run in runs:
+        yield run
+        rows -= len(run.nths)
+        if rows <= 0:
+            return
+
+
+def _runs(db: sqlite3.Connection) -> Iterator[_Run]:
+    """Where rows stand; where they stand the other way round, not each by itself."""
+    first, block, nths = 0, 0, range(0)
+    for position, rows, number, nth in places(db):
+        follows = rows == 1 and number == block and position == first + len(nths) and nth == nths[-1] - 1
+        if follows and (nths.step < 0 or len(nths) == 1):
+            nths = range(nths[0], nth - 1, -1)
+            continue
+        if nths:
+            yield _Run(first, block, nths)
+        first, block, nths = position, number, range(nth, nth + rows)
+    if nths:
+        yield _Run(first, block, nths)
+
+
+def _part(run: _Run, block: Opened) -> _Part:
+    kept, failure, nths = block.kept, block.failure, run.nths
+    bodies, hows = _some(block.bodies, nths), _some(block.hows, nths)
+    raws = [block.raw(nths[0])] if failure else _some(block.raws, nths)
+    row_bytes = block.size // kept.rows
+    return _Part(run.position, len(nths), row_bytes, kept.status, kept.note, failure, bodies, hows, raws)
+
+
+def _some(column: list[_Told] | None, nths: range) -> list[_Told] | None:
+    if column is None or nths.step > 0:
+        return column and column[nths.start : nths.stop]
+    return column[nths[-1] : nths[0] + 1][::-1]
 
 
 def _leave(taken: Taken, rows: int) -> None:
@@ -83,17 +160,14 @@ def _leave(taken: Taken, rows: int) -> None:
             column.extend([None] * rows)
 
 
-def _add(taken: Taken, block: Opened, nth: int, rows: int) -> None:
-    end, nothing = nth + rows, [None] * rows
-    taken.states.extend([block.kept.status] * rows)
-    taken.bodies.extend(block.bodies[nth:end] if block.bodies else nothing)
-    taken.hows.extend(block.hows[nth:end] if block.hows else ["value" if block.bodies else None] * rows)
-    if block.failure:
-        taken.raws.append(block.raw(nth))
-    else:
-        taken.raws.extend(block.raws[nth:end] if block.raws else nothing)
-    taken.notes.extend([block.kept.note] * rows)
-    taken.failures.extend([block.failure] * rows)
+def _add(taken: Taken, part: _Part) -> None:
+    rows, nothing = part.rows, [None] * part.rows
+    taken.states.extend([part.status] * rows)
+    taken.bodies.extend(part.bodies or nothing)
+    taken.hows.extend(part.hows or ["value" if part.bodies else None] * rows)
+    taken.raws.extend(part.raws or nothing)
+    taken.notes.extend([part.note] * rows)
+    taken.failures.extend([part.failure] * rows)
 
 
 def all_bodies(db: sqlite3.Connection) -> Iterator[tuple[list[int], list[bytes]]]:

@@ -5,6 +5,7 @@ replies, xored with one over what they have in common; so names can be made anew
 carries a sum of its numbers.
 """
 
+from collections.abc import Sequence
 from zlib import crc32
 
 from .records import Failure
@@ -32,6 +33,17 @@ def fits_place(crc: object, *place: int) -> bool:
     """Whether a place is what was sealed. A flipped bit can change a number's type."""
     try:
         return of_place(*place) == crc
+    except TypeError:
+        return False
+
+
+def fits_places(found: Sequence[tuple[int, int, int, int, int]]) -> bool:
+    """The same of many places, each followed by its seal, in a third of the time."""
+    try:
+        return all(
+            (p * _POSITION + (p >> 32) * _ABOVE + r * _ROWS + b * _BLOCK + n * _NTH) & _MASK == crc
+            for p, r, b, n, crc in found
+        )
     except TypeError:
         return False
 

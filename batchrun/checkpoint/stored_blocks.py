@@ -22,7 +22,7 @@ BLOCKS_AT_ONCE = 32
 PLACES_AT_ONCE = 1024
 ASKED = "(SELECT value FROM json_each(?))"
 """A condition's values, given as a JSON array."""
-_OPEN_BYTES = 16 << 20
+_OPEN_BYTES = 8 << 20
 _PLACES = "SELECT position, rows, block, nth, crc FROM place WHERE position > ? ORDER BY position LIMIT ?"
 _KEPT = f"""
 SELECT id, rows, status, attempts, task, run, lane, at, failure, note, names, keys, CAST(seconds AS BLOB),
@@ -124,8 +124,9 @@ def wrong_with(kept: Kept, failure: Failure | None) -> str | None:
 def places(db: sqlite3.Connection, after: int = 0) -> Iterator[Placed]:
     """Where rows stand, in order, from the first one after row `after`. The table may be written to between two."""
     while found := db.execute(_PLACES, (after, PLACES_AT_ONCE)).fetchall():
+        all_fit = seal.fits_places(found)
         for position, rows, block, nth, crc in found:
-            if not seal.fits_place(crc, position, rows, block, nth):
+            if not all_fit and not seal.fits_place(crc, position, rows, block, nth):
                 raise Corrupt(position, 1, "the checksum of its place does not match")
             if rows < 1 or position <= after:
                 raise Corrupt(position, 1, "its place overlaps another one")

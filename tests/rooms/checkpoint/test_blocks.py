@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import ROOT
 
+from batchrun.checkpoint import seal, stored_blocks
 from batchrun.checkpoint.anchoring.kept_cells import KeptCells
 from batchrun.checkpoint.damage import checked_records
 from batchrun.checkpoint.format import FORMAT
@@ -24,7 +25,7 @@ from batchrun.checkpoint.placing import cut
 from batchrun.checkpoint.records import Failure, Settled
 from batchrun.checkpoint.row_reader import RowReader, each_row, row_at
 from batchrun.checkpoint.sheets import MOST_BYTES, Block, is_whole, sealed
-from batchrun.checkpoint.stored_blocks import Corrupt
+from batchrun.checkpoint.stored_blocks import Corrupt, places
 from batchrun.core.states import DONE, FAILED, LEFT, SKIPPED
 
 ROWS = 12
@@ -85,6 +86,31 @@ def test_after_any_settling_and_cutting_each_row_is_what_it_was_settled_as_last(
         states = [state for part in taken for state in part.states]
         assert states == [expected[n].status if n in expected else LEFT for n in range(1, ROWS + 1)]
         assert not any(wrong for _, _, wrong in checked_records(db, ROWS))
+
+
+def test_rows_that_stand_in_another_order_do_not_each_open_a_block(path, monkeypatch):
+    monkeypatch.setattr(stored_blocks, "_OPEN_BYTES", 1)  # as if no block could stay open
+    rows = 2000
+    with opened(path, write=True) as checkpoint:
+        for first in range(1, rows, 200):
+            alike = (Settled(n, bytes(16), None, DONE, 1, 1, 0.1, b"%d" % n) for n in range(first, first + 200))
+            checkpoint.write(1, alike, [])
+        db = checkpoint.db
+        of_rows = [(block, nth + n) for _, many, block, nth in places(db) for n in range(many)]
+        order = list(range(1, rows + 1))
+        random.Random(1).shuffle(order)
+        moved = ((position, 1, *of_rows[row - 1]) for position, row in enumerate(order, 1))
+        db.execute("BEGIN")
+        db.execute("DELETE FROM place")
+        db.executemany("INSERT INTO place VALUES (?, ?, ?, ?, ?)", ((*each, seal.of_place(*each)) for each in moved))
+        db.execute("COMMIT")
+        asked = []
+        db.set_trace_callback(asked.append)
+        reader = RowReader(db)
+        bodies = [body for first in range(1, rows, 50) for body in reader.take(first, first + 49).bodies]
+        db.set_trace_callback(None)
+    assert bodies == [b"%d" % row for row in order]
+    assert sum(len(json.loads(sql.partition("'")[2].partition("'")[0])) for sql in asked if "FROM block" in sql) < 200
 
 
 def test_rows_that_are_alike_share_a_block_and_others_have_their_own():
