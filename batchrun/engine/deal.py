@@ -4,11 +4,12 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from batchrun.checkpoint.sheets import NAME_BYTES
 
 AnyRow = TypeVar("AnyRow")
+_BETWEEN = "\0"
 
 
 class Ticket(NamedTuple):
@@ -26,22 +27,23 @@ class Ticket(NamedTuple):
     def alone(self) -> "Deal":
         """The deal of this row only."""
         position, attempt, name, cells, before, last, was, key = self
-        return Deal((position,), attempt, name, (cells,), before, last, was, key)
+        return Deal((position,), attempt, name, [(cell,) for cell in cells], before, last, was, key)
 
 
 class Deal(NamedTuple):
     """An attempt at each of some rows, which have all else in common. What a worker needs comes first.
 
     `positions`: the rows' numbers from 1, ascending. `attempt`: its number, from 1. `names`: the rows' fingerprints,
-    joined. `cells`: of each row, raw, only the task's columns. `last`: the number of the last allowed attempt. `was`:
-    the state that an earlier run left. `keys`: the fingerprints of the `--key` columns, joined. `before`: attempts with
-    which the rows were settled earlier; those after them count against this run's retries.
+    joined. `cells`: the task's columns, raw; none for a task that asks the same of every row. `last`: the number of the
+    last allowed attempt. `was`: the state that an earlier run left. `keys`: the fingerprints of the `--key` columns,
+    joined. `before`: attempts with which the rows were settled earlier; those after them count against this run's
+    retries.
     """
 
     positions: Sequence[int]
     attempt: int
     names: bytes
-    cells: Sequence[tuple[Any, ...]]
+    cells: Sequence[Sequence[Any]]
     before: int = 0
     last: int = 1
     was: int = 0
@@ -53,8 +55,15 @@ class Deal(NamedTuple):
         return len(self.positions)
 
     def for_worker(self) -> tuple[Any, ...]:
-        """Plain fields, in the order in which the other side makes a deal of them."""
-        return self[:5]
+        """Plain fields, of which the other side makes a deal again (see `received`)."""
+        positions, attempt, names, cells, before = self[:5]
+        return positions, attempt, names, list(map(_joined, cells)), before
+
+    @classmethod
+    def received(cls, fields: tuple[Any, ...]) -> Self:
+        """Of what came `for_worker`."""
+        positions, attempt, names, cells, before = fields
+        return cls(positions, attempt, names, list(map(_parted, cells)), before)
 
     def part(self, start: int, stop: int) -> "Deal":
         """The rows from `start` to before `stop`, counted from 0."""
@@ -62,15 +71,15 @@ class Deal(NamedTuple):
             return self
         name = slice(NAME_BYTES * start, NAME_BYTES * stop)
         positions, attempt, names, cells, before, last, was, keys = self
-        return Deal(
-            positions[start:stop], attempt, names[name], cells[start:stop], before, last, was, keys and keys[name]
-        )
+        some = [column[start:stop] for column in cells]
+        return Deal(positions[start:stop], attempt, names[name], some, before, last, was, keys and keys[name])
 
     def ticket(self, nth: int) -> Ticket:
         """The attempt at one of the rows, counted from 0."""
         name = slice(NAME_BYTES * nth, NAME_BYTES * (nth + 1))
         positions, attempt, names, cells, before, last, was, keys = self
-        return Ticket(positions[nth], attempt, names[name], cells[nth], before, last, was, keys and keys[name])
+        own = tuple([column[nth] for column in cells])
+        return Ticket(positions[nth], attempt, names[name], own, before, last, was, keys and keys[name])
 
     def of(self, position: int) -> Ticket:
         """The attempt at the row with this number."""
@@ -79,6 +88,20 @@ class Deal(NamedTuple):
     def tickets(self) -> Iterator[Ticket]:
         """The attempt at each row."""
         return map(self.ticket, range(self.rows))
+
+
+def _joined(column: Sequence[Any]) -> Sequence[Any]:
+    """A column of texts as one text, which is pickled in a fifth of the time; any other as it is."""
+    try:
+        text = _BETWEEN.join(column)
+    except TypeError:
+        return column
+    return text if text.count(_BETWEEN) == len(column) - 1 else column
+
+
+def _parted(column: Sequence[Any]) -> Sequence[Any]:
+    """The column of which `_joined` has made this."""
+    return column.split(_BETWEEN) if isinstance(column, str) else column
 
 
 def rows_of(deals: Iterable[Deal]) -> int:

@@ -28,16 +28,16 @@ _HEAD = 64
 _MICROS_AT = _HEAD + 8 * MOST_ROWS
 _TEXT_AT = _MICROS_AT + 8 * MOST_ROWS
 TEXT_SIZE = SIZE - _TEXT_AT
-_SHEETS, _STATE = 0, 1
-_WITH_REPLIES = 1 << 62
-_ONE_ROW = 1 << 32
-_END = _ONE_ROW - 1
+SHEETS, STATE = 0, 1
+WITH_REPLIES = 1 << 62
+ONE_ROW = 1 << 32
+_END = ONE_ROW - 1
 
 
 class Slate:
-    """The slate behind a descriptor that `new_slate` has made: the worker's, or the coordinator's look at it.
+    """The slate behind a descriptor that `new_slate` has made, for those who look. See `SlateWriter` for who writes.
 
-    `rows`: how many the worker has put here, and not sent.
+    `views`: its head, the rows' numbers, their microseconds, the text.
     """
 
     def __init__(self, fd: int) -> None:
@@ -46,47 +46,26 @@ class Slate:
         self._positions = view[_HEAD:_MICROS_AT].cast("q")
         self._micros = view[_MICROS_AT:_TEXT_AT].cast("q")
         self._text = view[_TEXT_AT:]
-        self.rows = self._end = 0
-        self._kind = 0
-
-    def add(self, position: int, micros: int, text: bytes, *, with_reply: bool) -> bool:
-        """A row is done, and `text` (see above, but for the last `BETWEEN`) stands here; False if there is no room, or
-        rows of the other kind are here.
-        """
-        rows, end, kind = self.rows, self._end, _WITH_REPLIES if with_reply else 0
-        stop = end + len(text) + len(BETWEEN)
-        if stop > TEXT_SIZE or rows == MOST_ROWS or (rows and kind != self._kind):
-            return False
-        self._positions[rows], self._micros[rows], self._text[end:stop] = position, micros, text + BETWEEN
-        self.rows, self._end, self._kind = rows + 1, stop, kind
-        # Last: whoever sees it finds the row.
-        self._head[_STATE] = kind + (rows + 1) * _ONE_ROW + stop
-        return True
-
-    def sent(self) -> None:
-        """What stood here is in the pipe."""
-        self._head[_SHEETS] += 1
-        self._head[_STATE] = 0
-        self.rows = self._end = 0
+        self.views = self._head, self._positions, self._micros, self._text
 
     @property
     def sheets(self) -> int:
         """How many the worker has sent."""
-        return self._head[_SHEETS]
+        return self._head[SHEETS]
 
     def sheet(self) -> SheetFrame | None:
         """What stands here; None if nothing does. Both sides may ask: it is what it was at one moment."""
         while True:
-            sheets, state = self._head[_SHEETS], self._head[_STATE]
-            rows, end = (state & ~_WITH_REPLIES) // _ONE_ROW, state & _END
+            sheets, state = self._head[SHEETS], self._head[STATE]
+            rows, end = (state & ~WITH_REPLIES) // ONE_ROW, state & _END
             if not rows:
                 return None
             found = bytes(self._text[: end - len(BETWEEN)])
             columns = self._positions[:rows].tobytes(), orjson.dumps(self._micros[:rows].tolist())
-            if self._head[_SHEETS] == sheets and self._head[_STATE]:
+            if self._head[SHEETS] == sheets and self._head[STATE]:
                 break
         raws = hows = None
-        if state & _WITH_REPLIES:
+        if state & WITH_REPLIES:
             lines = found.split(BETWEEN)
             found, raws, hows = (BETWEEN.join(lines[n::3]) for n in range(3))
             raws, hows = b"[%b]" % raws, b"[%b]" % hows

@@ -67,5 +67,5 @@ def _deal(tickets: list[Ticket]) -> Deal:
     """The deal of rows that have all in common but what is each row's own."""
     tickets.sort(key=lambda ticket: ticket.position)
     positions, attempts, names, cells, befores, lasts, states, keys = zip(*tickets, strict=True)
-    joined = None if keys[0] is None else b"".join(keys)
-    return Deal(positions, attempts[0], b"".join(names), cells, befores[0], lasts[0], states[0], joined)
+    joined, columns = None if keys[0] is None else b"".join(keys), list(zip(*cells, strict=True))
+    return Deal(positions, attempts[0], b"".join(names), columns, befores[0], lasts[0], states[0], joined)

@@ -37,4 +37,4 @@ def preview(spec: Spec, bound: Bound, plan: Plan, checkpoint: Checkpoint, say: C
         return
     convert = converter(*bound.task_table(), bound.table.missing)
     for deal in islice(deals(bound, plan, checkpoint, 0, {}), 1):
-        say(f"row {deal.positions[0]:,}:\n{spec.preview(convert(deal.cells[:1])[0])}")
+        say(f"row {deal.positions[0]:,}:\n{spec.preview(convert([deal.ticket(0).cells])[0])}")

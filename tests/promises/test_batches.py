@@ -335,7 +335,7 @@ def test_culprits_are_alone_after_few_further_calls(bad, rows):
 def test_suspects_stay_in_two_groups_and_all_others_go_back(rows, data):
     suspects = data.draw(st.sets(st.integers(1, rows), min_size=2))
     cut = data.draw(st.integers(1, rows))
-    whole = Deal(range(1, rows + 1), 1, bytes(16 * rows), [(number,) for number in range(1, rows + 1)])
+    whole = Deal(range(1, rows + 1), 1, bytes(16 * rows), [range(1, rows + 1)])
     kept = Halves()
     running = [Running(1.0, 1, b"", row) for row in range(1, rows + 1)]
     told = kept.keep([Returned(0, (whole.part(0, cut), whole.part(cut, rows)))], by_call(running, suspects))

@@ -76,7 +76,7 @@ class LaneHost:
         match message:
             case ("rows", deals):
                 self._fed = time.monotonic() if not self._waiting else self._fed
-                self._waiting.extend(Deal(*deal) for deal in deals)
+                self._waiting.extend(map(Deal.received, deals))
             case ("quota", quota):
                 self._quota = quota
                 self._grow()

@@ -1,15 +1,14 @@
 """Where the coordinator's messages are understood: from pickled deals to rows that can be run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
 from batchrun.checkpoint.sheets import NAME_BYTES
-from batchrun.table.convert import converter
+from batchrun.engine.deal import Deal
+from batchrun.table.convert import Convert, column_converter
 
 from .attempt import Row
-
-Convert = Callable[[Sequence[tuple[Any, ...]]], list[dict[str, Any]]]
 
 
 class TypedDeal(NamedTuple):
@@ -44,29 +43,30 @@ class Desk:
         """The rows that a message brings."""
         if message[0] == "table":
             _, names, types, missing, self.first, self.slots = message
-            self._convert = converter(names, types, missing)
+            self._convert = column_converter(names, types, missing)
             return []
         _, batch, deals = message
         assert self._convert is not None
-        return [
-            TypedDeal(batch, number, number > before + 1, positions, _cut(names), _typed(self._convert, cells))
-            for positions, number, names, cells, before in deals
-        ]
+        return [_typed_deal(self._convert, batch, Deal.received(deal)) for deal in deals]
 
     def rows(self, message: tuple[Any, ...]) -> list[Row]:
         """The same, one by one."""
         return [row for deal in self.deals(message) for row in deal.rows()]
 
 
-def _cut(names: bytes) -> list[bytes]:
-    return [names[at : at + NAME_BYTES] for at in range(0, len(names), NAME_BYTES)]
+def _typed_deal(convert: Convert, batch: int, deal: Deal) -> TypedDeal:
+    positions, attempt, joined, cells, before = deal[:5]
+    names = [joined[at : at + NAME_BYTES] for at in range(0, len(joined), NAME_BYTES)]
+    rows = _typed(convert, cells) if cells else [{} for _ in positions]  # a task that asks the same of every row
+    return TypedDeal(batch, attempt, attempt > before + 1, positions, names, rows)
 
 
-def _typed(convert: Convert, cells: Sequence[tuple[Any, ...]]) -> list[Any]:
+def _typed(convert: Convert, columns: Sequence[Sequence[Any]]) -> list[Any]:
     """The rows of a deal. Where a cell does not fit its column any more, that row is the exception it raises."""
     try:
-        return convert(cells)
+        return convert(columns)
     except (ValueError, TypeError, KeyError) as error:
-        if len(cells) == 1:
+        if len(columns[0]) == 1:
             return [ValueError(f"a cell no longer fits its column's type, the input was changed: {error}")]
-        return [row for one in cells for row in _typed(convert, [one])]
+        alone = range(len(columns[0]))
+        return [row for nth in alone for row in _typed(convert, [column[nth : nth + 1] for column in columns])]

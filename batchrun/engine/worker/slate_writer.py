@@ -6,7 +6,7 @@ import time
 import orjson
 
 from batchrun.checkpoint.sheets import BETWEEN
-from batchrun.engine.slate import Slate
+from batchrun.engine.slate import MOST_ROWS, ONE_ROW, SHEETS, STATE, TEXT_SIZE, WITH_REPLIES, Slate
 from batchrun.engine.wire import Reply, pack_plain, write_all
 
 SEND_SECONDS = 0.015
@@ -17,7 +17,9 @@ class SlateWriter:
 
     def __init__(self, slate: Slate, inbox: int, outbox: int) -> None:
         self._slate = slate
+        self._head, self._positions, self._micros, self._text = slate.views
         self._outbox = outbox
+        self._rows = self._end = self._kind = 0
         self._since = 0.0
         self._watch = select.poll()
         self._watch.register(inbox, select.POLLIN)
@@ -27,19 +29,28 @@ class SlateWriter:
         position, outcome, seconds, body, raw, how, note, _, _, tokens = reply
         if outcome != "done" or body is None or note is not None or tokens is not None:
             return False
-        if with_reply := raw is not None or how != "value":
-            body = b"%b%b%b%b%b" % (body, BETWEEN, orjson.dumps(raw), BETWEEN, orjson.dumps(how))
         now = time.monotonic()
-        return self.keep(position, now - seconds, now, body, with_reply=with_reply)
+        if raw is None and how == "value":
+            return self.keep(position, now - seconds, now, body)
+        text = b"%b%b%b%b%b" % (body, BETWEEN, orjson.dumps(raw), BETWEEN, orjson.dumps(how))
+        return self.keep(position, now - seconds, now, text, WITH_REPLIES)
 
-    def keep(self, position: int, started: float, ended: float, text: bytes, *, with_reply: bool = False) -> bool:
-        """The same for what stands on the slate; monotonic seconds."""
-        slate = self._slate
-        if not slate.add(position, int((ended - started) * 1e6), text, with_reply=with_reply):
+    def keep(self, position: int, started: float, ended: float, text: bytes, kind: int = 0) -> bool:
+        """The same for what is to stand on the slate of a row (see `batchrun.engine.slate`); times in seconds."""
+        rows, end = self._rows, self._end
+        stop = end + len(text) + len(BETWEEN)
+        if kind != self._kind or stop > TEXT_SIZE or rows == MOST_ROWS:
             self.send()
-            if not slate.add(position, int((ended - started) * 1e6), text, with_reply=with_reply):
-                return False
-        if slate.rows == 1:
+            self._kind = kind
+            return len(text) + len(BETWEEN) <= TEXT_SIZE and self.keep(position, started, ended, text, kind)
+        self._positions[rows] = position
+        self._micros[rows] = int((ended - started) * 1e6)
+        self._text[end:stop] = text + BETWEEN
+        self._rows = rows = rows + 1
+        self._end = stop
+        # Last: whoever sees it finds the row.
+        self._head[STATE] = kind + rows * ONE_ROW + stop
+        if rows == 1:
             self._since = started
         if ended - self._since >= SEND_SECONDS:
             self.send()
@@ -47,11 +58,13 @@ class SlateWriter:
 
     def send(self) -> None:
         """Send what has gathered."""
-        if self._slate.rows and (sheet := self._slate.sheet()):
+        if self._rows and (sheet := self._slate.sheet()):
             write_all(self._outbox, pack_plain(sheet))
-            self._slate.sent()
+            self._head[SHEETS] += 1
+            self._head[STATE] = 0
+        self._rows = self._end = 0
 
     def send_if_idle(self) -> None:
         """Send what has gathered, unless further rows wait already."""
-        if self._slate.rows and not self._watch.poll(0):
+        if self._rows and not self._watch.poll(0):
             self.send()

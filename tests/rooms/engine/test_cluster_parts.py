@@ -37,7 +37,7 @@ from batchrun.errors import UsageError
 from batchrun.options.sources import resolve
 
 OURS = {"python": "3.11.9.final.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2", "batchrun-cli": "0.1.0"}
-DEAL = Deal(range(1, 5), 1, bytes(64), [("a",)] * 4)
+DEAL = Deal(range(1, 5), 1, bytes(64), [["a"] * 4])
 SENT = dict.fromkeys(DEAL.positions, DEAL)
 TICKETS = {n: DEAL.of(n) for n in SENT}
 

@@ -1,5 +1,6 @@
 """Deals: whatever is cut and handed out, every row keeps what is its own, and none is there twice."""
 
+import pickle
 from collections import deque
 
 from hypothesis import given
@@ -12,7 +13,7 @@ NUMBERS = st.lists(st.integers(1, 60), unique=True, max_size=30).map(sorted)
 
 def deal_of(positions, attempt=1):
     names, keys = (b"".join(b"%s%015d" % (kind, n) for n in positions) for kind in (b"n", b"k"))
-    return Deal(positions, attempt, names, [(str(n),) for n in positions], 1, 3, 2, keys)
+    return Deal(positions, attempt, names, [[str(n) for n in positions]], 1, 3, 2, keys)
 
 
 def is_own(ticket):
@@ -62,3 +63,11 @@ def test_rows_that_stand_together_stay_together():
     assert [part.positions for part in pop(sent, range(12, 15))] == [range(12, 15)]
     assert [part.positions for part in pop(sent, [10, 11, 15, 17, 18])] == [range(10, 12), range(15, 16), range(17, 19)]
     assert list(sent) == [16, 19]
+
+
+@given(st.lists(st.tuples(st.text() | st.none() | st.integers() | st.just("a\0b"), st.text()), min_size=1))
+def test_cells_are_the_same_after_their_way_to_the_worker(rows):
+    deal = Deal(range(1, len(rows) + 1), 2, bytes(16 * len(rows)), list(zip(*rows, strict=True)), 1)
+    received = Deal.received(pickle.loads(pickle.dumps(deal.for_worker())))
+    assert [ticket.cells for ticket in received.tickets()] == rows
+    assert received[:3] == deal[:3]

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 import batchrun
 from batchrun.checkpoint.inflight import InFlight
+from batchrun.engine.deal import Deal
 from batchrun.engine.slate import Slate, new_slate
 from batchrun.engine.wire import Frames, SheetFrame, unpack_plain
 from batchrun.engine.worker import slate_writer
 from batchrun.engine.worker.attempt import attempt, finisher
-from batchrun.engine.worker.desk import TypedDeal
+from batchrun.engine.worker.desk import Desk, TypedDeal
 from batchrun.engine.worker.enough import Enough
 from batchrun.engine.worker.lifeline import mark_of_this_process
 from batchrun.engine.worker.one_by_one import one_by_one
@@ -193,3 +194,13 @@ def test_only_the_process_that_got_a_row_speaks_for_it(tmp_path, fork, end):
         ended = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         worker.slate.send()
         assert (ended, [reply.outcome for reply in worker.heard()]) == ([0, 0], ["done", "done"])
+
+
+@pytest.mark.parametrize("columns", [[], [["1", "2", "x"]]], ids=["none", "one with a cell that no longer fits"])
+def test_a_row_is_typed_or_says_why_it_cannot_be_and_may_have_no_columns(columns):
+    desk = Desk()
+    desk.deals(("table", ["a"][: len(columns)], ["int"][: len(columns)], (), 0, 1))
+    (deal,) = desk.deals(("rows", 1, [Deal(range(1, 4), 1, bytes(48), columns).for_worker()]))
+    *fit, last = deal.cells
+    assert fit == ([{"a": 1}, {"a": 2}] if columns else [{}, {}])
+    assert "no longer fits" in str(last) if columns else last == {}

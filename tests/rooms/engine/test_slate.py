@@ -1,5 +1,6 @@
 """The slate: what stands on it is what was put there, whatever happens to the one who wrote it."""
 
+import fcntl
 import os
 import signal
 from contextlib import suppress
@@ -56,13 +57,18 @@ def pipe():
         os.close(end)
 
 
+def written(fd, position, text, seconds=1e-6):
+    """What a worker does when a row has ended."""
+    assert SlateWriter(Slate(fd), 0, 1).keep(position, 0.0, seconds, text)
+
+
 @given(RESULTS)
 def test_results_come_from_the_slate_byte_for_byte(bodies):
     fd = new_slate()
-    worker, coordinator = Slate(fd), Slate(fd)
+    worker, coordinator = SlateWriter(Slate(fd), 0, 1), Slate(fd)
     os.close(fd)
     for position, body in enumerate(bodies, 5):
-        worker.add(position, 10 * position, body, with_reply=False)
+        assert worker.keep(position, 0.0, 1e-6, body)
     assert [(reply.position, reply.body, reply.raw, reply.how) for reply in coordinator.sheet().replies()] == [
         (position, body, None, "value") for position, body in enumerate(bodies, 5)
     ]
@@ -90,7 +96,7 @@ def test_what_is_on_the_slate_outlives_the_one_who_wrote_it(slate):
     fd, coordinator = slate
     child = os.fork()
     if child == 0:
-        Slate(fd).add(7, 1, b'{"a":1}', with_reply=False)
+        written(fd, 7, b'{"a":1}')
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert [(reply.position, reply.body) for reply in coordinator.sheet().replies()] == [(7, b'{"a":1}')]
@@ -136,27 +142,30 @@ def test_a_full_slate_is_sent(slate, pipe):
     fd, coordinator = slate
     writer = SlateWriter(Slate(fd), pipe[0], pipe[1])
     large = b'"%b"' % (b"x" * (TEXT_SIZE // 2))
-    os.set_blocking(pipe[1], True)
+    fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 1 << 20)
     writer.take(Reply(1, "done", 0.0, b"1", None, "value"))
     writer.take(Reply(2, "done", 0.0, b'"a reply"', "a reply", "json"))  # of another kind
     assert coordinator.sheets == 1
     assert [reply.position for reply in coordinator.sheet().replies()] == [2]
-    assert not Slate(fd).add(3, 1, b"x" * TEXT_SIZE, with_reply=False)
-    assert Slate(fd).add(3, 1, large, with_reply=False)
+    assert writer.keep(3, 0.0, 1e-6, large)
+    assert not writer.keep(4, 0.0, 1e-6, b"x" * TEXT_SIZE)
+    assert coordinator.sheet() is None
 
 
-def test_no_more_rows_fit_than_there_are_places(slate):
+def test_no_more_rows_fit_than_there_are_places(slate, pipe):
     fd, coordinator = slate
-    worker = Slate(fd)
+    fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 1 << 20)
+    writer = SlateWriter(Slate(fd), *pipe)
     for position in range(MOST_ROWS):
-        assert worker.add(position, 1, b"1", with_reply=False)
-    assert not worker.add(MOST_ROWS, 1, b"1", with_reply=False)
+        assert writer.keep(position, 0.0, 1e-6, b"1")
     assert coordinator.sheet().numbers() == list(range(MOST_ROWS))
+    assert writer.keep(MOST_ROWS, 0.0, 1e-6, b"1")
+    assert (coordinator.sheets, coordinator.sheet().numbers()) == (1, [MOST_ROWS])
 
 
 def test_a_row_that_writes_to_every_descriptor_hurts_no_slate(slate):
     fd, coordinator = slate
-    Slate(fd).add(1, 1, b"1", with_reply=False)
+    written(fd, 1, b"1")
     for way in (lambda: os.write(fd, b"junk"), lambda: os.ftruncate(fd, 0), lambda: os.ftruncate(fd, SIZE * 2)):
         with suppress(OSError):
             way()
@@ -175,7 +184,7 @@ def test_bytes_between_frames_are_passed_over(parts, size):
 
 def test_a_sheet_that_was_changed_on_its_way_is_refused(slate):
     fd, coordinator = slate
-    Slate(fd).add(1, 1, b'"abc"', with_reply=False)
+    written(fd, 1, b'"abc"')
     frame = pack_plain(coordinator.sheet())
     with pytest.raises(ValueError, match="unreadable frame"):
         list(Frames(unpack_plain).feed(frame.replace(b"abc", b"abd")))
@@ -219,17 +228,18 @@ def working(plan):
 
     def worker(watched):
         slate = watched.its
+        writer = SlateWriter(slate, 0, 1)
         for row_ends in plan:
             if row_ends:
                 watched.done.append(len(watched.done) + 1)
-                slate.add(watched.done[-1], 1, b"1", with_reply=False)
+                writer.keep(watched.done[-1], 0.0, 1e-6, b"1")
             elif sheet := slate.sheet():
                 os.write(watched.outbox, pack_plain(sheet))
                 yield
                 slate._head[0] += 1
                 yield
                 slate._head[1] = 0
-                slate.rows = slate._end = 0
+                writer._rows = writer._end = 0
             yield
 
     return worker
@@ -249,7 +259,7 @@ def test_what_was_done_when_the_coordinator_began_to_look_is_told_once_whatever_
     lane = Lane(0, setup, None, Absence())
     lane.worker = SimpleNamespace(pipes=watched.pipes)
     lane.rows = HeldRows(0, Pace())
-    lane.rows.give([Deal(range(1, 31), 1, bytes(16 * 30), [()] * 30)])
+    lane.rows.give([Deal(range(1, 31), 1, bytes(16 * 30), [])])
     try:
         watched.work(at)
         done = list(watched.done)

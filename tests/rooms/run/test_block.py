@@ -3,19 +3,21 @@
 from batchrun.core.states import DONE
 from batchrun.engine.deal import Deal
 from batchrun.engine.slate import Slate, new_slate
+from batchrun.engine.worker.slate_writer import SlateWriter
 from batchrun.run.block import block_of
 
 
 def sheet_of(positions):
     slate = Slate(new_slate())
+    writer = SlateWriter(slate, 0, 1)
     for position in positions:
-        slate.add(position, 1, b"%d" % position, with_reply=False)
+        writer.keep(position, 0.0, 1e-6, b"%d" % position)
     return slate.sheet()
 
 
 def deal_of(positions, attempt=1, key=None):
     names = b"".join(b"%016d" % n for n in positions)
-    return Deal(positions, attempt, names, [()] * len(positions), keys=key and key * len(positions))
+    return Deal(positions, attempt, names, [], keys=key and key * len(positions))
 
 
 def block(deals, positions):

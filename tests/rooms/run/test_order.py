@@ -69,7 +69,7 @@ def test_rows_come_one_by_one_at_first_and_in_larger_deals_later():
 
 def test_long_rows_are_not_dealt_together():
     cells = ("x" * (1 << 20),)
-    long = [Deal((row,), 1, bytes(16), (cells,)) for row in range(1, 131)]
+    long = [Deal((row,), 1, bytes(16), [(cell,) for cell in cells]) for row in range(1, 131)]
     assert max(deal.rows for deal in shuffled(long, 1, FOLDER, lambda: 0)) == 1
 
 

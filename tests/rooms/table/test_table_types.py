@@ -306,3 +306,14 @@ def test_the_task_is_given_only_the_columns_asked_for_in_file_order(tmp_path: Pa
 @pytest.mark.parametrize("types", [("int", "text"), ("text", "native")])
 def test_no_rows_convert_to_no_dicts(types: tuple[str, ...]) -> None:
     assert converter(("a", "b"), types)([]) == []
+
+
+def test_rows_of_no_columns_are_empty_dicts() -> None:
+    assert converter([], [])([(), ()]) == [{}, {}]
+
+
+@pytest.mark.parametrize("width", [1, 2, 50, 51])
+def test_each_row_is_a_dict_of_its_columns_whatever_they_are_called(width: int) -> None:
+    names = ["'} + \"{", "a b", "\\", "class", "ü", *map(str, range(width))][:width]
+    rows = [tuple(f"{name} of {n}" for name in names) for n in range(3)]
+    assert converter(names, ["text"] * width)(rows) == [dict(zip(names, row, strict=True)) for row in rows]
