@@ -32,7 +32,7 @@ from batchrun.display.first_lines import Announcement
 from batchrun.display.reporter import Reporter
 from batchrun.engine.choose import engine_when_asked
 from batchrun.engine.lane_slots import slots_for
-from batchrun.engine.local.nursery import Nursery
+from batchrun.engine.local.births import Births
 from batchrun.options.settings import Settings
 from batchrun.options.table import OPTIONS
 from batchrun.options.variables import say_misspelt
@@ -59,7 +59,7 @@ def process(
     reporter: Reporter,
     typed: Sequence[str] = (),
     bring: Bring | None = None,
-    nursery: Nursery | None = None,
+    births: Births | None = None,
     origin: Owner | None = None,
     hand_over: HandOver | None = None,
     signals: Signals | None = None,
@@ -68,7 +68,7 @@ def process(
     """Run the task over the remaining rows, and write the results.
 
     `typed`: the command that the user typed, if there was one: what to do next is said in its words. `bring`: puts
-    the table where it is read from, as soon as no other run can be reading it there. `nursery`: see `engine_of`.
+    the table where it is read from, as soon as no other run can be reading it there. `births`: see `engine_of`.
     `origin`: where a function comes from that is given by value. `hand_over`: is told of rows that are settled, those
     that were done before first. `signals`: what the caller stops the run by. `taking`:
     results that are taken over; no row runs.
@@ -92,7 +92,7 @@ def process(
         refuse_other_task(*owners, places)
         if target:
             reserve_output(places, folder.checkpoint, target, overwrite=settings.overwrite)
-        engine = engine_when_asked(folder, settings, spec, reporter.say, stack, nursery)
+        engine = engine_when_asked(folder, settings, spec, reporter.say, stack, births)
         job = Job(folder, settings, spec, owners, engine, signals, reporter, typed, hand_over, taking)
         with signals.at_once(_NOTHING_CHANGED):
             binder = Binder(folder.checkpoint, places.input, settings, spec)

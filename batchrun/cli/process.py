@@ -23,7 +23,7 @@ from .completing import completion_of
 
 if TYPE_CHECKING:
     from batchrun.checkpoint.kept import Bring
-    from batchrun.engine.local.nursery import Nursery
+    from batchrun.engine.local.births import Births
     from batchrun.options.settings import Settings
     from batchrun.outcome.takeover import Takeover
 
@@ -122,7 +122,8 @@ def run_with(
     settings = here(given) if taking is None else replace(here(given), limit=0)
     with ExitStack() as stack:
         input_path, settings, bring = _table(named, settings, stack)
-        nursery = _early(input_path, settings, stack)  # before the modules that take long to load
+        # Before the modules that take long to load.
+        births = _early(input_path, settings, stack, runs=bring is None and taking is None)
         with exit_on_interrupt():
             from batchrun.display.reporter import make
             from batchrun.main import process as run
@@ -132,7 +133,7 @@ def run_with(
         # What comes through a pipe is kept, so that what is to be typed next needs no pipe.
         typed = [input_path.name if bring and word == STDIN else word for word in again(as_typed(sys.argv))]
         taken = taking() if taking else None
-        return run(input_path, settings, reporter, typed, bring, nursery, taking=taken).exit_code
+        return run(input_path, settings, reporter, typed, bring, births, taking=taken).exit_code
 
 
 def _table(named: Path | None, settings: "Settings", stack: ExitStack) -> tuple[Path, "Settings", "Bring | None"]:
@@ -160,18 +161,28 @@ def _table(named: Path | None, settings: "Settings", stack: ExitStack) -> tuple[
     return path, settings, partial(bring, path)
 
 
-def _early(input_path: Path, settings: "Settings", stack: ExitStack) -> "Nursery | None":
-    """A nursery that gets up while everything else is loaded, for a table that surely has rows to run."""
+def _early(input_path: Path, settings: "Settings", stack: ExitStack, *, runs: bool) -> "Births | None":
+    """Workers to come, for a table that surely has rows to run: while all else is loaded, the process that they are
+    forked from gets up, and imports the task's libraries if rows `runs` at once.
+    """
     from batchrun.checkpoint.places import places_of
 
     if settings.dry_run or settings.on_cluster:
         return None
-    checkpoint = places_of(input_path, settings.dir, settings.checkpoint_name).checkpoint
+    places = places_of(input_path, settings.dir, settings.checkpoint_name)
     with suppress(OSError):  # it may not be looked at, or no further process started: said when it is needed
-        if settings.fresh or not checkpoint.exists():
+        if settings.fresh or not places.checkpoint.exists():
             from batchrun.core.descriptors import raise_descriptors
             from batchrun.engine.local.nursery import Nursery
 
             raise_descriptors(settings.most_at_once)
-            return stack.enter_context(closing(Nursery()))
+            nursery = stack.enter_context(closing(Nursery()))
+            with exit_on_interrupt():
+                from batchrun.engine.choose import worker_setup
+                from batchrun.engine.local.births import Births
+
+            births = stack.enter_context(closing(Births(nursery)))
+            if runs and isinstance(settings.task, str) and ":" in settings.task and settings.most_at_once > 1:
+                births.begin(worker_setup(settings, settings.task, places, stack))
+            return births
     return None

@@ -21,7 +21,7 @@ from .unshared import is_known_unshared
 from .worker_setup import Limits, WorkerSetup
 
 if TYPE_CHECKING:
-    from batchrun.engine.local.nursery import Nursery
+    from batchrun.engine.local.births import Births
 
 
 def engine_when_asked(
@@ -30,10 +30,10 @@ def engine_when_asked(
     spec: Spec,
     say: Callable[[str], None],
     stack: ExitStack,
-    nursery: "Nursery | None" = None,
+    births: "Births | None" = None,
 ) -> Callable[[], Engine]:
     """Makes the engine when it is first asked for: a finished job needs none. `stack` ends it, before the folder is
-    given up. `say`: tells the user a line; the log gets it, too. `nursery`: see `engine_of`.
+    given up. `say`: tells the user a line; the log gets it, too. `births`: see `engine_of`.
     """
     setup = worker_setup(settings, spec, folder.places, stack)
 
@@ -46,7 +46,7 @@ def engine_when_asked(
         known = is_known_unshared(folder.checkpoint.get("unshared"), setup.preload, task_folders(spec))
         told = replace(setup, preload="no") if known else setup
         with explained(folder.places.folder):
-            return engine_of(settings, told, hear_notices(folder.log.printed, say), say_and_log, stack, nursery)
+            return engine_of(settings, told, hear_notices(folder.log.printed, say), say_and_log, stack, births)
 
     return engine
 
@@ -57,12 +57,12 @@ def engine_of(
     printed: Printed,
     say: Callable[[str], None],
     stack: ExitStack,
-    nursery: "Nursery | None" = None,
+    births: "Births | None" = None,
 ) -> Engine:
     """The engine that `--engine` names. `stack` ends it, and everything in it.
 
-    `printed`: told what tasks print on this machine; `say`: tells the user what happens elsewhere. `nursery`: one
-    that has been started early for this machine's lanes.
+    `printed`: told what tasks print on this machine; `say`: tells the user what happens elsewhere. `births`: where
+    workers of this machine's lanes come from, if that has been begun early.
     """
     if settings.engine == "dask":
         from batchrun.engine.cluster.dask.connect import cluster_engine
@@ -76,7 +76,7 @@ def engine_of(
         Lanes,  # what starts processes takes long to import, and a finished job starts none
     )
 
-    return stack.enter_context(Lanes(settings.most_at_once, setup, Path(setup.inflight), printed, nursery))
+    return stack.enter_context(Lanes(settings.most_at_once, setup, Path(setup.inflight), printed, births))
 
 
 def worker_setup(settings: Settings, spec: Spec, places: Places, stack: ExitStack) -> WorkerSetup:

@@ -10,6 +10,10 @@ TEMPLATE_IS_UP = b"+"
 """What a worker says that can be forked for the others. If it cannot, it says why, or nothing."""
 
 
+GO_ON = b"!"
+"""What such a worker is told when nothing can be refused any more, so that code of the user's may run."""
+
+
 class Limits(NamedTuple):
     """After how many rows, and beyond how many bytes of memory, a worker is replaced; None: never.
 

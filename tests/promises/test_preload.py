@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 
 import psutil
 import pytest
 from dask_cluster import DaskCluster
 from support import IMPATIENT, NOTE, batchrun, environment, lines_of, numbered, settled, start, starts, wait_for
+
+from batchrun.engine.local.births import Births
+from batchrun.engine.worker_setup import WorkerSetup
 
 HEAVY = """
 import os, time
@@ -198,6 +201,42 @@ def test_a_refusal_is_remembered_until_the_task_is_another(folder, noted):
 def test_what_costs_next_to_nothing_is_not_worth_a_template(folder):
     (folder / "work.py").write_text("import json, os\ndef task(row): return os.getppid()")
     assert run(folder).returncode == 0
+
+
+BEGINNINGS = {
+    "can be forked": "",
+    "cannot be forked": "import threading; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+    "fails": "raise RuntimeError('no licence')",
+}
+
+
+@pytest.mark.parametrize("preload", ["imports", "module"])
+@pytest.mark.parametrize("name", BEGINNINGS)
+def test_code_of_the_user_s_runs_only_once_nothing_can_be_refused_any_more(folder, noted, monkeypatch, name, preload):
+    plant(folder, f"{HEAVY}\n{BEGINNINGS[name]}\n")
+    monkeypatch.syspath_prepend(folder / "site-packages")
+    monkeypatch.chdir(folder)
+    setup = WorkerSetup("work.py:task", str(folder / "flight"), strict=False, accept_truncated=False, preload=preload)
+    with closing(Births()) as births:
+        births.begin(setup)
+        wait_for(lambda: noted.exists() and lines_of(noted))
+        worker = psutil.Process(int(lines_of(noted)[0].split()[1]))
+        wait_for(lambda: worker.status() == psutil.STATUS_SLEEPING)
+        nursery = worker.parent()
+    assert [line.split()[0] for line in lines_of(noted)] == ["library"]
+    assert not worker.is_running()
+    assert not nursery.is_running()
+
+
+def test_a_line_that_is_refused_leaves_no_process_and_has_run_nothing(folder, noted):
+    assert run(folder, "--key", "nowhere").returncode == 2
+    assert not noted.exists() or [line.split()[0] for line in lines_of(noted)] == ["library"]
+    assert not any(_in_folder(process, folder) for process in psutil.process_iter())
+
+
+def _in_folder(process, folder):
+    with suppress(psutil.Error):
+        return process.cwd() == str(folder)
 
 
 MISBEHAVIOUR = {

@@ -1,12 +1,16 @@
 """Where workers come from, and when it makes no sense to start another one."""
 
 import sys
+from contextlib import suppress
 from typing import NamedTuple
 
+from batchrun.core.processes import kill_trees
+from batchrun.engine.worker_setup import WorkerSetup
 from batchrun.errors import StoppedError
 
 from .lane import Lane
 from .nursery import Nursery, NurseryDied
+from .worker_process import WorkerProcess
 from .worker_template import WorkerTemplate
 
 NURSERY_LIMIT = 3
@@ -20,15 +24,35 @@ class Trial(NamedTuple):
     template: WorkerTemplate
 
 
+class FirstWorker:
+    """The worker that may become the template of the others: it has been asked for, and imports libraries."""
+
+    def __init__(self, nursery: Nursery, setup: WorkerSetup) -> None:
+        """Ask for it. Raises `NurseryDied`, `OSError`."""
+        self.setup = setup
+        self.template = WorkerTemplate(nursery)
+        with self.template.offered as theirs:
+            self.worker = WorkerProcess(setup, nursery, theirs.fileno())
+
+    def end(self) -> None:
+        """No lane takes it: end it."""
+        self.template.abandon()
+        with suppress(NurseryDied, OSError):
+            self.worker.arrive()
+            kill_trees([self.worker.pid])
+            self.worker.bury()
+
+
 class Births:
     """Starts workers from a nursery, and from a new one where that was killed; or from a template, if there is one.
 
-    `nursery`: one that is up already. `preload`: whether the first worker is to be the template of the others, if it
-    can be. `trial`: what is tried, while that is not known. `refusal`: why it cannot be.
+    `nursery`: one that is up already. `trial`: what is tried, while it is not known whether the first worker is to be
+    the template of the others. `refusal`: why it cannot be.
     """
 
-    def __init__(self, nursery: Nursery | None, *, preload: bool = False) -> None:
-        self._preload = preload
+    def __init__(self, nursery: Nursery | None = None) -> None:
+        self._preload = False
+        self._first: FirstWorker | None = None
         self._template: WorkerTemplate | None = None
         self.trial: Trial | None = None
         self.refusal = ""
@@ -36,6 +60,15 @@ class Births:
         self._nursery = nursery
         self._nurseries = 0
         self._barren = 0
+
+    def begin(self, setup: WorkerSetup) -> None:
+        """Ask for the first worker before there is a lane: it imports libraries, and runs no code of the user's."""
+        with suppress(NurseryDied, OSError):  # said when it is needed
+            self._first = FirstWorker(self._up(), setup)
+
+    def preload(self) -> None:
+        """The first worker is to be the template of the others, if it can be."""
+        self._preload = True
 
     def start(self, lane: Lane) -> None:
         """Start a lane's worker. Raises `StoppedError` if that cannot be done."""
@@ -57,15 +90,19 @@ class Births:
         if self._template:
             lane.start(self._template)
             return
+        first, self._first = self._first, None
+        if first and not (self._preload and first.setup == lane.setup):
+            first.end()
+            first = None
         nursery = self._up()
         if not self._preload:
             lane.start(nursery)
             return
         self._preload = False
-        template = WorkerTemplate(nursery)
-        with template.offered as theirs:
-            lane.start(nursery, theirs.fileno())
-        self.trial = Trial(lane, template)
+        first = first or FirstWorker(nursery, lane.setup)
+        lane.take(first.worker)
+        first.template.go_on()
+        self.trial = Trial(lane, first.template)
 
     def end_trial(self, *, died: bool = False) -> bool:
         """Whether the worker that is tried is the template of all further ones now. To be asked once, when it has said
@@ -124,6 +161,9 @@ class Births:
 
     def close(self) -> None:
         """End template and nursery."""
+        if self._first:
+            self._first.end()
+            self._first = None
         if self.trial:
             self.trial.template.abandon()
         for template in (*self._retired, *([self._template] if self._template else [])):

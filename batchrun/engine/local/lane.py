@@ -50,14 +50,19 @@ class Lane:
         self._batch = 0
         self._row_bytes = 0.0
 
-    def start(self, nursery: Nursery, channel: int | None = None) -> None:
-        """Start a worker, at first and in place of one that died. See `WorkerProcess`."""
+    def start(self, nursery: Nursery) -> None:
+        """Start a worker, at first and in place of one that died."""
+        self.take(WorkerProcess(self.setup, nursery))
+
+    def take(self, worker: WorkerProcess) -> None:
+        """Have a worker that has been asked for. Raises `NurseryDied`, `OSError`, as it does."""
         self._batch = 0
         self._clear_cells()
         self._cells.recall(self.first, 0)
         self._cells.let_go(self.first)
         self.rows = HeldRows(self.index, self._pace)
-        self.worker = WorkerProcess(self.setup, nursery, channel)
+        worker.arrive()
+        self.worker = worker
 
     @property
     def ready(self) -> bool:

@@ -28,7 +28,6 @@ from .blame import Death, blame
 from .crew import Crew
 from .halves import Halves, by_call
 from .lane import Lane, kill_all, wait_gone
-from .nursery import Nursery
 from .overdue import end_overgrown, look_after
 from .still_loading import end_loading, loading
 from .suspicion import Suspicion
@@ -48,12 +47,14 @@ class Lanes:
     """
 
     def __init__(
-        self, jobs: int, setup: WorkerSetup, inflight: Path, printed: Printed, nursery: Nursery | None = None
+        self, jobs: int, setup: WorkerSetup, inflight: Path, printed: Printed, births: Births | None = None
     ) -> None:
         self._printed = printed
         self._selector = selectors.DefaultSelector()
         self._cells = InFlight(inflight, jobs)
-        self._births = Births(nursery, preload=setup.preload != "no" and jobs > 1)
+        self._births = births or Births()
+        if setup.preload != "no" and jobs > 1:
+            self._births.preload()
         self._crew = Crew(jobs, setup, self._cells, self._births, self._welcome)
         self.lanes = self._crew.lanes
         self._suspicion = Suspicion()

@@ -58,11 +58,21 @@ class Nursery:
 
         Raises `OSError` if the machine lets no further process start.
         """
-        return int(self._ask(("start", setup), pipes))
+        self.ask_for(setup, pipes)
+        return self.started()
+
+    def ask_for(self, setup: WorkerSetup, pipes: Sequence[int]) -> None:
+        """The first half of `start`, which waits for nothing. No other question may come before the second half."""
+        self._say(("start", setup), pipes)
+
+    def started(self) -> int:
+        """The second half of `start`."""
+        return int(self._answer())
 
     def reap(self, pid: int) -> int:
         """The exit code of a worker that has died (negative: the signal that killed it)."""
-        return int(self._ask(("reap", pid)))
+        self._say(("reap", pid))
+        return int(self._answer())
 
     def close(self) -> None:
         """End the nursery. Workers that still live die with it. Closing it again does nothing."""
@@ -74,11 +84,17 @@ class Nursery:
                 os.waitpid(self._pid, 0)
             self._pid = None
 
-    def _ask(self, question: Any, descriptors: Sequence[int] = ()) -> Any:
+    def _say(self, question: Any, descriptors: Sequence[int] = ()) -> None:
         if self.died:
             raise NurseryDied
         try:
             say(self._socket, question, descriptors)
+        except (ConnectionError, TimeoutError):
+            self.died = True
+            raise NurseryDied from None
+
+    def _answer(self) -> Any:
+        try:
             answer = self._socket.recv(MESSAGE_SIZE)
         except (ConnectionError, TimeoutError):
             answer = b""

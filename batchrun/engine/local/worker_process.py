@@ -63,26 +63,35 @@ Ending = Condemned | Overgrown | Unaffordable | Hung | Overdue | Garbled | Kille
 
 
 class WorkerProcess:
-    """A worker that has been started. `death`: a descriptor that is readable once it has died.
+    """A worker that has been asked for, and is there from `arrive` on. `death`: a descriptor that is readable once it
+    has died.
 
     `born_of`: the nursery or template that it was forked from; `started`: when (monotonic seconds). `hello`: what it
     has said of the task, once it has loaded it. `ending`: why we have ended it. `tail`: what it printed last.
     """
 
     def __init__(self, setup: WorkerSetup, nursery: Nursery, channel: int | None = None) -> None:
-        """Start it. Raises `NurseryDied`, `OSError`.
+        """Ask for it. Raises `NurseryDied`, `OSError`.
 
         `channel`: through which it is asked for further workers, if it can be their template.
         """
         self.born_of = nursery
-        self.started = time.monotonic()
         self.hello: Hello | None = None
         self.ending: Ending | None = None
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.pipes = Pipes()
         try:
             offered = () if channel is None else (channel,)
-            self.pid = nursery.start(setup, (*self.pipes.theirs, *offered))
+            nursery.ask_for(setup, (*self.pipes.theirs, *offered))
+        except BaseException:
+            self.pipes.close()
+            raise
+        self.pipes.given_away()
+
+    def arrive(self) -> None:
+        """Wait until it has been started. Raises `NurseryDied`, `OSError`."""
+        try:
+            self.pid = self.born_of.started()
             # A pidfd, not a pipe's end of file: a child that the worker forked would keep a pipe open.
             self.death = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -91,7 +100,7 @@ class WorkerProcess:
         except BaseException:
             self.pipes.close()
             raise
-        self.pipes.given_away()
+        self.started = time.monotonic()
 
     @property
     def killed(self) -> bool:

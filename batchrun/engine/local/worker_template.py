@@ -4,7 +4,7 @@ import socket
 from contextlib import suppress
 
 from batchrun.core.processes import kill_group
-from batchrun.engine.worker_setup import TEMPLATE_IS_UP
+from batchrun.engine.worker_setup import GO_ON, TEMPLATE_IS_UP
 
 from .nursery import ANSWER_SECONDS, MESSAGE_SIZE, Nursery, NurseryDied
 
@@ -23,6 +23,11 @@ class WorkerTemplate(Nursery):
         self._pid: int | None = None
         self.died = False
         self.refusal = ""
+
+    def go_on(self) -> None:
+        """The worker may load the task's module now, if it cannot be forked."""
+        with suppress(OSError):  # its death is an event of its own
+            self._socket.send(GO_ON)
 
     def fileno(self) -> int:
         """Readable when the worker has said whether it can be forked."""

@@ -13,8 +13,8 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
@@ -51,11 +51,13 @@ def become_template(
     with what `load_task` has loaded, if it was called.
 
     `channel`: through which further workers are asked for; `pipes`: this worker's own. `answer`: the nursery's loop.
+    No code of the user's runs before the coordinator has said so.
     """
     began = time.process_time()
     try:
         before = Forkable()
     except OSError as error:
+        _wait_until_told(channel)
         _say_no(channel, _unseen(error))
         return None
     task, obstacle = None, None
@@ -63,8 +65,10 @@ def become_template(
         if isinstance(setup.spec, str) and ":" in setup.spec:
             make_importable(setup.spec.rpartition(":")[0])
         steps = first_steps(setup.spec, setup.sources)
-        complete = not steps or _take(steps)
+        with _no_collection():
+            complete = not steps or _take(steps)
         if setup.preload == "module" and complete:
+            _wait_until_told(channel)
             numbers.watch_libraries()
             task = load_task()
             complete = task.function is not None
@@ -75,9 +79,13 @@ def become_template(
         except OSError as error:
             obstacle = _unseen(error)
         if obstacle is None:
+            if task:
+                gc.collect()
             _tend(channel, pipes, answer, partial(_born, numbers, task))
         if took > _WORTH_SAYING_SECONDS:
             say_notice(f"note: libraries are imported in each worker, not once for all: {obstacle}")
+    if task is None:
+        _wait_until_told(channel)
     _say_no(channel, obstacle or "")
     return task
 
@@ -117,9 +125,27 @@ def _take(steps: Sequence[Step]) -> bool:
     return True
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Nothing looks for garbage meanwhile: imports make next to none, and to look takes a tenth of their time."""
+    before = gc.get_threshold()
+    gc.set_threshold(0)
+    off = gc.get_threshold()
+    try:
+        yield
+    finally:
+        if gc.get_threshold() == off:  # else a library has wishes of its own
+            gc.set_threshold(*before)
+
+
 def _execute(step: Step, names: dict[str, Any]) -> None:
     """Execute one statement, at its place: where a library hangs, or says its warnings, is told by file and line."""
     exec(compile(ast.Module([step.statement], []), step.file, "exec", dont_inherit=True), names)
+
+
+def _wait_until_told(channel: int) -> None:
+    if not os.read(channel, 1):
+        os._exit(0)
 
 
 def _say_no(channel: int, obstacle: str) -> None:
@@ -137,7 +163,6 @@ def _tend(channel: int, pipes: Sequence[int], answer: Answer, born: Born) -> NoR
     for fd in (nothing, *pipes):
         os.close(fd)
     note_modules()
-    gc.collect()
     gc.freeze()
     try:
         with socket.socket(fileno=channel) as asked, suppress(ConnectionError):

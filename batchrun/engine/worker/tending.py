@@ -59,6 +59,8 @@ def answer_questions(channel: socket.socket, workers: set[int], born: Born | Non
         message, descriptors, _, _ = socket.recv_fds(channel, 1, 6)
         if not message:
             return
+        if not descriptors:
+            continue  # a template was told to go on, and has
         with open(descriptors.pop(0), "rb") as question:
             verb, subject = pickle.load(question)
         answer: int | OSError
