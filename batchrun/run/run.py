@@ -114,6 +114,7 @@ class Run:
                 self._observer.tick(self, now)
         finally:  # whatever it is that ends the loop: these rows have been paid for
             self.ledger.commit()
+        self.engine.dismiss()
         return self.stopped
 
     def _see_restraint(self, now: float) -> None:

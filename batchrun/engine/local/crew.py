@@ -68,7 +68,8 @@ class Crew:
             self._lay_out(lane)
             lane.describe(rows)
         check_descriptors(len(self._slots))
-        self.put_up_more()
+        if not self.lanes:  # else further ones follow when those that there are have rows
+            self.put_up_more()
 
     def grow(self, jobs: int) -> None:
         """Have places for so many rows at once: further lanes, like those that run. Raises `BatchrunError`."""
@@ -95,8 +96,10 @@ class Crew:
         """Whether there are as many lanes as there are to be."""
         return self.finishing or len(self.lanes) >= len(self._slots)
 
-    def put_up_more(self) -> None:
-        """Start the lanes that are missing, a few at a time. Raises `StoppedError` if that cannot be done."""
+    def put_up_more(self, called: Callable[[], object] = bool) -> None:
+        """Start the lanes that are missing, a few at a time; no more than one once those that there are have `called`,
+        which must not wait for rows meanwhile. Raises `StoppedError` if that cannot be done.
+        """
         loading = sum(not lane.ready for lane in self.lanes)
         while self._may_grow() and not self.complete and loading < LOADING:
             if self._births.trial:
@@ -108,6 +111,8 @@ class Crew:
             self._put_up(lane)
             self.lanes.append(lane)
             loading += 1
+            if called():
+                return
 
     def put_up_again(self, lane: Lane) -> None:
         """Give the lane another worker, or end it where there are to be no more, or none now."""

@@ -158,6 +158,11 @@ class Lanes:
     def collect(self, wait: float) -> list[Event]:
         """What has happened, after at most `wait` seconds. Empty if nothing did."""
         self._crew.raise_if_broken()
+        if not self._crew.complete:
+            try:
+                self._crew.put_up_more(called=lambda: self._selector.select(0))
+            except StoppedError as error:
+                self._crew.broken = error  # told at the next call
         # The clock is looked at before the wait and after it: what took longer than it can have taken is time in which
         # the machine slept, and no row is ended for that.
         events: list[Event] = self._after_stillness(self._clock.worked(time.monotonic()))
@@ -168,11 +173,6 @@ class Lanes:
             events.extend(handle(lane))
         if self._cells.halted:
             events.extend(self._stand_by())
-        if not self._crew.complete:
-            try:
-                self._crew.put_up_more()
-            except StoppedError as error:
-                self._crew.broken = error  # told at the next call
         self._send_halves()
         if sum(_rows(event) for event in events) > len(self.lanes):
             # At full speed a wake-up per row would cost more than the rows: let some gather.
