@@ -61,6 +61,7 @@ class Lanes:
         self._halves = Halves()
         self._clock = Stillness(time.monotonic())
         self._looked = 0.0
+        self._gone: list[Lane] = []
         raise_descriptors(jobs)
 
     def __enter__(self) -> Self:
@@ -74,6 +75,7 @@ class Lanes:
         wait_gone(self.lanes, END_SECONDS)
         for lane in self.lanes:
             self._log(lane, at_end=True)
+        for lane in (*self.lanes, *self._gone):
             lane.bury()
         self.lanes.clear()
         self._births.close()
@@ -340,7 +342,8 @@ class Lanes:
         now, running, holder = time.monotonic(), lane.running(), lane.holder()
         self._end_trial(lane, died=True)
         if lane.dismissed:
-            return self._gone(lane)
+            self._let_go(lane)
+            return []
         self._unwatch(*lane.worker.descriptors())
         events = lane.pull()
         self._log(lane, at_end=True)
@@ -364,14 +367,13 @@ class Lanes:
         self._crew.replace(lane, cause, charged=charged or bool(suspects))
         return self._suspicion.heard([*events, *blamed])
 
-    def _gone(self, lane: Lane) -> list[Event]:
-        """A worker that was dismissed has ended."""
+    def _let_go(self, lane: Lane) -> None:
+        """A worker that was dismissed has ended. It is buried with the others: rows may be waiting to be heard."""
         pipes = lane.worker.pipes  # its inbox is closed: another pipe may have that number now
         self._unwatch(pipes.outbox, pipes.output, lane.worker.death)
         self._log(lane, at_end=True)
-        lane.bury()
         self.lanes.remove(lane)
-        return []
+        self._gone.append(lane)
 
 
 def _has_no_row(lane: Lane) -> bool:
