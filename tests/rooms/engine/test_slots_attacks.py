@@ -1,5 +1,6 @@
 """Rows that hurt others in ways of their own, where many rows share one worker."""
 
+import gc
 import os
 import resource
 import select
@@ -312,6 +313,7 @@ def in_child(function):
 
 def use_up_descriptors(stack: ExitStack) -> None:
     """Open as many files as are allowed to lanes for two rows, but for one."""
+    gc.collect()  # what other tests have left open must not be closed meanwhile
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, files)
     resource.setrlimit(resource.RLIMIT_NOFILE, (BESIDES + 2 * A_LANE, files[1]))
