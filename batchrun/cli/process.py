@@ -182,7 +182,7 @@ def _early(input_path: Path, settings: "Settings", stack: ExitStack, *, runs: bo
                 from batchrun.engine.local.births import Births
 
             births = stack.enter_context(closing(Births(nursery)))
-            if runs and isinstance(settings.task, str) and ":" in settings.task and settings.most_at_once > 1:
+            if runs and settings.task and settings.preload != "no" and settings.most_at_once > 1:
                 births.begin(worker_setup(settings, settings.task, places, stack))
             return births
     return None
