@@ -65,7 +65,6 @@ def started(command: list[str], **more: str) -> Iterator["subprocess.Popen[str]"
     environment = {**os.environ, **_QUIET_RAY, "PYTHONPATH": str(ROOT), **more}
     # An installed program is compiled, as the peers are; one that is compiled at each start needs 0.15 s for that.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip has installed is compiled, too
     pipe = subprocess.PIPE
     program = subprocess.Popen(
         command,
