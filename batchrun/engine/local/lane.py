@@ -152,7 +152,7 @@ class Lane:
         return self._told(pipes.hear_out())
 
     def take_back(self) -> list[Event]:
-        """Take back every row that has not started: it must not start any more (see `serve.Service.begin`)."""
+        """Take back every row that has not started: it must not start any more (see `Cell.begin`)."""
         # First the recall, then the look at the cells; a worker does the two the other way round. So a row is seen
         # here, or it sees the recall: it cannot both start and be given back (docs/decisions/0006).
         self._cells.recall(self.first, self._batch)

@@ -259,7 +259,7 @@ class Lanes:
                 lane.dismiss()
 
     def _stand_by(self) -> list[Event]:
-        """A row has let no other start (see `serve.Service.end`): take back what has not, and let go on.
+        """A row has let no other start (see `Service.end`): take back what has not, and let go on.
 
         Between the two nothing is sent, so that whatever a worker left out in the meantime has come back. While
         the reply that says why is not in the pipe, all stay halted: it may be that nothing should be sent.

@@ -15,8 +15,9 @@ import time
 from typing import Any
 
 from batchrun.checkpoint.cell import Cell
+from batchrun.engine.wire import Reply
 from batchrun.task.api import set_current
-from batchrun.task.encode import encode
+from batchrun.task.encode import MAX_RESULT_BYTES, encode
 
 from .attempt import failed
 from .desk import TypedDeal
@@ -46,10 +47,12 @@ def one_by_one(service: Service, slate: SlateWriter, cell: Cell, deal: TypedDeal
         else:
             if not ours[0] or any(unfinished):
                 service.before_reply(position)
-            if body is not None and keep(position, started, ended, body):
+            if body is None:
+                service.end(cell, finish(position, ended - started, value))
+            elif keep(position, started, ended, body):
                 clear()
             else:
-                service.end(cell, finish(position, ended - started, value))
+                service.end(cell, Reply(position, "done", ended - started, body, how="value"))
         if enough.limited and enough.after_row():
             return
 
@@ -59,4 +62,4 @@ def _simply(value: Any) -> bytes | None:
     if type(value) is not dict:
         return None
     body, lost = encode(value)
-    return None if lost else body
+    return None if lost or len(body) > MAX_RESULT_BYTES else body
