@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import compress
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,8 +18,7 @@ _TAKEN_BYTES = 16 << 20
 _AHEAD_ROWS = 16384
 """So many rows are looked for at once, where each stands somewhere else."""
 _LONG_RUN = 64
-"""Where so many rows and more follow each other, each block is opened about once in any case."""
-_Told = TypeVar("_Told")
+"""Where so many rows and more follow each other, a block is opened about once in any case."""
 _NUMBERS = frozenset([int, type(None)])
 
 
@@ -41,15 +40,18 @@ class _Run(NamedTuple):
     block: int
     nths: range
 
+    @property
+    def lowest(self) -> int:
+        return min(self.nths[0], self.nths[-1])
+
 
 class _Part(NamedTuple):
-    """What is told of the rows of a run, or of some of them; columns are None where no row has anything.
-
-    `row_bytes`: about how much memory each takes. The block is not kept: some parts may be of as many blocks.
+    """What is told of the rows of a run, or of some of them: `nths` of the columns, of which those are None where no
+    row has anything. `row_bytes`: about how much memory each takes.
     """
 
     position: int
-    rows: int
+    nths: range
     row_bytes: int
     status: int
     note: str | None
@@ -60,8 +62,7 @@ class _Part(NamedTuple):
 
     def some(self, begin: int, end: int) -> "_Part":
         """The rows from the `begin`-th to before the `end`-th."""
-        bodies, hows, raws = (_some(column, range(begin, end)) for column in (self.bodies, self.hows, self.raws))
-        return self._replace(position=self.position + begin, rows=end - begin, bodies=bodies, hows=hows, raws=raws)
+        return self._replace(position=self.position + begin, nths=self.nths[begin:end])
 
 
 class RowReader:
@@ -82,13 +83,13 @@ class RowReader:
         """
         taken, size = Taken([], [], [], [], [], []), 0
         while size < _TAKEN_BYTES and (part := self._next) and part.position <= last:
-            if (here := last + 1 - part.position) < part.rows:
-                part, self._next = part.some(0, here), part.some(here, part.rows)
+            if (here := last + 1 - part.position) < len(part.nths):
+                part, self._next = part.some(0, here), part.some(here, len(part.nths))
             else:
                 self._next = next(self._parts, None)
             _leave(taken, part.position - first - len(taken.states))
             _add(taken, part)
-            size += part.rows * part.row_bytes
+            size += len(part.nths) * part.row_bytes
         if size < _TAKEN_BYTES:
             _leave(taken, last + 1 - first - len(taken.states))
         return taken
@@ -104,11 +105,11 @@ def _parts(db: sqlite3.Connection, blocks: OpenBlocks) -> Iterator[_Part]:
         by_block = sorted(some, key=lambda run: run.block)
         for start in range(0, len(some), BLOCKS_AT_ONCE):
             here = by_block[start : start + BLOCKS_AT_ONCE]
-            opened = blocks.open([Placed(position, len(nths), block, min(nths)) for position, block, nths in here])
+            opened = blocks.open([Placed(run.position, len(run.nths), run.block, run.lowest) for run in here])
             found |= {run.position: _part(run, opened[run.block]) for run in here}
-        rows = sum(part.rows for part in found.values())
-        size = sum(part.rows * part.row_bytes for part in found.values())
-        most = _AHEAD_ROWS if rows < _LONG_RUN * len(some) else BLOCKS_AT_ONCE
+        rows = sum(len(part.nths) for part in found.values())
+        size = sum(len(part.nths) * part.row_bytes for part in found.values())
+        most = _AHEAD_ROWS if rows < _LONG_RUN * len(some) else ROWS_AT_ONCE
         at_once = max(1, min(most, 2 * at_once, _TAKEN_BYTES * rows // (size + 1)))
         for run in some:
             yield found.pop(run.position)
@@ -140,13 +141,15 @@ def _runs(db: sqlite3.Connection) -> Iterator[_Run]:
 
 def _part(run: _Run, block: Opened) -> _Part:
     kept, failure, nths = block.kept, block.failure, run.nths
-    bodies, hows = _some(block.bodies, nths), _some(block.hows, nths)
-    raws = [block.raw(nths[0])] if failure else _some(block.raws, nths)
+    bodies, hows, raws = block.bodies, block.hows, [block.raw(0)] if failure else block.raws
+    if 2 * len(nths) < kept.rows:  # else some parts would hold on to as many blocks
+        bodies, hows, raws = _some(bodies, nths), _some(hows, nths), _some(raws, nths)
+        nths = range(len(nths))
     row_bytes = block.size // kept.rows
-    return _Part(run.position, len(nths), row_bytes, kept.status, kept.note, failure, bodies, hows, raws)
+    return _Part(run.position, nths, row_bytes, kept.status, kept.note, failure, bodies, hows, raws)
 
 
-def _some(column: list[_Told] | None, nths: range) -> list[_Told] | None:
+def _some(column: list[Any] | None, nths: range) -> list[Any] | None:
     if column is None or nths.step > 0:
         return column and column[nths.start : nths.stop]
     return column[nths[-1] : nths[0] + 1][::-1]
@@ -161,11 +164,11 @@ def _leave(taken: Taken, rows: int) -> None:
 
 
 def _add(taken: Taken, part: _Part) -> None:
-    rows, nothing = part.rows, [None] * part.rows
+    rows, nothing = len(part.nths), [None] * len(part.nths)
     taken.states.extend([part.status] * rows)
-    taken.bodies.extend(part.bodies or nothing)
-    taken.hows.extend(part.hows or ["value" if part.bodies else None] * rows)
-    taken.raws.extend(part.raws or nothing)
+    taken.bodies.extend(_some(part.bodies, part.nths) or nothing)
+    taken.hows.extend(_some(part.hows, part.nths) or ["value" if part.bodies else None] * rows)
+    taken.raws.extend(_some(part.raws, part.nths) or nothing)
     taken.notes.extend([part.note] * rows)
     taken.failures.extend([part.failure] * rows)
 
