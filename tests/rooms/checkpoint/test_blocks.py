@@ -88,7 +88,16 @@ def test_after_any_settling_and_cutting_each_row_is_what_it_was_settled_as_last(
         assert not any(wrong for _, _, wrong in checked_records(db, ROWS))
 
 
-def test_rows_that_stand_in_another_order_do_not_each_open_a_block(path, monkeypatch):
+ORDERS = {
+    "shuffled": lambda rows: random.Random(1).sample(rows, len(rows)),
+    "the other way round": lambda rows: rows[::-1],
+    "pairs exchanged": lambda rows: [rows[place ^ 1] for place in range(len(rows))],
+    "halves exchanged, one of them the other way round": lambda rows: rows[1000:] + rows[999::-1],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_rows_that_stand_in_another_order_do_not_each_open_a_block(path, monkeypatch, order):
     monkeypatch.setattr(stored_blocks, "_OPEN_BYTES", 1)  # as if no block could stay open
     rows = 2000
     with opened(path, write=True) as checkpoint:
@@ -97,8 +106,7 @@ def test_rows_that_stand_in_another_order_do_not_each_open_a_block(path, monkeyp
             checkpoint.write(1, alike, [])
         db = checkpoint.db
         of_rows = [(block, nth + n) for _, many, block, nth in places(db) for n in range(many)]
-        order = list(range(1, rows + 1))
-        random.Random(1).shuffle(order)
+        order = ORDERS[order](list(range(1, rows + 1)))
         moved = ((position, 1, *of_rows[row - 1]) for position, row in enumerate(order, 1))
         db.execute("BEGIN")
         db.execute("DELETE FROM place")
@@ -107,7 +115,7 @@ def test_rows_that_stand_in_another_order_do_not_each_open_a_block(path, monkeyp
         asked = []
         db.set_trace_callback(asked.append)
         reader = RowReader(db)
-        bodies = [body for first in range(1, rows, 50) for body in reader.take(first, first + 49).bodies]
+        bodies = [body for first in range(1, rows, 80) for body in reader.take(first, first + 79).bodies]
         db.set_trace_callback(None)
     assert bodies == [b"%d" % row for row in order]
     assert sum(len(json.loads(sql.partition("'")[2].partition("'")[0])) for sql in asked if "FROM block" in sql) < 200
