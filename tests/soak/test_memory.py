@@ -15,7 +15,7 @@ from tables import ended, peak_of, plan
 LONG = bool(os.environ.get("SOAK_KILLS"))
 ROWS = (100_000, 1_000_000) if LONG else (80_000, 240_000)
 MEGABYTE = 1 << 20
-LEAST_GROWTH, GROWTH_OF_A_ROW = 16 * MEGABYTE, 10
+LEAST_GROWTH, GROWTH_OF_A_ROW = 24 * MEGABYTE, 10
 """In bytes. Buffers of fixed size fill up, and of each row some bytes are known; an object for each takes over 100."""
 
 
