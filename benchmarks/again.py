@@ -37,7 +37,7 @@ def again(folder: Path, pairs: int, quick: bool) -> Iterator[Comparison]:
     expect_done(run(process(table, 2, *TASK)), rows)
     yield from _export(f"export of {rows:,} rows to CSV", table, {COPYING: 1.0}, pairs)
     yield from _restarts(table, rows, pairs)
-    yield from _export("export of the same to CSV", table, {}, pairs)
+    yield from _export("export of that to CSV", table, {}, pairs)
     yield from _status(make_table(folder / "busy.csv", QUICK_BUSY_ROWS if quick else BUSY_ROWS), pairs)
     yield from _start_up(pairs)
 
@@ -84,7 +84,7 @@ def _export(work: str, table: Path, aims: dict[str, float], pairs: int) -> Itera
         name: (lambda name=name: run(peer(name, "tasks:trivial", table, 1)).seconds)
         for name in (COPYING, "copy with pandas")
     }
-    yield from compare("export of the same to CSV", ours, others, {"copy with csv": 1.0}, pairs)
+    yield from compare(work, ours, others, aims, pairs)
 
 
 def _status(table: Path, pairs: int) -> Iterator[Comparison]:

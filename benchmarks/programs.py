@@ -15,8 +15,6 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 1800.0
-_COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
-"""Peers were compiled when they were installed; a checkout of batchrun is by the first program that may keep that."""
 _QUIET_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
@@ -64,7 +62,7 @@ def started(command: list[str], **more: str) -> Iterator["subprocess.Popen[str]"
     """A program, started from the project's folder. `more`: for its environment. At the end all of it is killed:
     peers leave workers behind, which would hold on to its pipes.
     """
-    environment = {**os.environ, **_COMPILED, **_QUIET_RAY, "PYTHONPATH": str(ROOT), **more}
+    environment = {**os.environ, **_QUIET_RAY, "PYTHONPATH": str(ROOT), **more}
     # An installed program is compiled, as the peers are; one that is compiled at each start needs 0.15 s for that.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     pipe = subprocess.PIPE
